@@ -1,0 +1,1 @@
+"""agent-kernel: agents that do real work inside Jupyter."""

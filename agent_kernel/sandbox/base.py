@@ -1,0 +1,232 @@
+"""What every sandbox offers: the `Sandbox` protocol and the values it speaks in.
+
+Paths are sandbox paths: absolute (`/workspace/a.csv`) or relative to `workdir`. Every file operation
+acts inside the sandbox, so that a symlink the agent made never leads out of it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Protocol, Self, TypeAlias
+
+Tier: TypeAlias = Literal["bubblewrap", "landlock", "seatbelt", "daytona", "none"]
+Command: TypeAlias = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a command ended. Undecodable bytes are replaced in `stdout` and `stderr`.
+
+    `truncated` is the number of bytes left out of them (0: all is there); head and tail are kept.
+    `exit_code` is negative for a signal. `error` says why the command could not be started at all.
+    """
+
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+    truncated: int = 0
+    duration_ms: int = 0
+    timed_out: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stdout:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stderr:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The last item of a stream. `dropped` counts bytes beyond `max_output`; `tail` is their end."""
+
+    exit_code: int
+    duration_ms: int = 0
+    timed_out: bool = False
+    dropped: int = 0
+    tail: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One entry of a folder. `kind` is of the entry itself; symlinks are not followed."""
+
+    name: str
+    kind: Literal["file", "dir", "symlink", "other"]
+    size: int
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One difference between two snapshots. `path` is relative to the workspace. `diff` is unified;
+    it is empty, and `note` says why, for binary files and files too large to compare."""
+
+    path: str
+    action: Literal["create", "edit", "delete"]
+    diff: str = ""
+    added: int = 0
+    removed: int = 0
+    binary: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What `restore` did: files put back, and files left alone because they were changed since."""
+
+    paths: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortHandle:
+    """A way to a port inside: a connected socket, or a url with the headers to send."""
+
+    socket: socket.socket | None = None
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRequest:
+    """The agent's processes want to reach a host. `private` marks an address that is never reachable."""
+
+    host: str
+    port: int
+
+
+NetworkDecision: TypeAlias = Callable[[NetworkRequest], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """Egress. `allow` holds host patterns (`pypi.org`, `*.example.org`); `ask` is called for any other
+    public host and decides; without `ask` those are refused. Private, link-local and metadata addresses
+    are refused whatever the lists say, except pairs in `allow_private` (for tests and mirrors)."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    allow_private: frozenset[tuple[str, int]] = frozenset()
+    ask: NetworkDecision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the sandbox may use. Sizes in bytes."""
+
+    processes: int = 512
+    memory: int = 8 << 30
+    open_files: int = 4096
+    file_size: int = 2 << 30
+    tmp_size: int = 512 << 20
+    workspace_growth: int = 10 << 30
+
+
+class Sandbox(Protocol):
+    """Where tools act. An async context manager; leaving it stops every process inside."""
+
+    id: str
+    tier: Tier
+    workdir: str
+
+    async def exec(
+        self,
+        command: Command,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        stdin: bytes | None = None,
+        max_output: int = 1 << 20,
+        background: bool = False,
+    ) -> ExecResult:
+        """Run a shell line (str) or an argv (list) to its end, or start it (`background`, which returns
+        at once and leaves it running). Never raises for what the command does."""
+        ...
+
+    def stream(
+        self,
+        command: Command,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        stdin: bytes | None = None,
+        max_output: int = 1 << 20,
+        job: str | None = None,
+        keep_stdin: bool = False,
+    ) -> AsyncIterator[Stdout | Stderr | Exit]:
+        """The output as it comes; the last item is `Exit`. Closing the iterator kills the command.
+        `job` names it for `kill` and `send`; `keep_stdin` leaves stdin open for `send`."""
+        ...
+
+    async def send(self, job: str, data: bytes) -> None:
+        """Write to the stdin of a running job started with `keep_stdin`."""
+        ...
+
+    async def interrupt(self, job: str) -> None:
+        """SIGINT to a running job's process group."""
+        ...
+
+    async def kill(self, job: str | None = None) -> None:
+        """End a job and everything it started; None: every process in the sandbox."""
+        ...
+
+    async def read(self, path: str, offset: int = 0, limit: int | None = None) -> bytes: ...
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write the whole file at once (atomically), making its folders."""
+        ...
+
+    async def stat(self, path: str) -> FileInfo: ...
+
+    async def list_dir(self, path: str) -> list[FileInfo]: ...
+
+    async def remove(self, path: str) -> None: ...
+
+    async def move(self, source: str, target: str) -> None: ...
+
+    async def snapshot(self) -> str:
+        """Remember the workspace's files as they are; cheap when little has changed. Returns an id."""
+        ...
+
+    async def diff(self, before: str, after: str | None = None) -> list[FileChange]:
+        """What changed between two snapshots (None: now), sorted by path."""
+        ...
+
+    async def restore(
+        self, snapshot: str, paths: Sequence[str] | None = None, *, unless_changed_since: str | None = None
+    ) -> Restored:
+        """Put files back. `paths` limits it; a file that differs from `unless_changed_since` is left
+        alone and reported in `skipped`."""
+        ...
+
+    async def open_port(self, port: int) -> PortHandle: ...
+
+    async def set_network(self, policy: NetworkPolicy) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def delete(self) -> None:
+        """Stop, and forget the sandbox's own files and snapshots (never the workspace)."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""What a person types in: the magic, the widget and the one bridge between threads."""

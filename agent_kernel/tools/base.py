@@ -1,0 +1,101 @@
+"""What a tool is: a name, a JSON schema, a permission class and `run(args, context)`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from agent_kernel.events import Event, Json, Output
+from agent_kernel.sandbox.base import Sandbox
+
+Access: TypeAlias = Literal["read", "sandbox", "outside"]
+"""`read` changes nothing, `sandbox` changes what is inside the sandbox, `outside` leaves it (the
+network, the user's kernel, writes through MCP)."""
+
+Permission: TypeAlias = Literal["plan", "ask", "accept-edits", "bypass"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a call gives. `content` goes to the model, `events` are appended before the result."""
+
+    content: list[Json]
+    is_error: bool = False
+    outputs: list[Output] = field(default_factory=list)
+    truncated_bytes: int = 0
+    output_path: str | None = None
+    events: list[Event] = field(default_factory=list)
+
+    @classmethod
+    def text(cls, text: str, **rest: Any) -> ToolOutput:
+        """A result of one text block."""
+        return cls(content=[{"type": "text", "text": text}], **rest)
+
+
+class Asker(Protocol):
+    """Asks a person during a call; returns False (with the reason kept for the result) on a no."""
+
+    async def __call__(self, *, scope: str, what: str, reason: str) -> bool: ...
+
+
+class KernelBridge(Protocol):
+    """The user's own kernel, where `notebook_python` runs."""
+
+    async def run(self, code: str, emit: Callable[[str], None]) -> ToolOutput: ...
+
+
+@dataclass(slots=True)
+class ToolContext:
+    """What a tool may use during one call.
+
+    `emit` shows live output (text) in the card. `state` is the session's own, kept between calls of the
+    same App (the persistent Python of a sandbox lives there); its values may offer `async close()`.
+    """
+
+    run_id: str
+    call_id: str
+    sandbox: Sandbox
+    emit: Callable[[str], None]
+    ask: Asker
+    state: dict[str, Any]
+    kernel: KernelBridge | None = None
+    max_output: int = 30_000
+    timeout: float = 600.0
+
+
+class ToolRun(Protocol):
+    async def __call__(self, args: Json, context: ToolContext) -> ToolOutput: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool the model may call.
+
+    `describe(args)` is the one line an approval shows. `input_schema` is JSON Schema 2020-12; arguments
+    are checked against it before `run`, which may raise `ToolError` with words for the model.
+    """
+
+    name: str
+    description: str
+    input_schema: Json
+    access: Access
+    run: ToolRun
+    describe: Callable[[Json], str]
+    summary: str = ""
+
+    @property
+    def read_only(self) -> bool:
+        return self.access == "read"
+
+    def param(self) -> Json:
+        """The tool as the Messages API wants it."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "input_schema": self.input_schema,
+        }
+
+
+ToolFactory: TypeAlias = Callable[[], Sequence[Tool]]
+Closer: TypeAlias = Callable[[], Awaitable[None]]
