@@ -1,0 +1,248 @@
+"""What the log means: pure functions from events to what people and models see.
+
+`summary` is defined, for Python and TypeScript alike, in `tests/data/README.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent_kernel.events import (
+    FINAL_STATUSES,
+    ApprovalAnswer,
+    ApprovalRequest,
+    Context,
+    ContextUpdate,
+    Control,
+    Error,
+    Event,
+    FileChange,
+    Json,
+    Message,
+    Status,
+    Thought,
+    Todo,
+    TodoItem,
+    ToolCall,
+    ToolResult,
+    ToolStart,
+    Undo,
+)
+from agent_kernel.usage import Usage
+
+
+def last_status(events: Sequence[Event]) -> Status:
+    """The newest state; `queued` before there is one."""
+    for event in reversed(events):
+        if isinstance(event, Status):
+            return event
+    return Status(status="queued")
+
+
+def is_final(events: Sequence[Event]) -> bool:
+    return last_status(events).status in FINAL_STATUSES
+
+
+def last_context(events: Sequence[Event]) -> Context | None:
+    return next((event for event in reversed(events) if isinstance(event, Context)), None)
+
+
+def answer(events: Sequence[Event]) -> str:
+    """What the model said last: its texts after the last tool call."""
+    texts: list[str] = []
+    for event in events:
+        if isinstance(event, ToolCall):
+            texts.clear()
+        elif isinstance(event, Message) and event.role == "assistant" and event.text:
+            texts.append(event.text)
+    return "\n\n".join(texts)
+
+
+def todo(events: Sequence[Event]) -> list[TodoItem]:
+    found = next((event for event in reversed(events) if isinstance(event, Todo)), None)
+    return list(found.items) if found else []
+
+
+def usage(events: Iterable[Event]) -> Usage:
+    """Tokens of all turns together."""
+    total = Usage()
+    for event in events:
+        if isinstance(event, ContextUpdate):
+            total += Usage(
+                event.input_tokens, event.output_tokens, event.cache_read_tokens, event.cache_write_tokens
+            )
+    return total
+
+
+def cost(events: Iterable[Event]) -> float | None:
+    """USD of all turns together; None when a turn's price is not known."""
+    total = 0.0
+    for event in events:
+        if isinstance(event, ContextUpdate):
+            if event.cost_usd is None:
+                return None
+            total += event.cost_usd
+    return total
+
+
+def context_tokens(events: Sequence[Event]) -> int:
+    """How many tokens the window holds after the last turn."""
+    for event in reversed(events):
+        if isinstance(event, ContextUpdate):
+            return event.context_tokens
+    return 0
+
+
+@dataclass(slots=True)
+class Call:
+    """One tool call and all that happened to it."""
+
+    call: ToolCall
+    start: ToolStart | None = None
+    result: ToolResult | None = None
+    requests: list[ApprovalRequest] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.call.id
+
+
+def calls(events: Iterable[Event]) -> dict[str, Call]:
+    """All tool calls by id, in order."""
+    found: dict[str, Call] = {}
+    for event in events:
+        if isinstance(event, ToolCall):
+            found[event.id] = Call(event)
+        elif isinstance(event, ToolStart) and event.id in found:
+            found[event.id].start = event
+        elif isinstance(event, ToolResult) and event.id in found:
+            found[event.id].result = event
+    return found
+
+
+def open_calls(events: Iterable[Event]) -> list[Call]:
+    """Calls without a result, in order."""
+    return [call for call in calls(events).values() if call.result is None]
+
+
+def approvals(events: Iterable[Event]) -> dict[str, ApprovalAnswer | None]:
+    """Every approval request and its answer, if there is one."""
+    found: dict[str, ApprovalAnswer | None] = {}
+    for event in events:
+        if isinstance(event, ApprovalRequest):
+            found.setdefault(event.id, None)
+        elif isinstance(event, ApprovalAnswer):
+            found[event.id] = event
+    return found
+
+
+def allowed_scopes(events: Iterable[Event]) -> set[str]:
+    """What a person has allowed for the session."""
+    scopes: dict[str, str] = {}
+    allowed: set[str] = set()
+    for event in events:
+        if isinstance(event, ApprovalRequest):
+            scopes[event.id] = event.scope
+        elif isinstance(event, ApprovalAnswer) and event.decision == "session" and event.id in scopes:
+            allowed.add(scopes[event.id])
+    return allowed
+
+
+def pending_control(events: Sequence[Event]) -> str:
+    """The newest request to pause, resume or cancel since the run last said what it is doing."""
+    for event in reversed(events):
+        if isinstance(event, Control):
+            return event.action
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A file's changes over the whole run, merged."""
+
+    path: str
+    action: str
+    added: int
+    removed: int
+
+
+def files(events: Iterable[Event]) -> list[ChangedFile]:
+    """Files the run changed and that were not put back; created and deleted again disappears."""
+    found: dict[str, ChangedFile] = {}
+    for event in events:
+        if isinstance(event, FileChange):
+            merged = _merge(found.get(event.path), event)
+            if merged is None:
+                del found[event.path]
+            else:
+                found[event.path] = merged
+        elif isinstance(event, Undo):
+            for path in event.paths:
+                found.pop(path, None)
+    return [found[path] for path in sorted(found)]
+
+
+def _merge(earlier: ChangedFile | None, change: FileChange) -> ChangedFile | None:
+    if earlier is None:
+        return ChangedFile(change.path, change.action, change.added, change.removed)
+    if earlier.action == "create" and change.action == "delete":
+        return None
+    action = "create" if earlier.action == "create" else change.action
+    if earlier.action == "delete" and change.action == "create":
+        action = "edit"
+    return ChangedFile(change.path, action, earlier.added + change.added, earlier.removed + change.removed)
+
+
+def summary(events: Sequence[Event]) -> Json:
+    """The run as plain JSON, the same in Python and TypeScript."""
+    status, context, tokens = last_status(events), last_context(events), usage(events)
+    return {
+        "status": status.status,
+        "reason": status.reason,
+        "model": context.model if context else "",
+        "demo": bool(context and context.demo),
+        "messages": [{"role": e.role, "text": e.text} for e in events if isinstance(e, Message)],
+        "tools": [_tool_summary(call, events) for call in calls(events).values()],
+        "thoughts": sum(isinstance(e, Thought) for e in events),
+        "files": [
+            {"path": f.path, "action": f.action, "added": f.added, "removed": f.removed}
+            for f in files(events)
+        ],
+        "todo": [{"text": item.text, "status": item.status} for item in todo(events)],
+        "usage": {
+            "input_tokens": tokens.input_tokens,
+            "output_tokens": tokens.output_tokens,
+            "cache_read_tokens": tokens.cache_read_tokens,
+            "cache_write_tokens": tokens.cache_write_tokens,
+            "cost_usd": cost(events),
+        },
+        "approvals": [
+            {"id": request, "decision": found.decision if found else None}
+            for request, found in approvals(events).items()
+        ],
+        "errors": [
+            {"kind": e.kind, "message": e.message, "retrying": e.retrying}
+            for e in events
+            if isinstance(e, Error)
+        ],
+        "undone": [path for e in events if isinstance(e, Undo) for path in e.paths],
+    }
+
+
+def _tool_summary(call: Call, events: Sequence[Event]) -> Json:
+    state = "pending"
+    if call.result is not None:
+        denied = any(
+            e.id == call.id and e.decision == "deny" for e in events if isinstance(e, ApprovalAnswer)
+        )
+        state = "denied" if denied else "error" if call.result.is_error else "done"
+    elif call.start is not None:
+        state = "running"
+    return {
+        "id": call.id,
+        "tool": call.call.tool,
+        "state": state,
+        "duration_ms": call.result.duration_ms if call.result else 0,
+        "is_error": bool(call.result and call.result.is_error),
+    }

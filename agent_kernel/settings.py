@@ -1,0 +1,222 @@
+"""Settings: each value, and where it came from.
+
+Later layers win: defaults, Jupyter configuration (`c.AgentKernel.model = …` in
+`jupyter_server_config.py` or `.json`), environment (`AGENT_KERNEL_MODEL`; the model's own
+`ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_BASE_URL`), then what a magic, a call or a
+command line says. `agent-kernel.toml` in the workspace is text of strangers: it may only tighten.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from agent_kernel.errors import SettingsError
+
+DEFAULT_MODEL = "claude-sonnet-5-5"
+DEMO_MODEL = "demo"
+WORKSPACE_FILE = "agent-kernel.toml"
+Permission = Literal["plan", "ask", "accept-edits", "bypass"]
+PERMISSIONS: tuple[str, ...] = get_args(Permission)
+SANDBOXES = ("local", "daytona", "none")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one App. Money in USD, times in seconds."""
+
+    model: str = DEFAULT_MODEL
+    api_key: str = field(default="", repr=False)
+    auth_token: str = field(default="", repr=False)
+    base_url: str = ""
+    legacy_auth: bool = False
+    max_tokens: int = 16_000
+    request_timeout: float = 600.0
+    max_attempts: int = 6
+    context_window: int = 0
+    compact_at: float = 0.8
+    permission: str = "accept-edits"
+    budget: float = 0.0
+    max_turns: int = 100
+    sandbox: str = "local"
+    network: tuple[str, ...] = ()
+    data_dir: str = ""
+    database_url: str = ""
+    python: str = ""
+    user: str = ""
+    demo_delay: float = 0.02
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the embedded store, snapshots and sandboxes live."""
+        return Path(self.data_dir) if self.data_dir else default_data_dir()
+
+    @property
+    def owner(self) -> str:
+        return self.user or local_user()
+
+    def secrets(self) -> list[str]:
+        """Values that must never reach an event, a log line or a notebook."""
+        return [value for value in (self.api_key, self.auth_token) if value]
+
+    def with_overrides(self, source: str, **values: Any) -> Settings:
+        """These settings with what `source` says on top; None means nothing was said."""
+        said = {name: _checked(name, value, source) for name, value in values.items() if value is not None}
+        return replace(self, **said, sources={**self.sources, **dict.fromkeys(said, source)})
+
+
+SECRET_SETTINGS = frozenset({"api_key", "auth_token", "database_url"})
+_FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
+_TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_ENVIRONMENT = {
+    "ANTHROPIC_API_KEY": "api_key",
+    "ANTHROPIC_AUTH_TOKEN": "auth_token",
+    "ANTHROPIC_BASE_URL": "base_url",
+}
+
+
+def default_data_dir() -> Path:
+    """`<jupyter data dir>/agent-kernel`."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir()) / "agent-kernel"
+
+
+def local_user() -> str:
+    """The person at this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"uid-{os.getuid()}"
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    *,
+    workspace: Path | None = None,
+    config_files: list[Path] | None = None,
+) -> Settings:
+    """The settings of this process. Raises SettingsError with the value and the place it came from."""
+    environ = os.environ if environ is None else environ
+    settings = Settings()
+    for path in jupyter_config_files() if config_files is None else config_files:
+        values = _jupyter_config(path)
+        _known(values, f"{path} (AgentKernel)")
+        settings = settings.with_overrides(str(path), **values)
+    for variable, name in _ENVIRONMENT.items():
+        if environ.get(variable):
+            settings = settings.with_overrides(variable, **{name: environ[variable]})
+    for name in _FIELDS:
+        variable = f"AGENT_KERNEL_{name.upper()}"
+        if environ.get(variable):
+            settings = settings.with_overrides(variable, **{name: environ[variable]})
+    return tightened(settings, workspace) if workspace else settings
+
+
+def jupyter_config_files() -> list[Path]:
+    """Jupyter's server configuration, lowest priority first."""
+    from jupyter_core.paths import jupyter_config_path
+
+    names = ("jupyter_server_config.py", "jupyter_server_config.json")
+    folders = [Path(folder) for folder in reversed(jupyter_config_path())]
+    return [folder / name for folder in folders for name in names if (folder / name).is_file()]
+
+
+def _jupyter_config(path: Path) -> dict[str, Any]:
+    from traitlets.config.loader import JSONFileConfigLoader, PyFileConfigLoader
+
+    loader = JSONFileConfigLoader if path.suffix == ".json" else PyFileConfigLoader
+    try:
+        config = loader(path.name, str(path.parent)).load_config()
+    except Exception as error:  # a configuration file is a program: it may raise anything
+        raise SettingsError(
+            f"{path} cannot be read: {error}.", hint="Mend the file, or move it away."
+        ) from error
+    return dict(config.get("AgentKernel", {}))
+
+
+def tightened(settings: Settings, workspace: Path) -> Settings:
+    """`settings` narrowed by the workspace's own file. What would widen them is not taken over."""
+    path = workspace / WORKSPACE_FILE
+    values = _workspace_file(path)
+    _known(values, str(path))
+    said: dict[str, Any] = {name: _checked(name, value, str(path)) for name, value in values.items()}
+    kept: dict[str, Any] = {}
+    if "permission" in said and PERMISSIONS.index(said["permission"]) < PERMISSIONS.index(
+        settings.permission
+    ):
+        kept["permission"] = said["permission"]
+    if said.get("budget") and (not settings.budget or said["budget"] < settings.budget):
+        kept["budget"] = said["budget"]
+    if said.get("max_turns") and said["max_turns"] < settings.max_turns:
+        kept["max_turns"] = said["max_turns"]
+    return settings.with_overrides(str(path), **kept)
+
+
+def _workspace_file(path: Path) -> dict[str, Any]:
+    try:
+        if not path.is_file() or path.is_symlink():
+            return {}
+        if path.stat().st_size > 64 << 10:
+            raise SettingsError(f"{path} is larger than 64 KiB.", hint="It holds a few settings only.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Mend or remove it.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text.", hint="Mend or remove it.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _known(values: Mapping[str, Any], source: str) -> None:
+    unknown = sorted(set(values) - set(_FIELDS))
+    if unknown:
+        raise SettingsError(
+            f"{source}: unknown setting {', '.join(unknown)}.", hint=f"Known are: {', '.join(_FIELDS)}."
+        )
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    """`value` as the setting's type, or a SettingsError that names both."""
+    kind = _TYPES[name]
+    try:
+        value = _converted(kind, value)
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"{source}: {name} = {_shown(name, value)} is not a {kind.__name__}.",
+            hint=f"The default is {_FIELDS[name].default!r}.",
+        ) from None
+    choices = {"permission": PERMISSIONS, "sandbox": SANDBOXES}.get(name)
+    if choices and value not in choices:
+        raise SettingsError(f"{source}: {name} = {value!r} is not one of {', '.join(choices)}.")
+    if kind in (int, float) and value < 0:
+        raise SettingsError(f"{source}: {name} = {value!r} is negative.")
+    if name == "base_url" and not value.startswith(("http://", "https://")):
+        raise SettingsError(f"{source}: base_url = {value!r} is not an http(s) address.")
+    return value
+
+
+def _converted(kind: type, value: Any) -> Any:
+    if kind is bool and isinstance(value, str):
+        if value.lower() not in _BOOLEANS:
+            raise ValueError(value)
+        return _BOOLEANS[value.lower()]
+    if kind is tuple:
+        items = value.split(",") if isinstance(value, str) else list(value)
+        return tuple(str(item).strip() for item in items if str(item).strip())
+    if kind is str and not isinstance(value, str | Path):
+        raise TypeError(value)
+    if kind in (int, float) and isinstance(value, bool):
+        raise TypeError(value)
+    return kind(value)
+
+
+def _shown(name: str, value: Any) -> str:
+    return "(hidden)" if name in SECRET_SETTINGS else repr(value)
