@@ -44,6 +44,17 @@ def is_final(events: Sequence[Event]) -> bool:
     return last_status(events).status in FINAL_STATUSES
 
 
+BOUNDS = frozenset({"budget", "max_turns"})
+"""Reasons of a pause that nobody asked for; the run goes on only when resumed."""
+
+
+def settles(event: Event) -> bool:
+    """True for a status after which nothing more happens by itself: a final one, or a pause by a bound."""
+    return isinstance(event, Status) and (
+        event.status in FINAL_STATUSES or (event.status == "paused" and event.reason in BOUNDS)
+    )
+
+
 def last_context(events: Sequence[Event]) -> Context | None:
     return next((event for event in reversed(events) if isinstance(event, Context)), None)
 

@@ -1,0 +1,294 @@
+"""`Agent` and `Run`: the one interface to runs, whoever hosts them.
+
+This is the only module that knows how an App is reached; now it is opened in this process. Everything
+is async and lives on one event loop; `agent_kernel.shell` offers the same to code that is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from agent_kernel import folds
+from agent_kernel.errors import SettingsError
+from agent_kernel.events import Event, FileChange, Message, TodoItem, Undo
+from agent_kernel.settings import DEMO_MODEL, Settings, load_settings
+from agent_kernel.usage import Usage
+
+if TYPE_CHECKING:
+    from agent_kernel.app import App
+    from agent_kernel.runs.records import RunRow, Session
+    from agent_kernel.tools.base import KernelBridge
+
+
+class Run:
+    """One prompt being worked on. `await run.wait()`, or follow it; everything else is a fold of `events`."""
+
+    def __init__(self, app: App, row: RunRow):
+        self._app = app
+        self._row = row
+        self._events: list[Event] = []
+        self._settled = asyncio.Event()
+        self._collector = asyncio.create_task(self._collect())
+
+    def __repr__(self) -> str:
+        files = ", ".join(file.path for file in self.files)
+        return f"<Run {self.id} {self.status}{f', files: {files}' if files else ''}>"
+
+    async def _collect(self) -> None:
+        async for event in self._app.follow(self.id, deltas=False):
+            self._events.append(event)
+            if folds.settles(event):
+                self._settled.set()
+            else:
+                self._settled.clear()
+
+    # -- what it is ------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self._row.id
+
+    @property
+    def prompt(self) -> str:
+        return self._row.prompt
+
+    @property
+    def events(self) -> list[Event]:
+        """All stored events so far."""
+        return list(self._events)
+
+    @property
+    def status(self) -> str:
+        return folds.last_status(self._events).status if self._events else self._row.status
+
+    @property
+    def reason(self) -> str:
+        return folds.last_status(self._events).reason
+
+    @property
+    def messages(self) -> list[Message]:
+        return [event for event in self._events if isinstance(event, Message)]
+
+    @property
+    def text(self) -> str:
+        """The final answer so far."""
+        return folds.answer(self._events)
+
+    @property
+    def files(self) -> list[folds.ChangedFile]:
+        return folds.files(self._events)
+
+    @property
+    def todo(self) -> list[TodoItem]:
+        return folds.todo(self._events)
+
+    @property
+    def usage(self) -> Usage:
+        return folds.usage(self._events)
+
+    @property
+    def cost(self) -> float | None:
+        """USD, or None when a price is not known."""
+        return folds.cost(self._events)
+
+    def diff(self) -> str:
+        """All changes to files as one unified diff, in the order they were made."""
+        return "\n".join(e.diff.rstrip("\n") for e in self._events if isinstance(e, FileChange) and e.diff)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the transcript: `.ipynb`, `.html` or `.md` by the name's ending."""
+        from agent_kernel.transcript import save
+
+        return save(self._events, Path(path))
+
+    # -- waiting ---------------------------------------------------------------------------------------
+
+    async def follow(self, after: int = 0, *, deltas: bool = True) -> AsyncIterator[Event]:
+        """Events after `after`, then new ones as they come; ends when the run has settled."""
+        async for event in self._app.follow(self.id, after, deltas=deltas):
+            yield event
+            if folds.settles(event):
+                return
+
+    async def wait(self) -> Self:
+        """Until the run is completed, failed, cancelled, or paused by its budget."""
+        await self._settled.wait()
+        return self
+
+    # -- what people do to it ----------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        await self._app.control(self.id, "cancel")
+
+    async def pause(self) -> None:
+        await self._app.control(self.id, "pause")
+
+    async def resume(self) -> None:
+        await self._app.control(self.id, "resume")
+
+    async def say(self, text: str) -> None:
+        """Steer it: the model hears this with its next request."""
+        await self._app.say(self.id, text)
+
+    async def answer(self, request_id: str, decision: str, reason: str = "") -> None:
+        """Answer an approval request with `allow`, `deny` or `session`."""
+        await self._app.answer(self.id, request_id, decision, reason)
+
+    async def undo(self, call_id: str | None = None, path: str | None = None) -> Undo:
+        """Put files back to before the run (or one call, or one file)."""
+        return await self._app.undo(self.id, call_id, path)
+
+    async def detach(self) -> None:
+        """Stop collecting its events; the run itself goes on."""
+        self._collector.cancel()
+        await asyncio.gather(self._collector, return_exceptions=True)
+
+
+class Agent:
+    """A conversation with an agent that works in a folder.
+
+    ```python
+    async with Agent(workspace="analysis", model="demo") as agent:
+        run = await agent.run("Profile sales.csv")
+        print(run.text)
+    ```
+
+    `interactive` says that somebody can answer approvals; otherwise they are denied at once.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        workspace: str | Path = ".",
+        permission: str | None = None,
+        session: str = "main",
+        notebook: str | None = None,
+        new: bool = False,
+        sandbox: str | None = None,
+        budget: float | None = None,
+        max_turns: int | None = None,
+        interactive: bool = False,
+        kernel: KernelBridge | None = None,
+        settings: Settings | None = None,
+        app: App | None = None,
+    ):
+        self.workspace = Path(workspace).expanduser().resolve()
+        self.settings = (settings or load_settings()).with_overrides(
+            "Agent", model=model, permission=permission, sandbox=sandbox, budget=budget, max_turns=max_turns
+        )
+        self.session_name = session
+        self.notebook = notebook
+        self.interactive = interactive
+        self.kernel = kernel
+        self._new = new
+        self._app = app
+        self._owns_app = app is None
+        self._session: Session | None = None
+        self._runs: list[Run] = []
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _open(self) -> tuple[App, Session]:
+        async with self._opening:
+            if self._app is None:
+                from agent_kernel.app import open_app
+
+                self._app = await open_app(self.settings)
+            if self._session is None:
+                if not self.workspace.is_dir():
+                    raise SettingsError(
+                        f"The workspace {self.workspace} is not a folder.", hint="Make it, or name another."
+                    )
+                self._session = await self._app.session(
+                    self.session_name, self.workspace, self.notebook, new=self._new
+                )
+            return self._app, self._session
+
+    async def start(self, prompt: str, **overrides: Any) -> Run:
+        """Start a run and return at once. `overrides` are settings for this run alone (`model`,
+        `permission`, `budget`, `max_turns`)."""
+        app, session = await self._open()
+        settings = self.settings.with_overrides("run", **overrides)
+        return self._run(
+            app,
+            await app.submit(session, prompt, settings, interactive=self.interactive, kernel=self.kernel),
+        )
+
+    async def run(self, prompt: str, **overrides: Any) -> Run:
+        """Start a run and wait for its end. A failed run is returned, not raised: see its `status`."""
+        return await (await self.start(prompt, **overrides)).wait()
+
+    async def stream(self, prompt: str, *, deltas: bool = True, **overrides: Any) -> AsyncIterator[Event]:
+        """The events of a new run as they come."""
+        run = await self.start(prompt, **overrides)
+        async for event in run.follow(deltas=deltas):
+            yield event
+
+    async def get(self, run_id: str) -> Run:
+        """A run by its id (or the beginning of it)."""
+        app, _ = await self._open()
+        return self._run(app, await app.get_run(run_id))
+
+    async def resume(self, run_id: str, **overrides: Any) -> Run:
+        """Go on with a run that is paused, failed, or whose process died."""
+        app, _ = await self._open()
+        row = await app.get_run(run_id)
+        settings = app.settings_of(row).with_overrides("resume", **overrides)
+        row = await app.resume(row.id, settings, interactive=self.interactive, kernel=self.kernel)
+        return self._run(app, row)
+
+    async def runs(self, limit: int = 20) -> list[RunRow]:
+        """This session's newest runs."""
+        app, session = await self._open()
+        return await app.store.list_runs(session_id=session.id, limit=limit)
+
+    async def new_session(self) -> None:
+        """The next prompt starts a conversation of its own."""
+        self._session, self._new = None, True
+
+    def tools(self) -> list[dict[str, str]]:
+        """Name, access and description of what the model may call."""
+        from agent_kernel.tools import builtin_tools
+
+        return [
+            {"name": tool.name, "access": tool.access, "description": tool.summary or tool.description}
+            for tool in builtin_tools(kernel=self.kernel is not None)
+        ]
+
+    def info(self) -> dict[str, Any]:
+        """What a view's header shows."""
+        return {
+            "model": self.settings.model,
+            "demo": self.settings.model.startswith(DEMO_MODEL),
+            "permission": self.settings.permission,
+            "session": self._session.name if self._session else self.session_name,
+            "workspace": str(self.workspace),
+            "tier": self._tier(),
+        }
+
+    def _tier(self) -> str:
+        tier = self._app.tier(self._session.id) if self._app and self._session else None
+        return tier or self.settings.sandbox
+
+    def _run(self, app: App, row: RunRow) -> Run:
+        run = Run(app, row)
+        self._runs.append(run)
+        return run
+
+    async def close(self) -> None:
+        """Let go of everything; unfinished runs stay in the log and can be resumed."""
+        for run in self._runs:
+            await run.detach()
+        if self._app is not None and self._owns_app:
+            await self._app.close()
+            self._app = None

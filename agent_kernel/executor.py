@@ -1,0 +1,267 @@
+"""Executes tool calls: permission, start, run, snapshot, result. One call, exactly one result."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from agent_kernel import folds
+from agent_kernel.compaction import LOOP
+from agent_kernel.errors import SandboxError
+from agent_kernel.events import (
+    ApprovalAnswer,
+    ApprovalRequest,
+    Delta,
+    Error,
+    Event,
+    FileChange,
+    Status,
+    ToolCall,
+    ToolResult,
+    ToolStart,
+)
+from agent_kernel.journal import RunJournal
+from agent_kernel.loop import error_result
+from agent_kernel.sandbox.base import NetworkDecision, NetworkRequest, Sandbox
+from agent_kernel.tools import run_tool
+from agent_kernel.tools.base import KernelBridge, Tool, ToolContext, ToolOutput
+
+NOBODY = (
+    "Denied: this needs a person's approval and there is nobody to ask here. "
+    "Run it with a permission that allows it, or do without."
+)
+PLAN = "Denied: the permission is `plan`, which only reads. Say what you would do instead of doing it."
+WHY = {
+    "sandbox": "The permission `ask` confirms every change.",
+    "outside": "This leaves the sandbox: it runs in your own kernel or reaches other services.",
+}
+
+
+class Permissions:
+    """Who may do what in this run, asking a person where the permission says so."""
+
+    def __init__(self, journal: RunJournal, permission: str, interactive: bool, owner: str):
+        self.journal = journal
+        self.permission = permission
+        self.interactive = interactive
+        self.owner = owner
+        self._waiting = 0
+        self._asked: dict[str, asyncio.Task[ApprovalAnswer]] = {}
+
+    def needs_asking(self, tool: Tool) -> bool:
+        """Whether a person must confirm this tool under the run's permission."""
+        if tool.access == "read" or self.permission == "bypass" or self.allowed(tool.name):
+            return False
+        return tool.access == "outside" or self.permission in ("ask", "plan")
+
+    def allowed(self, scope: str) -> bool:
+        return scope in folds.allowed_scopes(self.journal.session_events())
+
+    async def refusal(self, tool: Tool, call: ToolCall) -> str:
+        """Empty when the call may run; else the words for the model."""
+        if not self.needs_asking(tool):
+            return ""
+        if self.permission == "plan":
+            return PLAN
+        answer = await self.ask(
+            ApprovalRequest(
+                id=call.id,
+                call_id=call.id,
+                tool=tool.name,
+                what=tool.describe(call.args),
+                reason=WHY[tool.access],
+                scope=tool.name,
+                turn=call.turn,
+            )
+        )
+        if answer.decision != "deny":
+            return ""
+        return answer.reason or "Denied by the person. Do not try to get around it; go on without, or ask."
+
+    async def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
+        """Ask, and wait for the answer. The same request asked twice is asked once."""
+        task = self._asked.get(request.id)
+        if task is None:
+            task = self._asked[request.id] = asyncio.create_task(self._ask(request))
+        return await task
+
+    async def _ask(self, request: ApprovalRequest) -> ApprovalAnswer:
+        known = folds.approvals(self.journal.events)
+        if (earlier := known.get(request.id)) is not None:
+            return earlier
+        if not self.interactive:
+            answer = ApprovalAnswer(id=request.id, decision="deny", by=self.owner, reason=NOBODY)
+            await self.journal.append(request, answer)
+            return answer
+        self._waiting += 1
+        waits = Status(status="waiting", reason="approval", turn=request.turn)
+        await self.journal.append(*([] if request.id in known else [request]), waits)
+        try:
+            await self.journal.wait_for(lambda: self._answer(request.id) is not None)
+        except asyncio.CancelledError:
+            # Nobody waits for it any more: left open, it would invite an answer without effect.
+            self.journal.hold(
+                ApprovalAnswer(id=request.id, decision="deny", by=LOOP, reason="No longer needed.")
+            )
+            raise
+        finally:
+            self._waiting -= 1
+        if not self._waiting:
+            await self.journal.append(Status(status="running", reason="executing", turn=request.turn))
+        answered = self._answer(request.id)
+        assert answered is not None
+        return answered
+
+    def _answer(self, request_id: str) -> ApprovalAnswer | None:
+        for event in reversed(self.journal.events):
+            if isinstance(event, ApprovalAnswer) and event.id == request_id:
+                return event
+        return None
+
+
+def network_asker(permissions: Permissions) -> NetworkDecision:
+    """Asks about a host the first time something in the sandbox wants to reach it."""
+
+    async def decide(request: NetworkRequest) -> bool:
+        scope = f"network:{request.host}"
+        if permissions.permission == "bypass" or permissions.allowed(scope):
+            return True
+        call = next(iter(folds.open_calls(permissions.journal.events)), None)
+        call_id = call.id if call else ""
+        answer = await permissions.ask(
+            ApprovalRequest(
+                id=f"{call_id}:{scope}",
+                call_id=call_id,
+                tool=call.call.tool if call else "network",
+                what=f"Connect to {request.host}, port {request.port}",
+                reason="The sandbox has no network of its own; this would send data to the internet.",
+                scope=scope,
+                turn=call.call.turn if call else 0,
+            )
+        )
+        return answer.decision != "deny"
+
+    return decide
+
+
+class CallExecutor:
+    """The loop's `Executor` for one run."""
+
+    def __init__(
+        self,
+        *,
+        journal: RunJournal,
+        sandbox: Sandbox,
+        tools: Mapping[str, Tool],
+        permissions: Permissions,
+        state: dict[str, Any],
+        kernel: KernelBridge | None,
+        write_lock: asyncio.Lock,
+        worker: str,
+    ):
+        self.journal = journal
+        self.sandbox = sandbox
+        self.tools = tools
+        self.permissions = permissions
+        self.state = state
+        self.kernel = kernel
+        self.write_lock = write_lock
+        self.worker = worker
+
+    def ready(self, call: ToolCall) -> bool:
+        tool = self.tools.get(call.tool)
+        return tool is None or tool.read_only
+
+    def start_event(self, call: ToolCall) -> ToolStart:
+        return ToolStart(id=call.id, executor=self.worker, turn=call.turn)
+
+    async def execute(self, call: ToolCall, *, started: bool) -> list[Event]:
+        tool = self.tools.get(call.tool)
+        if tool is None or tool.read_only:
+            if not started:
+                await self.journal.append(self.start_event(call))
+            return await self._run(call)
+        if refusal := await self.permissions.refusal(tool, call):
+            return [error_result(call, refusal)]
+        async with self.write_lock:
+            return await self._run_changing(call)
+
+    async def _run_changing(self, call: ToolCall) -> list[Event]:
+        """With a snapshot on both sides, so that each change belongs to its call and can be undone."""
+        before = await self.sandbox.snapshot()
+        executing = Status(status="running", reason="executing", turn=call.turn)
+        await self.journal.append(executing, self.start_event(call))
+        events = await self._run(call)
+        return [*await self._changes(call, before), *events]
+
+    async def _run(self, call: ToolCall) -> list[Event]:
+        since = time.monotonic()
+        output = await run_tool(self.tools, call.tool, call.args, self._context(call))
+        extra = [event.model_copy(update={"turn": call.turn}) for event in output.events]
+        return [*extra, result_event(call, output, round((time.monotonic() - since) * 1000))]
+
+    def _context(self, call: ToolCall) -> ToolContext:
+        async def ask(*, scope: str, what: str, reason: str) -> bool:
+            if self.permissions.permission == "bypass" or self.permissions.allowed(scope):
+                return True
+            request = ApprovalRequest(
+                id=f"{call.id}:{scope}",
+                call_id=call.id,
+                tool=call.tool,
+                what=what,
+                reason=reason,
+                scope=scope,
+                turn=call.turn,
+            )
+            return (await self.permissions.ask(request)).decision != "deny"
+
+        def emit(text: str) -> None:
+            self.journal.publish(Delta(kind="output", id=call.id, text=text, turn=call.turn))
+
+        return ToolContext(
+            run_id=self.journal.run_id,
+            call_id=call.id,
+            sandbox=self.sandbox,
+            emit=emit,
+            ask=ask,
+            state=self.state,
+            kernel=self.kernel,
+        )
+
+    async def _changes(self, call: ToolCall, before: str) -> list[Event]:
+        try:
+            after = await self.sandbox.snapshot()
+            changes = [] if after == before else await self.sandbox.diff(before, after)
+        except SandboxError as error:
+            return [Error(kind="snapshot", message=f"Changes of this call are not known: {error}")]
+        return [
+            FileChange(
+                path=change.path,
+                action=change.action,
+                diff=change.diff,
+                added=change.added,
+                removed=change.removed,
+                binary=change.binary,
+                note=change.note,
+                before=before,
+                after=after,
+                call_id=call.id,
+                turn=call.turn,
+            )
+            for change in changes
+        ]
+
+
+def result_event(call: ToolCall, output: ToolOutput, duration_ms: int) -> ToolResult:
+    return ToolResult(
+        id=call.id,
+        content=output.content,
+        is_error=output.is_error,
+        duration_ms=duration_ms,
+        truncated_bytes=output.truncated_bytes,
+        output_path=output.output_path,
+        outputs=output.outputs,
+        turn=call.turn,
+    )

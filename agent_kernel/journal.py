@@ -1,0 +1,114 @@
+"""One run's log as its runner sees it: everything in order, its own events and other people's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from agent_kernel import folds
+from agent_kernel.events import FINAL_STATUSES, Control, Delta, Event, Status
+from agent_kernel.runs.log import RunLog
+
+
+class RunJournal:
+    """Appends with the run's fencing number, and takes in what others appended.
+
+    `events` is the run so far, in order and without gaps. `earlier` are the session's runs before it.
+    """
+
+    def __init__(self, log: RunLog, run_id: str, fence: int, earlier: list[Event], events: list[Event]):
+        self.log = log
+        self.run_id = run_id
+        self.fence = fence
+        self.earlier = earlier
+        self.events = events
+        self._held: list[Event] = []
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def head(self) -> int:
+        return self.events[-1].seq if self.events else 0
+
+    def session_events(self) -> list[Event]:
+        return self.earlier + self.events if self.earlier else self.events
+
+    async def append(self, *events: Event) -> None:
+        # Shielded: a stop must not lose track of what is already on its way to the store.
+        await asyncio.shield(asyncio.ensure_future(self._append(events)))
+
+    async def _append(self, events: tuple[Event, ...]) -> None:
+        async with self._lock:
+            held, self._held = self._held, []
+            stored = await self.log.append(self.run_id, *held, *events, fence=self.fence)
+            if stored and stored[0].seq != self.head + 1:
+                stored = await self.log.read(self.run_id, after=self.head)
+            self.events += stored
+        await self._announce()
+
+    def hold(self, *events: Event) -> None:
+        self._held += events
+
+    def held(self) -> list[Event]:
+        return list(self._held)
+
+    async def flush(self) -> None:
+        """Store what is held."""
+        if self._held:
+            await self.append()
+
+    def publish(self, delta: Delta) -> None:
+        self.log.publish(self.run_id, delta)
+
+    # -- other people's events ------------------------------------------------------------------------
+
+    def watch(self, on_cancel: Callable[[], None]) -> None:
+        """Take in others' events from now on; `on_cancel` is called when somebody stops the run."""
+        self._watcher = asyncio.create_task(self._watch(on_cancel))
+
+    async def _watch(self, on_cancel: Callable[[], None]) -> None:
+        if folds.pending_control(self.events) == "cancel":
+            on_cancel()
+        async for head in self.log.heads(self.run_id):
+            for event in await self.catch_up(head):
+                if isinstance(event, Control) and event.action == "cancel":
+                    on_cancel()
+
+    async def catch_up(self, head: int | None = None) -> list[Event]:
+        """What others appended up to now; nothing is read when `head` is known already."""
+        async with self._lock:
+            if head is not None and head <= self.head:
+                return []
+            new = await self.log.read(self.run_id, after=self.head)
+            self.events += new
+        await self._announce()
+        return new
+
+    async def _announce(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Until `predicate()` of the events holds; looked at after each new event."""
+        async with self._changed:
+            await self._changed.wait_for(predicate)
+
+    async def checkpoint(self) -> None:
+        """While somebody has paused the run, wait here; a resume (or a cancel) goes on."""
+        if not self._paused():
+            return
+        await self.append(Status(status="paused", reason="paused"))
+        await self.wait_for(lambda: not self._paused())
+        await self.append(Status(status="running", reason="resumed"))
+
+    def _paused(self) -> bool:
+        return folds.pending_control(self.events) == "pause"
+
+    def final(self) -> bool:
+        return bool(self.events) and folds.last_status(self.events).status in FINAL_STATUSES
+
+    async def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)

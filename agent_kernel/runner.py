@@ -1,0 +1,228 @@
+"""Executes one run: joins the loop, the log, the sandbox lease and the bounds. Knows nothing of dispatch.
+
+Whatever happens, a run ends in a final state (or paused by a bound), and each of its calls has a result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel import folds
+from agent_kernel.errors import AgentKernelError, ModelError, OwnershipLost
+from agent_kernel.events import Context, Error, Event, Message, Status, ToolResult
+from agent_kernel.executor import CallExecutor, Permissions, network_asker
+from agent_kernel.instructions import Place, system_prompt
+from agent_kernel.journal import RunJournal
+from agent_kernel.loop import Bounds, Loop, error_result, interrupted
+from agent_kernel.model import Model
+from agent_kernel.runs.blobs import Blobs
+from agent_kernel.runs.log import RunLog
+from agent_kernel.runs.records import RunRow
+from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
+from agent_kernel.tools.base import KernelBridge, Tool
+
+HEARTBEAT = 4.0
+LEASE_MS = 15_000
+STOPPED = "Stopped: the run was cancelled before this call had a result."
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How one activation of a run is to be done."""
+
+    run: RunRow
+    worker: str
+    permission: str
+    bounds: Bounds
+    max_tokens: int
+    network: tuple[str, ...] = ()
+    interactive: bool = True
+    kernel: KernelBridge | None = None
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the App lends a run."""
+
+    log: RunLog
+    blobs: Blobs
+    open_model: Callable[[RunRow], Awaitable[Model]]
+    lease_sandbox: Callable[[RunRow], Awaitable[Sandbox]]
+    tools: Sequence[Tool]
+    state: dict[str, Any]
+    write_lock: asyncio.Lock
+
+
+async def execute(order: Order, means: Means) -> Status:
+    """One activation: from wherever the log stands to a final state, or to a pause by a bound.
+
+    Raises RunBusy when another live process owns the run, OwnershipLost when one took it over.
+    """
+    run = order.run
+    fence = await means.log.store.claim(run.id, order.worker, LEASE_MS)
+    earlier, events = await _session_events(means.log, run)
+    journal = RunJournal(means.log, run.id, fence, earlier, events)
+    heart = asyncio.create_task(_beat(means.log, run.id, order.worker, fence, asyncio.current_task()))
+    try:
+        return await _drive(order, means, journal)
+    finally:
+        heart.cancel()
+        await journal.close()
+        with suppress(OwnershipLost):
+            await means.log.store.release(run.id, fence)
+
+
+async def _session_events(log: RunLog, run: RunRow) -> tuple[list[Event], list[Event]]:
+    """The events of the session's earlier runs, and of this one."""
+    earlier: list[Event] = []
+    for event in await log.store.read_session(run.session_id):
+        if event.run_id == run.id:
+            break
+        earlier.append(event)
+    return earlier, await log.read(run.id)
+
+
+async def _beat(log: RunLog, run_id: str, worker: str, fence: int, owner: asyncio.Task[Any] | None) -> None:
+    """Keep the lease; whoever lost it stops at once and appends nothing more."""
+    while True:
+        await asyncio.sleep(HEARTBEAT)
+        try:
+            await log.store.heartbeat(run_id, worker, fence)
+        except OwnershipLost:
+            if owner is not None:
+                owner.cancel("ownership lost")
+            return
+        except AgentKernelError as error:
+            logger.warning("heartbeat of run %s failed: %s", run_id, error)
+
+
+async def _drive(order: Order, means: Means, journal: RunJournal) -> Status:
+    """Run the loop as a task, so that a stop by anyone cancels it, and write how it ended."""
+    work = asyncio.create_task(_work(order, means, journal))
+    journal.watch(on_cancel=work.cancel)
+    try:
+        await asyncio.wait({work})
+    except asyncio.CancelledError:  # our own process is going down, or somebody else owns the run now
+        work.cancel()
+        await asyncio.wait({work})
+        raise
+    try:
+        ending = work.result()
+    except asyncio.CancelledError:
+        return await _end(journal, "cancelled", "cancelled", STOPPED)
+    except OwnershipLost:
+        raise
+    except AgentKernelError as error:
+        kind = error.kind if isinstance(error, ModelError) else type(error).__name__
+        journal.hold(Error(kind=kind, message=error.message, hint=error.hint))
+        return await _end(journal, "failed", kind, f"Not done: {error.message}")
+    except Exception as error:
+        logger.exception("run %s crashed", journal.run_id)
+        journal.hold(Error(kind="internal", message=f"{type(error).__name__}: {error}"))
+        return await _end(journal, "failed", "internal", "Not done: the program failed.")
+    if ending == "complete":
+        return await _end(journal, "completed", "complete", STOPPED)
+    return await _end(journal, "paused", ending, STOPPED)
+
+
+async def _end(journal: RunJournal, status: Any, reason: str, unfinished: str) -> Status:
+    """The last event of an activation; calls without a result get one."""
+    await journal.catch_up()
+    held = {event.id for event in journal.held() if isinstance(event, ToolResult)}
+    for call in folds.open_calls(journal.events):
+        if call.id not in held:
+            journal.hold(
+                error_result(call.call, unfinished) if status != "failed" else interrupted(call.call)
+            )
+    last = Status(status=status, reason=reason, turn=max((e.turn for e in journal.events), default=0))
+    await journal.append(last)
+    return last
+
+
+async def _work(order: Order, means: Means, journal: RunJournal) -> str:
+    run = order.run
+    await _begin(order, journal)
+    model = await means.open_model(run)
+    try:
+        sandbox = await means.lease_sandbox(run)
+        permissions = Permissions(journal, order.permission, order.interactive, run.owner)
+        await sandbox.set_network(_network(order, permissions))
+        executor = CallExecutor(
+            journal=journal,
+            sandbox=sandbox,
+            tools={tool.name: tool for tool in means.tools},
+            permissions=permissions,
+            state=means.state,
+            kernel=order.kernel,
+            write_lock=means.write_lock,
+            worker=order.worker,
+        )
+        loop = await _loop(order, means, journal, model, sandbox, executor)
+        ending = await loop.run()
+        await journal.flush()
+        return ending
+    finally:
+        await model.close()
+
+
+async def _begin(order: Order, journal: RunJournal) -> None:
+    if folds.pending_control(journal.events) == "cancel":
+        raise asyncio.CancelledError
+    await journal.checkpoint()
+    events: list[Event] = [Status(status="running", reason="starting")]
+    if not any(isinstance(event, Message) for event in journal.events):
+        events.append(Message(role="user", text=order.run.prompt, by=order.run.owner))
+    await journal.append(*events)
+
+
+def _network(order: Order, permissions: Permissions) -> NetworkPolicy:
+    ask = None if order.permission == "plan" else network_asker(permissions)
+    return NetworkPolicy(allow=order.network, ask=ask)
+
+
+async def _loop(
+    order: Order, means: Means, journal: RunJournal, model: Model, sandbox: Sandbox, executor: CallExecutor
+) -> Loop:
+    """Freeze the prefix: system prompt and tools go to blobs, their hashes into the log."""
+    place = Place(
+        tier=sandbox.tier,
+        workdir=sandbox.workdir,
+        python=_python(sandbox),
+        permission=order.permission,
+        network=order.network,
+        kernel=order.kernel is not None,
+        interactive=order.interactive,
+    )
+    system = system_prompt(place, order.instructions)
+    tools = [tool.param() for tool in means.tools]
+    context = Context(
+        model=model.name,
+        system=await means.blobs.put(system.encode()),
+        tools=await means.blobs.put(json.dumps(tools).encode()),
+        max_tokens=order.max_tokens,
+        demo=model.demo,
+    )
+    journal.hold(context)
+    return Loop(
+        journal=journal,
+        model=model,
+        executor=executor,
+        system=system,
+        tools=tools,
+        max_tokens=order.max_tokens,
+        bounds=order.bounds,
+    )
+
+
+def _python(sandbox: Sandbox) -> str:
+    import platform
+
+    return f"Python {platform.python_version()}, the packages of the person's own environment"
