@@ -1,0 +1,79 @@
+# Every target makes what it needs: the virtual environment, the front end, the tools of the system.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v $$p; break; }; done)
+ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix widgets
+ARGS ?=
+ONLY ?=
+
+.PHONY: help install lab test check fix build bench clean system
+help:
+	@echo "make lab      open JupyterLab on the quickstart (ARGS='--no-browser --port 9999')"
+	@echo "make test     all tests, the browser's too      make check   linters, types, generated files"
+	@echo "make fix      format and mend                   make build   wheel and sdist in dist/"
+	@echo "make bench    the figures (ONLY=name)           make clean   remove what was made"
+
+ifeq ($(OS),Windows_NT)
+$(error agent-kernel needs Linux or macOS; on Windows use WSL 2)
+endif
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+
+$(VENV)/.lab: $(BIN)/python pyproject.toml hatch_build.py
+	@echo "Installing agent-kernel and JupyterLab into $(VENV) (a minute or two the first time) …"
+	$(BIN)/python -m pip install -q -e ".[lab]"
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml hatch_build.py
+	@echo "Installing the development tools into $(VENV) …"
+	$(BIN)/python -m pip install -q -e . --group dev
+	@touch $@ $(VENV)/.lab
+
+widgets/node_modules/.package-lock.json: widgets/package-lock.json | $(VENV)/.dev
+	$(NPM) ci --no-audit --no-fund --silent
+
+agent_kernel/static/cell.js: $(shell find widgets/src -type f 2>/dev/null) widgets/package-lock.json | widgets/node_modules/.package-lock.json
+	$(NPM) run --silent build
+
+install: $(VENV)/.dev agent_kernel/static/cell.js
+
+system:
+	@bash tests/system.sh sandbox
+
+lab: system $(VENV)/.lab
+	$(BIN)/jupyter lab $(ROOT_FLAG) $(ARGS) notebooks/quickstart.ipynb
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(NPM) run --silent typecheck
+	$(BIN)/python widgets/generate_events.py --check
+
+fix: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python widgets/generate_events.py
+
+test: install
+	@bash tests/system.sh sandbox browser
+	$(NPM) test --silent
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+build: install
+	$(BIN)/python -m build --outdir dist
+
+bench: install
+	@bash tests/system.sh sandbox browser
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+clean:
+	rm -rf $(VENV) dist build agent_kernel/static widgets/node_modules bench.json
+	find . -name __pycache__ -prune -exec rm -rf {} +
