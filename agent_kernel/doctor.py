@@ -1,0 +1,131 @@
+"""What works on this machine, every setting, and where it came from."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from agent_kernel._version import __version__
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.settings import DEMO_MODEL, SECRET_SETTINGS, Settings, load_settings
+
+PACKAGES = ("anthropic", "anywidget", "ipykernel", "ipywidgets", "jupyter-server", "jupyterlab", "notebook",
+            "sqlalchemy", "pandas", "matplotlib", "daytona", "redis")  # fmt: skip
+
+
+async def examine() -> dict[str, Any]:
+    """The report as plain JSON; `ok` is False when prompts cannot be worked on here."""
+    problems: list[str] = []
+    try:
+        settings = load_settings(workspace=Path.cwd())
+    except AgentKernelError as error:
+        settings, problems = Settings(), [str(error)]
+    report = {
+        "version": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "platform": platform.platform(),
+        "model": _model(settings),
+        "sandbox": _sandbox(),
+        "store": await _store(settings),
+        "view": _view(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "settings": _settings(settings),
+    }
+    checks = [report[name] for name in ("model", "sandbox", "store", "view")]
+    problems += [check["problem"] for check in checks if check["problem"]]
+    return {**report, "problems": problems, "ok": not problems}
+
+
+def _model(settings: Settings) -> dict[str, Any]:
+    ready = bool(settings.api_key or settings.auth_token or settings.base_url)
+    demo = settings.model.startswith(DEMO_MODEL)
+    problem = "" if ready or demo else (
+        "No model is configured: set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL. `--model demo` works offline."
+    )  # fmt: skip
+    return {"name": settings.model, "endpoint": settings.base_url or "Anthropic", "problem": problem}
+
+
+def _sandbox() -> dict[str, Any]:
+    from agent_kernel.sandbox import probe
+
+    tiers = [
+        {"tier": report.tier, "available": report.available, "note": report.reason} for report in probe()
+    ]
+    chosen = next((tier["tier"] for tier in tiers if tier["available"]), None)
+    problem = "" if chosen else "No sandbox can run here: " + "; ".join(str(tier["note"]) for tier in tiers)
+    return {"tier": chosen, "tiers": tiers, "problem": problem}
+
+
+async def _store(settings: Settings) -> dict[str, Any]:
+    from agent_kernel.app import open_app
+
+    where = "PostgreSQL" if settings.database_url.startswith("postgres") else str(settings.folder / "runs.db")
+    try:
+        async with await open_app(settings):
+            return {"where": where, "problem": ""}
+    except AgentKernelError as error:
+        return {"where": where, "problem": str(error)}
+
+
+def _view() -> dict[str, Any]:
+    file = Path(__file__).parent / "static" / "cell.js"
+    problem = "" if file.is_file() else f"The cell view is not built ({file}); run `make install`."
+    return {"file": str(file), "problem": problem}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    shown: dict[str, dict[str, Any]] = {}
+    for field in fields(settings):
+        if field.name == "sources":
+            continue
+        value = getattr(settings, field.name)
+        if field.name in SECRET_SETTINGS and value:
+            value = "(set, hidden)"
+        source = settings.sources.get(field.name, "default")
+        shown[field.name] = {"value": list(value) if isinstance(value, tuple) else value, "from": source}
+    return shown
+
+
+def render(report: dict[str, Any]) -> str:
+    """The report as text for a terminal."""
+    lines = [
+        f"agent-kernel {report['version']} · Python {report['python']} · {report['platform']}",
+        "",
+        _check("model", f"{report['model']['name']} at {report['model']['endpoint']}", report["model"]),
+        _check("sandbox", str(report["sandbox"]["tier"]), report["sandbox"]),
+    ]
+    for tier in report["sandbox"]["tiers"]:
+        mark = "available" if tier["available"] else "not here"
+        note = f" ({tier['note']})" if tier["note"] else ""
+        lines.append(f"              {tier['tier']}: {mark}{note}")
+    lines += [
+        _check("store", report["store"]["where"], report["store"]),
+        _check("view", report["view"]["file"], report["view"]),
+        "",
+        "Packages  " + ", ".join(f"{name} {found or '–'}" for name, found in report["packages"].items()),
+        "",
+        "Settings",
+    ]
+    width = max(map(len, report["settings"]))
+    lines += [
+        f"  {name:<{width}}  {entry['value']!r:<28} {entry['from']}"
+        for name, entry in report["settings"].items()
+    ]
+    if report["problems"]:
+        lines += ["", "Problems", *(f"  ! {problem}" for problem in report["problems"])]
+    return "\n".join(lines)
+
+
+def _check(name: str, value: str, check: dict[str, Any]) -> str:
+    return f"{'!' if check['problem'] else '✓'} {name:<10}  {value}"
