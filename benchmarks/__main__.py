@@ -1,0 +1,35 @@
+"""`python -m benchmarks [--only NAME]`: prints the table and writes `bench.json`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+from pathlib import Path
+
+from benchmarks.figure import Figure
+
+PARTS = ("loop", "log", "sandbox", "load", "dom")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--only", choices=PARTS)
+    only = parser.parse_args().only
+    figures: list[Figure] = []
+    print(f"{'figure':<34} {'value':>10}      {'goal':<8} {'spread':<14} reference")
+    for part in [only] if only else PARTS:
+        for figure in asyncio.run(importlib.import_module(f"benchmarks.{part}").figures()):
+            figures.append(figure)
+            print(line(figure), flush=True)
+    Path("bench.json").write_text(json.dumps([figure.row() for figure in figures], indent=1))
+
+
+def line(figure: Figure) -> str:
+    mark = {True: "✓", False: "✗", None: " "}[figure.holds]
+    value = f"{figure.value:.2f} {figure.unit}"
+    return f"{figure.name:<34} {value:>10}  {mark}   {figure.goal:<8} {figure.spread:<14} {figure.reference}"
+
+
+main()
