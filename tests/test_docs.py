@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 def rows(text: str) -> dict[str, str]:
     """The first two columns of the settings table."""
-    found = re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.MULTILINE)
-    return {name: default.strip("`") for name, default in found}
+    found = re.findall(r"^\| `(\w+)` \|(.*?)\|", text, re.MULTILINE)
+    return {name: default.strip().strip("`") for name, default in found}
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -41,7 +41,7 @@ def test_commands_of_the_readme_exist() -> None:
 def test_targets_of_the_readme_and_of_ci_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for place in ("README.md", ".ci/run", "CONTRIBUTING.md"):
-        for target in re.findall(r"\bmake ([a-z]+)\b", (ROOT / place).read_text()):
+        for target in re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / place).read_text(), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{place} says make {target}"
 
 
