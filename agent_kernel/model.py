@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from agent_kernel.model_errors import broken_off, refused, stream_broken, unreac
 from agent_kernel.usage import Usage, context_window
 
 if TYPE_CHECKING:
+    import ssl
+
     from anthropic import AsyncAnthropic
 
     from agent_kernel.testing.messages_api import ScriptedMessages
@@ -275,8 +278,16 @@ def _client(settings: ModelSettings, server: ScriptedMessages | None) -> AsyncAn
         timeout=timeout,
         default_headers=headers,
         # A proxy of the environment must not get to see what stays on this machine.
-        http_client=DefaultAsyncHttpxClient(trust_env=False, timeout=timeout) if server else None,
+        http_client=DefaultAsyncHttpxClient(timeout=timeout, verify=_trusted(), trust_env=server is None),
     )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates trusted here: reading them for each run would cost more than a turn."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _is_native(settings: ModelSettings) -> bool:

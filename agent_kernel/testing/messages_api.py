@@ -10,10 +10,12 @@ have their own script below `api.url_for("some-id")`.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from agent_kernel.testing.script import (
     Item,
     Stall,
     Text,
+    ToolUse,
     Turn,
     blocks_of,
     new_id,
@@ -320,3 +323,33 @@ def _split(path: str) -> tuple[str, str]:
 
 def _model(name: str) -> Json:
     return {"type": "model", "id": name, "display_name": name, "created_at": "2026-01-01T00:00:00Z"}
+
+
+def calls(count: int, name: str, input: Json) -> Default:  # noqa: A002
+    """A model that calls one tool `count` times, told apart by the results it is shown, then is done."""
+
+    def answer(body: Json) -> Turn:
+        contents = [message["content"] for message in body["messages"] if message["role"] == "user"]
+        blocks = [block for content in contents if isinstance(content, list) for block in content]
+        done = sum(block.get("type") == "tool_result" for block in blocks)
+        return [ToolUse(name, input)] if done < count else [Text("done")]
+
+    return answer
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve a script of tool calls from a process of its own, until stdin ends; prints the port."""
+    parser = argparse.ArgumentParser(prog="python -m agent_kernel.testing.messages_api")
+    parser.add_argument("--calls", type=int, default=20, help="tool calls per run (20)")
+    parser.add_argument("--tool", default="add", help="the tool that is called (add)")
+    parser.add_argument("--input", type=json.loads, default={"a": 1, "b": 2}, help="its input, as JSON")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each chunk (0)")
+    given = parser.parse_args(arguments)
+    with ScriptedMessages(default=calls(given.calls, given.tool, given.input), delay=given.delay) as api:
+        sys.stdout.write(f"{api.url.rpartition(':')[2]}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
