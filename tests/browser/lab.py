@@ -1,0 +1,158 @@
+"""A real Jupyter server and a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+TOKEN = "token-of-the-test"
+NOTEBOOK = """() => {
+  const app = window.jupyterapp;
+  if (!app) return null;
+  for (const widget of app.shell.widgets('main')) {
+    if (widget.context && widget.context.sessionContext) return widget;
+  }
+  return null;
+}"""
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextlib.contextmanager
+def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
+    """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+    expose = "LabApp" if app == "lab" else "JupyterNotebookApp"
+    command = [
+        sys.executable, "-m", "jupyter", app, "--no-browser", "--allow-root",
+        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}",
+        f"--IdentityProvider.token={TOKEN}", f"--{expose}.expose_app_in_browser=True",
+        "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    log = home / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(f"{url}/api/status?token={TOKEN}", process, log)
+            yield Server(url, folder, process, log)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"The server did not start: {log.read_text()[-3000:]}")
+
+
+@contextlib.contextmanager
+def browser(**context: Any) -> Iterator[Any]:
+    """A browser context. The system's Chromium, else the one Playwright downloaded."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        opened = chromium.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context})
+        yield opened
+        chromium.close()
+
+
+def open_notebook(context: Any, server: Server, name: str, app: str = "lab", kernel: bool = True) -> Any:
+    """The page with the notebook open, its kernel idle. `page.problems` collects console errors."""
+    page = context.new_page()
+    page.problems = []
+    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: page.problems.append(str(e)))
+    place = f"lab/workspaces/t{time.time_ns()}/tree/{name}" if app == "lab" else f"notebooks/{name}"
+    page.goto(f"{server.url}/{place}?token={TOKEN}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    if kernel:
+        page.wait_for_function(
+            f"() => {{ const w = ({NOTEBOOK})(); const k = w?.context.sessionContext.session?.kernel;"
+            " return !!k && k.status === 'idle'; }",
+            timeout=90_000,
+        )
+    return page
+
+
+def run_cell(page: Any, index: int, *, wait: bool = True, timeout: float = 120_000) -> None:
+    """Run the cell as Shift+Enter would."""
+    page.evaluate(
+        f"""(index) => {{
+          const notebook = ({NOTEBOOK})().content;
+          notebook.activeCellIndex = index;
+          notebook.deselectAll();
+          window.__done = false;
+          window.jupyterapp.commands.execute('notebook:run-cell').then(() => {{ window.__done = true; }});
+        }}""",
+        index,
+    )
+    if wait:
+        page.wait_for_function("() => window.__done", timeout=timeout)
+
+
+def cell(page: Any, index: int) -> Any:
+    return page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+
+def save(page: Any) -> None:
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function(f"() => !({NOTEBOOK})().context.model.dirty", timeout=20_000)
+
+
+def set_theme(page: Any, name: str) -> None:
+    """`JupyterLab Light` or `JupyterLab Dark`."""
+    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
+    page.wait_for_timeout(1_000)

@@ -1,0 +1,396 @@
+"""Whole runs: the real loop, SDK, store and sandbox against a scripted Messages API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel import folds
+from agent_kernel.client import Agent, Run
+from agent_kernel.errors import RunError
+from agent_kernel.events import (
+    ApprovalAnswer,
+    ApprovalRequest,
+    Compaction,
+    Error,
+    Event,
+    FileChange,
+    Message,
+    Status,
+    ToolResult,
+    ToolStart,
+)
+from agent_kernel.settings import Settings
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Drop, HttpError, SseError, Stall, Stop, Text, Thinking, ToolUse
+
+NewAgent = Callable[..., Agent]
+
+
+def of(run: Run, kind: type[Event]) -> list[Any]:
+    return [event for event in run.events if isinstance(event, kind)]
+
+
+def bash(command: str, call_id: str = "") -> ToolUse:
+    return ToolUse("bash", {"command": command}, id=call_id)
+
+
+def texts(result: ToolResult) -> str:
+    return "".join(block.get("text", "") for block in result.content)
+
+
+async def until(run: Run, predicate: Callable[[Event], bool]) -> Event:
+    """The first event that satisfies `predicate`."""
+    async with asyncio.timeout(60):
+        async for event in run.follow(deltas=False):
+            if predicate(event):
+                return event
+    raise AssertionError(f"the run ended {run.status} without it: {run.events[-3:]}")
+
+
+async def test_a_prompt_is_answered(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([Thinking("easy"), Text("Hello, you.")])
+    run = await agent.run("Hi")
+    assert (run.status, run.text) == ("completed", "Hello, you.")
+    assert [event.type for event in run.events] == [
+        "status", "status", "message", "context", "status", "thought", "message", "context_update", "status",
+    ]  # fmt: skip
+    assert [event.seq for event in run.events] == list(range(1, 10))
+
+
+async def test_a_tool_call_changes_a_file_and_can_be_undone(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    (workspace / "a.txt").write_text("old\n")
+    api.add([bash("echo new > a.txt; echo made > b.txt; echo out")], [Text("Done.")])
+    run = await agent.run("Change it")
+    assert run.status == "completed", run.events[-2:]
+    assert texts(of(run, ToolResult)[0]).startswith("out")
+    assert [(f.path, f.action) for f in run.files] == [("a.txt", "edit"), ("b.txt", "create")]
+    assert "-old\n+new" in run.diff()
+    undo = await run.undo()
+    assert sorted(undo.paths) == ["a.txt", "b.txt"]
+    assert (workspace / "a.txt").read_text() == "old\n"
+    assert not (workspace / "b.txt").exists()
+
+
+async def test_undo_leaves_alone_what_a_person_changed_since(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    (workspace / "a.txt").write_text("old\n")
+    api.add([bash("echo new > a.txt; echo b > b.txt")], [Text("Done.")])
+    run = await agent.run("Change it")
+    (workspace / "a.txt").write_text("mine\n")
+    undo = await run.undo()
+    assert (undo.paths, undo.skipped) == (["b.txt"], ["a.txt"])
+    assert (workspace / "a.txt").read_text() == "mine\n"
+
+
+async def test_every_kind_of_bad_call_gets_a_result_the_model_can_act_on(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    api.add(
+        [
+            ToolUse("bash", {"cmd": "ls"}),
+            ToolUse("no_such_tool", {}),
+            ToolUse("read_file", {"path": "gone.txt"}),
+        ],
+        [Text("I see.")],
+    )
+    run = await agent.run("Try")
+    results = of(run, ToolResult)
+    assert run.status == "completed"
+    assert all(result.is_error for result in results)
+    said = " ".join(texts(result) for result in results)
+    assert "command" in said
+    assert "no_such_tool" in said
+    assert "gone.txt" in said
+
+
+async def test_overload_and_broken_streams_are_retried_in_the_open(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    api.add(
+        HttpError(529, "overloaded_error", "Overloaded", {"retry-after": "0"}),
+        [Text("half"), SseError()],
+        [Text("half"), Drop()],
+        [Text("whole")],
+    )
+    run = await agent.run("Hi")
+    assert (run.status, run.text) == ("completed", "whole")
+    errors = of(run, Error)
+    assert [error.retrying for error in errors] == [True, True, True]
+    assert [error.attempt for error in errors] == [1, 2, 3]
+    assert len([m for m in of(run, Message) if m.role == "assistant"]) == 1
+
+
+async def test_a_wrong_key_fails_at_once_with_what_to_do(
+    workspace: Path, settings: Settings, new_agent: NewAgent
+) -> None:
+    with ScriptedMessages(key="the right one") as api:
+        run = await new_agent(settings=settings.with_overrides("test", base_url=api.url)).run("Hi")
+    assert run.status == "failed"
+    (error,) = of(run, Error)
+    assert "key-of-the-test" not in error.message + error.hint
+    assert not error.retrying
+    assert error.hint
+
+
+async def test_without_a_model_one_sentence_says_what_to_set(settings: Settings, new_agent: NewAgent) -> None:
+    bare = Settings(data_dir=settings.data_dir)
+    run = await new_agent(settings=bare).run("Hi")
+    assert run.status == "failed"
+    (error,) = of(run, Error)
+    assert "ANTHROPIC_API_KEY" in error.message + error.hint
+    assert "demo" in error.message + error.hint
+
+
+async def test_a_stop_ends_a_running_call_and_leaves_no_process(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([bash("echo go; sleep 300; touch late")])
+    run = await agent.start("Sleep")
+    await until(run, lambda event: isinstance(event, ToolStart))
+    await run.stop()
+    async with asyncio.timeout(20):
+        await run.wait()
+    assert run.status == "cancelled"
+    (result,) = of(run, ToolResult)
+    assert result.is_error
+    assert not (workspace / "late").exists()
+
+
+async def test_a_stop_keeps_what_the_model_had_written(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([Text("The beginning of"), Stall()])
+    run = await agent.start("Write")
+    async with asyncio.timeout(30):
+        async for event in run.follow():
+            if event.type == "delta":
+                break
+    await run.stop()
+    await run.wait()
+    assert run.status == "cancelled"
+    said = [message for message in run.messages if message.role == "assistant"]
+    assert [(message.text[:3], message.partial) for message in said] == [("The", True)]
+
+
+async def test_a_message_said_meanwhile_is_heard_with_the_next_request(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    api.add([bash("sleep 0.5")], [Text("Understood.")])
+    run = await agent.start("Work")
+    await until(run, lambda event: isinstance(event, ToolStart))
+    await run.say("In French, please.")
+    await run.wait()
+    last = api.bodies[-1]["messages"][-1]["content"]
+    assert [block["type"] for block in last] == ["tool_result", "text"]
+    assert last[1]["text"] == "In French, please."
+
+
+async def test_pause_holds_the_run_between_steps_and_resume_goes_on(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    api.add([bash("sleep 0.3")], [Text("Done.")])
+    run = await agent.start("Work")
+    await until(run, lambda event: isinstance(event, ToolStart))
+    await run.pause()
+    await until(run, lambda event: isinstance(event, Status) and event.status == "paused")
+    assert len(api.bodies) == 1
+    await run.resume()
+    await run.wait()
+    assert run.status == "completed"
+
+
+async def test_under_ask_a_person_decides_and_a_no_is_told_to_the_model(
+    new_agent: NewAgent, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([bash("touch made")], [Text("Then not.")])
+    run = await new_agent(permission="ask", interactive=True).start("Make it")
+    request = await until(run, lambda event: isinstance(event, ApprovalRequest))
+    assert isinstance(request, ApprovalRequest)
+    assert "touch made" in request.what
+    assert run.status == "waiting" or await until(
+        run, lambda e: isinstance(e, Status) and e.status == "waiting"
+    )
+    await run.answer(request.id, "deny")
+    await run.wait()
+    assert run.status == "completed"
+    (result,) = of(run, ToolResult)
+    assert result.is_error
+    assert not (workspace / "made").exists()
+
+
+async def test_allow_for_the_session_asks_once(
+    new_agent: NewAgent, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([bash("touch one")], [bash("touch two")], [Text("Done.")], [bash("touch three")], [Text("Done.")])
+    agent = new_agent(permission="ask", interactive=True)
+    run = await agent.start("Make them")
+    request = await until(run, lambda event: isinstance(event, ApprovalRequest))
+    await run.answer(request.id, "session")  # type: ignore[attr-defined]
+    await run.wait()
+    again = await agent.run("And another")
+    assert (run.status, again.status) == ("completed", "completed")
+    assert (len(of(run, ApprovalRequest)), len(of(again, ApprovalRequest))) == (1, 0)
+    assert {path.name for path in workspace.iterdir()} == {"one", "two", "three"}
+
+
+async def test_where_nobody_can_answer_an_approval_is_denied_at_once(
+    new_agent: NewAgent, api: ScriptedMessages
+) -> None:
+    api.add([bash("touch made")], [Text("No.")])
+    run = await new_agent(permission="ask", interactive=False).run("Make it")
+    (answer,) = of(run, ApprovalAnswer)
+    assert (run.status, answer.decision) == ("completed", "deny")
+    assert "nobody" in answer.reason
+
+
+async def test_plan_only_reads(new_agent: NewAgent, api: ScriptedMessages, workspace: Path) -> None:
+    (workspace / "a.txt").write_text("content\n")
+    api.add([ToolUse("read_file", {"path": "a.txt"}), bash("rm a.txt")], [Text("A plan.")])
+    run = await new_agent(permission="plan").run("Look")
+    read, removed = sorted(of(run, ToolResult), key=lambda result: result.is_error)
+    assert "content" in texts(read)
+    assert removed.is_error
+    assert (workspace / "a.txt").exists()
+
+
+async def test_reads_of_one_turn_run_side_by_side_and_keep_their_order_for_the_model(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        (workspace / f"{name}.txt").write_text(name)
+    api.add([ToolUse("read_file", {"path": f"{name}.txt"}) for name in ("a", "b", "c")], [Text("Read.")])
+    run = await agent.run("Read them")
+    assert run.status == "completed"
+    sent = api.bodies[-1]["messages"][-1]["content"]
+    assert len(sent) == 3
+    assert len({block["tool_use_id"] for block in sent}) == 3
+    assert not any(block.get("is_error") for block in sent)
+
+
+async def test_a_truncated_call_is_never_executed(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add(
+        [Text("I write"), ToolUse("bash", raw='{"command": "touch half'), Stop("max_tokens")],
+        [Text("Whole.")],
+    )
+    run = await agent.run("Write")
+    assert (run.status, run.text) == ("completed", "Whole.") or run.text.endswith("Whole.")
+    assert not of(run, ToolResult)
+    assert not list(workspace.iterdir())
+
+
+async def test_the_budget_pauses_and_a_resume_goes_on(
+    new_agent: NewAgent, api: ScriptedMessages, settings: Settings
+) -> None:
+    api.add([bash("true")], [bash("true")], [Text("Done.")])
+    agent = new_agent(max_turns=1)
+    run = await agent.run("Work")
+    assert (run.status, run.reason) == ("paused", "max_turns")
+    resumed = await agent.resume(run.id, max_turns=10)
+    await resumed.wait()
+    assert (resumed.status, resumed.text) == ("completed", "Done.")
+
+
+async def test_the_next_prompt_of_a_session_remembers(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([Text("Hello Ada.")], [Text("Ada.")])
+    await agent.run("I am Ada")
+    await agent.run("Who am I?")
+    assert [m["content"][0]["text"] for m in api.bodies[-1]["messages"]] == [
+        "I am Ada",
+        "Hello Ada.",
+        "Who am I?",
+    ]
+
+
+async def test_prompts_of_one_session_wait_for_each_other(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([bash("sleep 0.3")], [Text("First.")], [Text("Second.")])
+    first, second = await agent.start("One"), await agent.start("Two")
+    await asyncio.gather(first.wait(), second.wait())
+    assert (first.text, second.text) == ("First.", "Second.")
+
+
+async def test_twenty_calls_read_nine_tenths_of_their_input_from_the_cache(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    for number in range(20):
+        api.add([bash(f"echo {number}")])
+    api.add([Text("Done.")])
+    run = await agent.run("Count to twenty")
+    assert run.status == "completed"
+    repeated = total = 0
+    for earlier, later in zip(api.bodies, api.bodies[1:], strict=False):
+        assert later["system"] == earlier["system"]
+        assert later["tools"] == earlier["tools"]
+        assert later["messages"][: len(earlier["messages"])] == earlier["messages"]
+        repeated += len(str(earlier["messages"]))
+        total += len(str(later["messages"]))
+    fixed = len(str(api.bodies[0]["system"])) + len(str(api.bodies[0]["tools"]))
+    assert (repeated + 20 * fixed) / (total + 20 * fixed) >= 0.9
+
+
+async def test_a_full_window_is_summarised_and_the_run_goes_on(
+    new_agent: NewAgent, api: ScriptedMessages, settings: Settings
+) -> None:
+    api.add([bash("echo one")], [Text("SUMMARY: one was said.")], [Text("Done.")])
+    small = settings.with_overrides("test", context_window=100)
+    run = await new_agent(settings=small).run("Work")
+    (cut,) = of(run, Compaction)
+    assert (run.status, cut.summary) == ("completed", "SUMMARY: one was said.")
+    assert "SUMMARY" in str(api.bodies[-1]["messages"][0])
+    assert len(api.bodies[-1]["messages"]) == 1
+
+
+async def test_a_prompt_too_long_for_the_window_is_summarised_without_a_model(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    too_long = HttpError(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum")
+    api.add([bash("echo one")], too_long, too_long, [Text("Done.")])
+    run = await agent.run("Work hard")
+    assert run.status == "completed"
+    (cut,) = of(run, Compaction)
+    assert "Work hard" in cut.summary
+
+
+async def test_an_empty_prompt_is_refused(agent: Agent) -> None:
+    with pytest.raises(RunError, match="empty"):
+        await agent.start("  ")
+
+
+async def test_secrets_of_the_settings_never_reach_the_log(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    (workspace / "leak.txt").write_text("key-of-the-test")
+    api.add([bash("cat leak.txt"), Text("It is key-of-the-test")], [Text("key-of-the-test")])
+    run = await agent.run("Read key-of-the-test")
+    assert "key-of-the-test" not in "".join(event.model_dump_json() for event in run.events)
+
+
+async def test_changes_belong_to_the_call_that_made_them(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([bash("echo 1 > one", "c1"), bash("echo 2 > two", "c2")], [Text("Done.")])
+    run = await agent.run("Make two")
+    assert [(c.call_id, c.path, c.action) for c in of(run, FileChange)] == [
+        ("c1", "one", "create"),
+        ("c2", "two", "create"),
+    ]
+    undo = await run.undo(call_id="c2")
+    assert undo.paths == ["two"]
+    assert [path.name for path in workspace.iterdir()] == ["one"]
+
+
+async def test_ids_an_endpoint_uses_again_in_each_turn_stay_apart(
+    agent: Agent, api: ScriptedMessages
+) -> None:
+    api.add([bash("echo one", "call_0")], [bash("echo two", "call_0")], [Text("Done.")])
+    run = await agent.run("Twice")
+    assert run.status == "completed"
+    assert len(folds.calls(run.events)) == 2
+    assert [texts(result).strip() for result in of(run, ToolResult)] == ["one", "two"]
