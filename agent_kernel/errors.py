@@ -79,8 +79,8 @@ class OwnershipLost(RunError):
     """Our fencing number is no longer the run's: somebody else took it over; stop at once."""
 
 
-class BudgetReached(RunError):
-    """The run's budget is used up; it is paused and can be resumed with more."""
+class AlreadyAppended(RunError):
+    """The call has its start, its result or its answer already: of two, one wins."""
 
 
 class StoreError(AgentKernelError):

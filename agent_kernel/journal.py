@@ -70,7 +70,7 @@ class RunJournal:
     async def _watch(self, on_cancel: Callable[[], None]) -> None:
         if folds.pending_control(self.events) == "cancel":
             on_cancel()
-        async for head in self.log.heads(self.run_id):
+        async for head in self.log.heads(self.run_id, after=self.head):
             for event in await self.catch_up(head):
                 if isinstance(event, Control) and event.action == "cancel":
                     on_cancel()

@@ -1,0 +1,101 @@
+"""The doorbell: says that a run's log has grown, and carries deltas. It may lose both; the log does not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, TypeAlias
+
+from agent_kernel.events import Delta
+
+Item: TypeAlias = int | Delta
+"""A run's head (the doorbell), or a delta."""
+MOST_DELTAS = 2_000
+
+
+class Subscription(Protocol):
+    async def next(self, timeout: float | None = None) -> Item | None:
+        """The next item; None after `timeout` seconds without one."""
+        ...
+
+
+class Bus(Protocol):
+    def publish(self, run_id: str, item: Item) -> None: ...
+
+    def subscribe(self, run_id: str) -> AbstractContextManager[Subscription]: ...
+
+
+class _Local:
+    """One subscriber. A slow one loses deltas; of doorbells only the newest matters."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items: deque[Item] = deque()
+        self._ready = asyncio.Event()
+        self._lock = threading.Lock()
+
+    def push(self, item: Item) -> None:
+        with self._lock:
+            waiting = bool(self._items)
+            if isinstance(item, int) and waiting and isinstance(self._items[-1], int):
+                self._items[-1] = item
+                return
+            if isinstance(item, Delta) and len(self._items) >= MOST_DELTAS:
+                return
+            self._items.append(item)
+        if not waiting:
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            if asyncio.get_running_loop() is self._loop:
+                self._ready.set()
+                return
+        except RuntimeError:
+            pass
+        try:
+            self._loop.call_soon_threadsafe(self._ready.set)
+        except RuntimeError:  # that loop has ended, and its subscriber with it
+            return
+
+    async def next(self, timeout: float | None = None) -> Item | None:
+        while True:
+            with self._lock:
+                if self._items:
+                    return self._items.popleft()
+                self._ready.clear()
+            try:
+                await asyncio.wait_for(self._ready.wait(), timeout)
+            except TimeoutError:
+                return None
+
+
+class LocalBus:
+    """Within this process, across its threads and loops."""
+
+    def __init__(self) -> None:
+        self._subscribers: defaultdict[str, set[_Local]] = defaultdict(set)
+        self._lock = threading.Lock()
+
+    def publish(self, run_id: str, item: Item) -> None:
+        """Never blocks."""
+        for subscriber in tuple(self._subscribers.get(run_id, ())):
+            subscriber.push(item)
+
+    @contextmanager
+    def subscribe(self, run_id: str) -> Iterator[Subscription]:
+        subscriber = _Local()
+        with self._lock:
+            self._subscribers[run_id] = {*self._subscribers[run_id], subscriber}
+        try:
+            yield subscriber
+        finally:
+            with self._lock:
+                left = self._subscribers[run_id] - {subscriber}
+                if left:
+                    self._subscribers[run_id] = left
+                else:
+                    del self._subscribers[run_id]

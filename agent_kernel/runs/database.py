@@ -1,0 +1,186 @@
+"""Opening a database: SQLite by path, PostgreSQL by URL; its tables brought up to date.
+
+What goes wrong in a database becomes a StoreError in one sentence. A file that is damaged or made by a
+newer program is left exactly as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+
+from agent_kernel.errors import StoreError
+
+HEAD = "0001"
+"""The newest migration of this program; migrations are numbered upwards."""
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
+     "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "ncpfs", "davfs", "fuse.davfs2"}
+)  # fmt: skip
+BUSY_MS = 30_000
+
+
+def open_engine(where: str | Path) -> Engine:
+    """The engine for a SQLite file or a `postgresql://` URL, its tables as this program needs them."""
+    url = str(where)
+    if url.startswith(("postgres://", "postgresql")):
+        engine = _postgresql(url)
+    elif "://" in url and not url.startswith("sqlite:///"):
+        kind = url.split(":", 1)[0]
+        raise StoreError(f"A {kind} database cannot hold runs.", hint="Use SQLite or PostgreSQL.")
+    else:
+        engine = _sqlite(Path(url.removeprefix("sqlite:///")))
+    with said_plainly(engine):
+        upgrade(engine)
+    return engine
+
+
+def _postgresql(url: str) -> Engine:
+    rest = url.split("://", 1)[1]
+    try:
+        return create_engine(f"postgresql+psycopg://{rest}", pool_size=6, pool_pre_ping=True)
+    except ImportError as error:
+        raise StoreError(
+            "PostgreSQL needs psycopg.", hint='Install it: pip install "agent-kernel[postgres]"'
+        ) from error
+
+
+def _sqlite(path: Path) -> Engine:
+    kind = file_system(path)
+    if is_network(kind):
+        raise StoreError(
+            f"{path} is on a network file system ({kind}), where SQLite loses data.",
+            hint="Set AGENT_KERNEL_DATA_DIR to a local folder, or AGENT_KERNEL_DATABASE_URL to PostgreSQL.",
+        )
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return engine
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system of this kind lives on another machine."""
+    return kind in NETWORK_FILE_SYSTEMS
+
+
+def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """The kind of file system `path` is on (`ext4`, `nfs4`); empty where it cannot be told."""
+    target = str(path.resolve())
+    best, kind = "", ""
+    with contextlib.suppress(OSError):
+        for line in mounts.read_text(errors="replace").splitlines():
+            before, _, after = line.partition(" - ")
+            point = before.split(" ")[4].encode().decode("unicode_escape")
+            inside = target == point or target.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):
+                best, kind = point, after.split(" ", 1)[0]
+    return kind
+
+
+# -- the tables ----------------------------------------------------------------------------------------
+
+
+def upgrade(engine: Engine) -> None:
+    """Create or migrate the tables. Several processes may try at once: one does it, the others wait."""
+    with engine.connect() as connection:
+        if _version(connection) == HEAD:
+            return
+    with _alone(engine), engine.connect() as connection:
+        version = _version(connection)
+        if version == HEAD:
+            return
+        if version is not None and version > HEAD:
+            raise StoreError(
+                f"The run store was made by a newer agent-kernel (tables {version}, ours {HEAD}).",
+                hint="Upgrade agent-kernel: pip install --upgrade agent-kernel",
+            )
+        _migrate(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+@contextlib.contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """One process at a time: a lock file beside a SQLite file, an advisory lock in PostgreSQL."""
+    if engine.dialect.name == "sqlite":
+        import fcntl
+
+        with Path(f"{engine.url.database}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    else:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(7268403)"))
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(7268403)"))
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def said_plainly(engine: Engine) -> Iterator[None]:
+    """Turns the driver's errors into a StoreError."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise store_error(error, engine) from error
+
+
+def store_error(error: Exception, engine: Engine) -> StoreError:
+    """What a driver's error means, and what to do."""
+    where = engine.url.render_as_string(hide_password=True)
+    if engine.dialect.name == "sqlite":
+        where = str(engine.url.database)
+    reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+    low = reason.lower()
+    if "full" in low or "no space" in low:
+        return StoreError(
+            f"There is no room left to store events in {where}.",
+            hint="Free some disk space; what was stored before is safe.",
+        )
+    if "readonly" in low or "read-only" in low or "permission" in low or "unable to open" in low:
+        return StoreError(
+            f"The run store {where} cannot be opened or written ({reason}).",
+            hint="Check the folder's permissions, or set AGENT_KERNEL_DATA_DIR.",
+        )
+    if "not a database" in low or "malformed" in low:
+        return StoreError(
+            f"The run store {where} is damaged ({reason}); it was left as it is.",
+            hint="Move it away to begin a new one, or restore a copy.",
+        )
+    if "locked" in low:
+        return StoreError(f"The run store {where} is busy ({reason}).", hint="Try again.")
+    if isinstance(error, OperationalError | DatabaseError) or "connect" in low:
+        return StoreError(f"The run store {where} failed: {reason}", hint="Is the database running?")
+    return StoreError(f"The run store {where} failed: {reason}")

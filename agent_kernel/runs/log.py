@@ -1,0 +1,93 @@
+"""The log of runs: the store is the truth, the bus is its doorbell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
+from agent_kernel.runs.bus import Bus
+from agent_kernel.runs.store import PAGE, Store
+
+POLL, SLOWEST_POLL = 0.5, 3.0
+"""Seconds between looks at the store, for what other processes append."""
+
+
+class RunLog:
+    """Append to runs, read them and follow them. `redact` is applied to everything that comes in."""
+
+    def __init__(self, store: Store, bus: Bus, redact: Callable[[str, Event], Event] | None = None) -> None:
+        self.store = store
+        self.bus = bus
+        self._redact = redact
+
+    async def append(self, run_id: str, *events: Event, fence: int | None = None) -> list[Event]:
+        """Store events, then ring. See `Store.append`."""
+        if self._redact is not None:
+            events = tuple(self._redact(run_id, event) for event in events)
+        stored = await self.store.append(run_id, events, fence)
+        if stored:
+            self.bus.publish(run_id, stored[-1].seq)
+        return stored
+
+    def publish(self, run_id: str, delta: Delta) -> None:
+        """Show text that is still being written; nothing is stored."""
+        item = delta.model_copy(update={"run_id": run_id})
+        if self._redact is not None:
+            redacted = self._redact(run_id, item)
+            assert isinstance(redacted, Delta)
+            item = redacted
+        if item.text or item.tool:
+            self.bus.publish(run_id, item)
+
+    async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
+        return await self.store.read(run_id, after, limit)
+
+    async def heads(self, run_id: str, after: int = 0) -> AsyncIterator[int]:
+        """The run's head each time it may have grown, wherever the append was made. Never ends."""
+        with self.bus.subscribe(run_id) as bell:
+            head, pause = after, POLL
+            while True:
+                item = await bell.next(pause)
+                if isinstance(item, Delta):
+                    continue
+                pause = POLL if item is not None else min(pause * 1.5, SLOWEST_POLL)
+                now = item if item is not None else await self.store.head(run_id)
+                if now > head:
+                    head = now
+                    yield head
+
+    async def follow(
+        self, run_id: str, after: int = 0, *, deltas: bool = True, until_final: bool = True
+    ) -> AsyncIterator[Event]:
+        """Replay, then wait: no gap and no double. Deltas of a turn come only before its stored blocks.
+
+        Ends after a final status (unless `until_final` is false).
+        """
+        with self.bus.subscribe(run_id) as bell:
+            head, turn, pause = after, 0, POLL
+            item: int | Delta | None = after + 1  # look at once
+            while True:
+                if isinstance(item, Delta):
+                    if deltas and (item.kind == "output" or item.turn > turn):
+                        yield item
+                elif item is None or item > head:
+                    grown = False
+                    async for event in self._pages(run_id, head):
+                        head, grown = event.seq, True
+                        if event.type == "context_update":  # the turn's blocks are stored with it
+                            turn = max(turn, event.turn)
+                        yield event
+                        if until_final and isinstance(event, Status) and event.status in FINAL_STATUSES:
+                            return
+                    pause = POLL if grown else min(pause * 1.5, SLOWEST_POLL)
+                item = await bell.next(pause)
+
+    async def _pages(self, run_id: str, after: int) -> AsyncIterator[Event]:
+        """All events after `after`, a page at a time, so that a long log is never held whole."""
+        while True:
+            page = await self.store.read(run_id, after, PAGE)
+            for event in page:
+                yield event
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq

@@ -1,0 +1,80 @@
+"""The tables, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {int: BigInteger, dict[str, Any]: JSON}  # noqa: RUF012
+
+
+class SessionTable(Base):
+    __tablename__ = "sessions"
+    __table_args__ = (
+        UniqueConstraint("owner", "notebook", "name"),
+        Index("ix_sessions_owner_updated", "owner", "updated_ms"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(200))
+    notebook: Mapped[str] = mapped_column(Text, default="")
+    """Empty for none: in SQL, two missing values would not be equal and a session could exist twice."""
+    workspace: Mapped[str] = mapped_column(Text)
+    host: Mapped[str | None] = mapped_column(String(200))
+    sandbox_id: Mapped[str | None] = mapped_column(String(200))
+    title: Mapped[str] = mapped_column(Text, default="")
+    created_ms: Mapped[int]
+    updated_ms: Mapped[int]
+    meta: Mapped[dict[str, Any]]
+
+
+class RunTable(Base):
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("ix_runs_session", "session_id", "created_ms"),
+        Index("ix_runs_owner", "owner", "created_ms"),
+        Index("ix_runs_status", "status"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    parent_id: Mapped[str | None] = mapped_column(String(40))
+    owner: Mapped[str] = mapped_column(String(200))
+    prompt: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(String(200))
+    agent: Mapped[str | None] = mapped_column(String(200))
+    agent_version: Mapped[str | None] = mapped_column(String(80))
+    options: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    created_ms: Mapped[int]
+    started_ms: Mapped[int | None]
+    ended_ms: Mapped[int | None]
+    head: Mapped[int] = mapped_column(Integer, default=0)
+    worker: Mapped[str | None] = mapped_column(String(200))
+    fence: Mapped[int] = mapped_column(Integer, default=0)
+    heartbeat_ms: Mapped[int | None]
+
+
+class EventTable(Base):
+    __tablename__ = "events"
+    __table_args__ = (UniqueConstraint("run_id", "type", "call_id"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    type: Mapped[str] = mapped_column(String(40))
+    call_id: Mapped[str | None] = mapped_column(String(300))
+    """The `id` of events of which each call has one; NULL for the others, which never collide."""
+    turn: Mapped[int] = mapped_column(Integer)
+    timestamp: Mapped[int]
+    data: Mapped[str] = mapped_column(Text)
+
+
+RUN = cast("Table", RunTable.__table__)
+EVENT = cast("Table", EventTable.__table__)
+SESSION = cast("Table", SessionTable.__table__)

@@ -1,0 +1,63 @@
+"""Sessions and runs as plain values; what the store gives out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation of one owner in one folder. Times in milliseconds since 1970."""
+
+    id: str
+    owner: str
+    name: str
+    workspace: str
+    notebook: str | None = None
+    host: str | None = None
+    sandbox_id: str | None = None
+    title: str = ""
+    created_ms: int = 0
+    updated_ms: int = 0
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One prompt being worked on. `head` is the seq of its last event, `fence` its fencing number."""
+
+    id: str
+    session_id: str
+    owner: str
+    prompt: str
+    model: str
+    parent_id: str | None = None
+    agent: str | None = None
+    agent_version: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "queued"
+    reason: str = ""
+    created_ms: int = 0
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    head: int = 0
+    worker: str | None = None
+    fence: int = 0
+    heartbeat_ms: int | None = None
+
+
+def new_id(kind: str) -> str:
+    """`r-0mxb2k1f-9d3a6c20`: sorts by time, and can be told apart by its beginning."""
+    return f"{kind}-{_base36(time.time_ns() // 1_000_000):0>9}-{secrets.token_hex(4)}"
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits

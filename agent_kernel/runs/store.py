@@ -1,0 +1,279 @@
+"""Sessions, runs and their events in a database. One writer with group commit, a few readers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+
+from agent_kernel.errors import OwnershipLost, RunBusy, RunNotFound, StoreError
+from agent_kernel.events import Delta, Event, Status, now_ms, parse_event
+from agent_kernel.runs.database import open_engine, said_plainly
+from agent_kernel.runs.models import EVENT, RUN, SESSION
+from agent_kernel.runs.records import RunRow, Session, new_id
+from agent_kernel.runs.writer import Append, Writer
+
+T = TypeVar("T")
+READERS = 3
+PAGE = 500
+LEASE_MS = 15_000
+CALL_EVENTS = frozenset({"tool_call", "tool_start", "tool_result", "approval_request", "approval_answer"})
+_OWN = {"run_id", "seq"}  # columns already; not stored twice
+
+
+async def open_store(where: str | Path) -> Store:
+    """Open (and create or migrate) the store. Raises StoreError."""
+    return Store(await asyncio.to_thread(open_engine, where))
+
+
+class Store:
+    """All methods are safe to call from any event loop of this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.writer = Writer(engine)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="agent-kernel-reader")
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.writer.close)
+        self._readers.shutdown(wait=False)
+        self._engine.dispose()
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with said_plainly(self._engine), self._engine.connect() as connection:
+                return query(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    # -- sessions --------------------------------------------------------------------------------------
+
+    async def create_session(
+        self,
+        *,
+        owner: str,
+        name: str,
+        workspace: str,
+        notebook: str | None = None,
+        host: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Session:
+        """A new session; the existing one when another process made it at the same moment."""
+        now = now_ms()
+        session = Session(
+            id=new_id("s"), owner=owner, name=name, workspace=workspace, notebook=notebook, host=host,
+            created_ms=now, updated_ms=now, meta=dict(meta or {}),
+        )  # fmt: skip
+
+        def create(connection: Connection) -> Session:
+            found = connection.execute(_session_query(owner, notebook, name)).mappings().first()
+            if found is not None:
+                return _session(found)
+            connection.execute(insert(SESSION).values(**_columns(session, notebook=notebook or "")))
+            return session
+
+        created: Session = await self.writer.do(create)
+        return created
+
+    async def find_session(self, owner: str, notebook: str | None, name: str) -> Session | None:
+        row = await self._read(lambda c: c.execute(_session_query(owner, notebook, name)).mappings().first())
+        return _session(row) if row else None
+
+    async def get_session(self, session_id: str, owner: str | None = None) -> Session:
+        query = select(SESSION).where(SESSION.c.id == session_id)
+        row = await self._read(lambda c: c.execute(query).mappings().first())
+        if row is None or owner not in (None, row["owner"]):
+            raise RunNotFound(f"There is no session {session_id}.")
+        return _session(row)
+
+    async def list_sessions(self, owner: str, limit: int = 50, before: int | None = None) -> list[Session]:
+        """Newest first; `before` is an `updated_ms`."""
+        query = select(SESSION).where(SESSION.c.owner == owner).order_by(SESSION.c.updated_ms.desc())
+        if before is not None:
+            query = query.where(SESSION.c.updated_ms < before)
+        return await self._read(lambda c: [_session(r) for r in c.execute(query.limit(limit)).mappings()])
+
+    async def update_session(self, session_id: str, **fields: Any) -> None:
+        values = {**fields, "updated_ms": now_ms()}
+        query = update(SESSION).where(SESSION.c.id == session_id).values(**values)
+        await self.writer.do(lambda c: c.execute(query).rowcount)
+
+    # -- runs ------------------------------------------------------------------------------------------
+
+    async def create_run(
+        self,
+        *,
+        session_id: str,
+        prompt: str,
+        model: str,
+        owner: str,
+        options: Mapping[str, Any] | None = None,
+        parent_id: str | None = None,
+        agent: str | None = None,
+        agent_version: str | None = None,
+    ) -> RunRow:
+        run = RunRow(
+            id=new_id("r"), session_id=session_id, owner=owner, prompt=prompt, model=model,
+            parent_id=parent_id, agent=agent, agent_version=agent_version, options=dict(options or {}), created_ms=now_ms(),
+        )  # fmt: skip
+        await self.writer.do(lambda c: c.execute(insert(RUN).values(**_columns(run))).rowcount)
+        return run
+
+    async def get_run(self, run_id: str, owner: str | None = None) -> RunRow:
+        """By id or by its unique beginning. Raises RunNotFound."""
+        query = select(RUN).where(RUN.c.id.startswith(run_id, autoescape=True)).limit(2)
+        if owner is not None:
+            query = query.where(RUN.c.owner == owner)
+        found = await self._read(lambda c: list(c.execute(query).mappings())) if run_id else []
+        exact = [row for row in found if row["id"] == run_id] or found
+        if len(exact) != 1:
+            what = "More than one run begins with" if exact else "There is no run"
+            raise RunNotFound(f"{what} {run_id!r}.", hint="See: agent-kernel runs list")
+        return _run(exact[0])
+
+    async def list_runs(
+        self,
+        *,
+        owner: str | None = None,
+        session_id: str | None = None,
+        root_only: bool = False,
+        status: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+    ) -> list[RunRow]:
+        """Newest first; `before` is a `created_ms`."""
+        query = select(RUN).order_by(RUN.c.created_ms.desc(), RUN.c.id.desc()).limit(limit)
+        for column, value in ((RUN.c.owner, owner), (RUN.c.session_id, session_id), (RUN.c.status, status)):
+            if value is not None:
+                query = query.where(column == value)
+        if root_only:
+            query = query.where(RUN.c.parent_id.is_(None))
+        if before is not None:
+            query = query.where(RUN.c.created_ms < before)
+        return await self._read(lambda c: [_run(row) for row in c.execute(query).mappings()])
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    async def append(self, run_id: str, events: Sequence[Event], fence: int | None = None) -> list[Event]:
+        """Number and store events in one transaction; the numbered copies.
+
+        Raises OwnershipLost when `fence` is no longer the run's, AlreadyAppended when one of them exists
+        once per call and is there, RunNotFound, StoreError. Nothing is stored then.
+        """
+        if not events:
+            return []
+        for event in events:
+            if isinstance(event, Delta) or event.seq:
+                raise ValueError(f"{event.type} {event.seq} cannot be appended")
+        head = await self.writer.do(Append(run_id, [_row(event) for event in events], fence, _status(events)))
+        return [event.numbered(run_id, head + number) for number, event in enumerate(events, 1)]
+
+    async def head(self, run_id: str) -> int:
+        """The seq of the run's last event; 0 when it has none."""
+        query = select(RUN.c.head).where(RUN.c.id == run_id)
+        return await self._read(lambda c: c.execute(query).scalar()) or 0
+
+    async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Events with a seq greater than `after`, in order."""
+        query = (
+            select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data)
+            .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
+            .order_by(EVENT.c.seq)
+            .limit(limit)
+        )
+        return await self._read(lambda c: [_event(row) for row in c.execute(query)])
+
+    async def read_session(self, session_id: str) -> list[Event]:
+        """All events of the session's root runs, oldest run first."""
+        query = (
+            select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data)
+            .join(RUN, RUN.c.id == EVENT.c.run_id)
+            .where(RUN.c.session_id == session_id, RUN.c.parent_id.is_(None))
+            .order_by(RUN.c.created_ms, RUN.c.id, EVENT.c.seq)
+        )
+        return await self._read(lambda c: [_event(row) for row in c.execute(query)])
+
+    # -- who works on a run ------------------------------------------------------------------------------
+
+    async def claim(self, run_id: str, worker: str, ttl_ms: int = LEASE_MS, *, force: bool = False) -> int:
+        """Become the run's owner; the new fencing number. Raises RunBusy while a live other one has it."""
+
+        def take(connection: Connection) -> int:
+            query = select(RUN.c.worker, RUN.c.fence, RUN.c.heartbeat_ms).where(RUN.c.id == run_id)
+            row = connection.execute(query.with_for_update()).first()
+            if row is None:
+                raise RunNotFound(f"There is no run {run_id}.")
+            alive = row.worker not in (None, worker) and now_ms() - (row.heartbeat_ms or 0) < ttl_ms
+            if alive and not force:
+                raise RunBusy(
+                    f"Run {run_id} is being worked on by {row.worker}.",
+                    hint=f"If that process is gone, try again in {ttl_ms // 1000} seconds.",
+                )
+            values = {"worker": worker, "fence": row.fence + 1, "heartbeat_ms": now_ms()}
+            connection.execute(update(RUN).where(RUN.c.id == run_id).values(**values))
+            return int(row.fence) + 1
+
+        fence: int = await self.writer.do(take)
+        return fence
+
+    async def heartbeat(self, run_id: str, worker: str, fence: int) -> None:
+        """Say that the owner lives. Raises OwnershipLost."""
+        mine = update(RUN).where(RUN.c.id == run_id, RUN.c.worker == worker, RUN.c.fence == fence)
+        query = mine.values(heartbeat_ms=now_ms())
+        if not await self.writer.do(lambda c: c.execute(query).rowcount):
+            raise OwnershipLost(f"Run {run_id} was taken over by another worker.")
+
+    async def release(self, run_id: str, fence: int) -> None:
+        """Give the run up; a no-op when it is somebody else's by now."""
+        mine = update(RUN).where(RUN.c.id == run_id, RUN.c.fence == fence)
+        await self.writer.do(lambda c: c.execute(mine.values(worker=None, heartbeat_ms=None)).rowcount)
+
+
+# -- rows and values ------------------------------------------------------------------------------------
+
+
+def _session_query(owner: str, notebook: str | None, name: str) -> Any:
+    return select(SESSION).where(
+        SESSION.c.owner == owner, SESSION.c.notebook == (notebook or ""), SESSION.c.name == name
+    )
+
+
+def _columns(record: Session | RunRow, **instead: Any) -> dict[str, Any]:
+    return {**{name: getattr(record, name) for name in record.__slots__}, **instead}
+
+
+def _session(row: RowMapping) -> Session:
+    return Session(**{**row, "notebook": row["notebook"] or None})
+
+
+def _run(row: RowMapping) -> RunRow:
+    return RunRow(**row)
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "type": event.type,
+        "call_id": getattr(event, "id", None) if event.type in CALL_EVENTS else None,
+        "turn": event.turn,
+        "timestamp": event.timestamp,
+        "data": event.model_dump_json(exclude=_OWN),
+    }
+
+
+def _status(events: Sequence[Event]) -> tuple[str, str, int] | None:
+    for event in reversed(events):
+        if isinstance(event, Status):
+            return event.status, event.reason, event.timestamp
+    return None
+
+
+def _event(row: Any) -> Event:
+    try:
+        return parse_event({**json.loads(row.data), "run_id": row.run_id, "seq": row.seq})
+    except ValueError as error:
+        raise StoreError(f"Event {row.seq} of run {row.run_id} cannot be read: {error}") from error
