@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -63,13 +74,23 @@ class RunTable(Base):
 
 class EventTable(Base):
     __tablename__ = "events"
-    __table_args__ = (UniqueConstraint("run_id", "type", "call_id"),)
+    __table_args__ = (
+        Index(
+            "ux_events_call",
+            "run_id",
+            "type",
+            "call_id",
+            unique=True,
+            sqlite_where=text("call_id IS NOT NULL"),
+            postgresql_where=text("call_id IS NOT NULL"),
+        ),
+    )
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     type: Mapped[str] = mapped_column(String(40))
     call_id: Mapped[str | None] = mapped_column(String(300))
-    """The `id` of events of which each call has one; NULL for the others, which never collide."""
+    """The `id` of events of which each call has one; NULL for the others, which the index leaves out."""
     turn: Mapped[int] = mapped_column(Integer)
     timestamp: Mapped[int]
     data: Mapped[str] = mapped_column(Text)

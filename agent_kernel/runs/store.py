@@ -118,9 +118,17 @@ class Store:
         agent_version: str | None = None,
     ) -> RunRow:
         run = RunRow(
-            id=new_id("r"), session_id=session_id, owner=owner, prompt=prompt, model=model,
-            parent_id=parent_id, agent=agent, agent_version=agent_version, options=dict(options or {}), created_ms=now_ms(),
-        )  # fmt: skip
+            id=new_id("r"),
+            session_id=session_id,
+            owner=owner,
+            prompt=prompt,
+            model=model,
+            parent_id=parent_id,
+            agent=agent,
+            agent_version=agent_version,
+            options=dict(options or {}),
+            created_ms=now_ms(),
+        )
         await self.writer.do(lambda c: c.execute(insert(RUN).values(**_columns(run))).rowcount)
         return run
 

@@ -12,9 +12,10 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, Engine, Insert, Update, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from agent_kernel.errors import AgentKernelError, AlreadyAppended, OwnershipLost, RunNotFound, StoreError
@@ -193,11 +194,26 @@ def _store(connection: Connection, jobs: list[_Job]) -> None:
         job.result = head = heads[append.run_id]
         rows += [{**row, "run_id": append.run_id, "seq": head + n} for n, row in enumerate(append.rows, 1)]
         heads[append.run_id] = head + len(append.rows)
-    connection.execute(_INSERT, rows)
-    connection.execute(_NEW_HEAD, [{"b_id": run_id, "b_head": head} for run_id, head in heads.items()])
+    _execute_many(connection, _INSERT, rows)
+    _execute_many(connection, _NEW_HEAD, [{"b_id": run, "b_head": head} for run, head in heads.items()])
     for append in appends:
         if append.status is not None:
             _set_status(connection, append.run_id, runs[append.run_id].session_id, *append.status)
+
+
+def _execute_many(connection: Connection, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
+    """One statement for many rows of plain strings and numbers, past SQLAlchemy's work on each value:
+    that work would take longer than the database."""
+    text, order = _compiled(statement, connection.dialect)
+    parameters = [tuple(row[name] for name in order) for row in rows] if order else rows
+    connection.exec_driver_sql(text, parameters)
+
+
+@cache
+def _compiled(statement: Insert | Update, dialect: Dialect) -> tuple[str, Sequence[str]]:
+    """The SQL text, and the order of its parameters where they have no names."""
+    compiled = statement.compile(dialect=dialect)
+    return str(compiled), (compiled.positiontup or ()) if compiled.positional else ()
 
 
 def _set_status(

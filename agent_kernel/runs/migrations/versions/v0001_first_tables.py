@@ -61,5 +61,13 @@ def upgrade() -> None:
         sa.Column("turn", sa.Integer, nullable=False),
         sa.Column("timestamp", sa.BigInteger, nullable=False),
         sa.Column("data", sa.Text, nullable=False),
-        sa.UniqueConstraint("run_id", "type", "call_id"),
+    )
+    once_per_call = sa.text("call_id IS NOT NULL")
+    op.create_index(
+        "ux_events_call",
+        "events",
+        ["run_id", "type", "call_id"],
+        unique=True,
+        sqlite_where=once_per_call,
+        postgresql_where=once_per_call,
     )
