@@ -1,1 +1,1 @@
-"""What a person types in: the magic, the widget and the one bridge between threads."""
+"""What a person types in: magics, slash commands, the views of a run, and the bridge to the event loop."""

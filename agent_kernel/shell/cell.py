@@ -1,0 +1,216 @@
+"""What happens when a cell with a prompt runs: agent, view, run, and how the cell ends."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_kernel.client import Agent, Run
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.events import Error, Event, Json
+from agent_kernel.shell import frontend
+from agent_kernel.shell.bridge import Bridge
+from agent_kernel.shell.cellrun import AgentFailed, AgentStopped, CellRun
+from agent_kernel.shell.follow import View, follow
+from agent_kernel.shell.namespace import UserNamespace
+from agent_kernel.shell.options import Options, UsageError, usage
+from agent_kernel.shell.prompt import expand
+from agent_kernel.shell.slash import Reply, is_command, perform
+
+STOP_SECONDS = 10.0
+"""How long a stopped cell waits for its run to end; a second interrupt leaves at once."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Prompter:
+    """The agents of one IPython shell, one per session name."""
+
+    ip: Any
+    bridge: Bridge
+    agents: dict[str, Agent] = field(default_factory=dict)
+    last: dict[str, Run] = field(default_factory=dict)
+    background: set[Future[None]] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, ip: Any) -> Prompter:
+        prompter = cls(ip, Bridge(frontend.idle_door(ip)))
+        atexit.register(prompter.close)
+        return prompter
+
+    # -- one cell ------------------------------------------------------------------------------------
+
+    def run(self, text: str, options: Options) -> CellRun | None:
+        """Carry out what a cell says: help, a slash command or a prompt.
+
+        Raises AgentFailed or AgentStopped, which end the cell with one line.
+        """
+        if options.help or not text.strip():
+            print(usage())  # noqa: T201 - the answer to an empty prompt
+            return None
+        kind = frontend.view_kind(self.ip)
+        agent = self.agent(
+            options, interactive=frontend.can_answer(kind) and not self._unattended(kind, options)
+        )
+        if is_command(text):
+            return self.command(text, agent, options, kind)
+        prompt = expand(text, self.ip.user_ns, agent.workspace)
+        return self.prompt(prompt, agent, options, kind)
+
+    @staticmethod
+    def _unattended(kind: frontend.ViewKind, options: Options) -> bool:
+        return options.background and kind == "terminal"  # the terminal is given back at once
+
+    def agent(self, options: Options, *, interactive: bool) -> Agent:
+        """The session's agent, made on first use."""
+        if options.agent is not None:
+            raise UsageError(
+                f"There is no agent definition {options.agent!r}.",
+                hint="Leave --agent away for the default agent.",
+            )
+        agent = self.agents.get(options.session)
+        if agent is None:
+            agent = self.agents[options.session] = self.bridge.call(self._open(options))
+        elif options.new:
+            self.bridge.call(agent.new_session())
+            self.last.pop(options.session, None)
+        agent.interactive = interactive
+        return agent
+
+    async def _open(self, options: Options) -> Agent:
+        return Agent(
+            workspace=frontend.workspace(),
+            notebook=frontend.notebook_name(self.ip.user_ns),
+            session=options.session,
+            new=options.new,
+            kernel=UserNamespace(self.ip, self.bridge),
+        )
+
+    def command(self, text: str, agent: Agent, options: Options, kind: frontend.ViewKind) -> CellRun | None:
+        reply: Reply = self.bridge.call(perform(text, agent, self.last.get(options.session)))
+        if reply.prompt:
+            return self.prompt(reply.prompt, agent, options, kind)
+        if reply.follow is not None:
+            return self.show(reply.follow, self.view(agent, options, kind), options, kind)
+        show_text(reply.text, kind)
+        return None
+
+    def prompt(self, prompt: str, agent: Agent, options: Options, kind: frontend.ViewKind) -> CellRun:
+        """Start a run; its view is there before it is."""
+        overrides = options.overrides()
+        agent.settings.with_overrides("%agent", **overrides)  # a bad value should not leave an empty view
+        view = self.view(agent, options, kind)
+        try:
+            run = self.bridge.call(agent.start(prompt, **overrides))
+        except KeyboardInterrupt:
+            view.fail("Stopped before it began.")
+            raise AgentStopped("Stopped.") from None
+        except BaseException:
+            view.fail("Not started.")
+            raise
+        return self.show(run, view, options, kind)
+
+    def view(self, agent: Agent, options: Options, kind: frontend.ViewKind) -> View:
+        return open_view(kind, self.bridge, info_of(agent, options))
+
+    def show(self, run: Run, view: View, options: Options, kind: frontend.ViewKind) -> CellRun:
+        self.last[options.session] = run
+        cell = CellRun(run, self.bridge, quiet=kind != "terminal")
+        following = self.bridge.submit(follow(run, view))
+        if options.background:
+            self.background.add(following)
+            following.add_done_callback(self._left)
+            return cell
+        try:
+            self.bridge.wait(following)
+        except KeyboardInterrupt:
+            self._stop(run, following)
+            raise _quiet(AgentStopped("Stopped."), cell) from None
+        return ended(cell)
+
+    def _stop(self, run: Run, following: Future[None]) -> None:
+        """Ask it to stop, and see it off."""
+        try:
+            self.bridge.call(run.stop(), STOP_SECONDS)
+            self.bridge.wait(following, STOP_SECONDS)
+        except (KeyboardInterrupt, TimeoutError):
+            following.cancel()
+        except AgentKernelError as error:
+            logger.warning("run %s could not be stopped: %s", run.id, error)
+
+    def _left(self, following: Future[None]) -> None:
+        self.background.discard(following)
+        if not following.cancelled() and (error := following.exception()) is not None:
+            logger.error("the view of a background run failed: %s", error)
+
+    def close(self) -> None:
+        """Let go of the agents; unfinished runs stay in the log."""
+        agents, self.agents = list(self.agents.values()), {}
+        for agent in agents if self.bridge.alive else []:
+            try:
+                self.bridge.call(agent.close(), 3)
+            except Exception as error:  # at exit there is nothing left to do about it
+                logger.debug("closing an agent failed: %s", error)
+        self.bridge.close()
+
+
+def info_of(agent: Agent, options: Options) -> Json:
+    """What the view's header shows, with this cell's own options."""
+    info = agent.info()
+    overrides = options.overrides()
+    info.update({name: overrides[name] for name in ("model", "permission") if name in overrides})
+    info["demo"] = str(info["model"]).startswith("demo")
+    return info
+
+
+def open_view(kind: frontend.ViewKind, bridge: Bridge, info: Json) -> View:
+    """The view for where the cell is shown."""
+    if kind == "widget":
+        from agent_kernel.shell.widget import LiveView
+
+        return LiveView(bridge, info)
+    from agent_kernel.shell.textview import Asking, TextView, print_line
+
+    if kind == "document":
+        from agent_kernel.shell.document import Document
+
+        document = Document()
+        return TextView(document.write, info=info, end=document.finish)
+    if kind == "lines":
+        return TextView(print_line, info=info)
+    colour = frontend.can_answer(kind)
+    return TextView(print_line, info=info, ask=Asking(bridge) if colour else None, colour=colour)
+
+
+def ended(cell: CellRun) -> CellRun:
+    """The cell's value. Raises AgentFailed or AgentStopped for a run that did not get there."""
+    if cell.status == "failed":
+        raise _quiet(AgentFailed(failure(cell.events) or f"The run failed: {cell.reason}."), cell)
+    if cell.status == "cancelled":
+        raise _quiet(AgentStopped("Stopped."), cell)
+    return cell
+
+
+def failure(events: Sequence[Event]) -> str:
+    """The sentence that says why, with what to do about it."""
+    found = next((e for e in reversed(events) if isinstance(e, Error) and not e.retrying), None)
+    return f"{found.message} {found.hint}".strip() if found else ""
+
+
+def _quiet(error: AgentFailed | AgentStopped, cell: CellRun) -> AgentFailed | AgentStopped:
+    error.run = cell
+    return error
+
+
+def show_text(text: str, kind: frontend.ViewKind) -> None:
+    """A command's answer."""
+    if kind in ("terminal", "lines"):
+        print(text)  # noqa: T201 - the answer to what was typed
+        return
+    from IPython.display import Markdown, display
+
+    display(Markdown(text))

@@ -1,0 +1,75 @@
+"""Completions after `%agent`: options and their values, slash commands, `@files`, and `{names`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+MOST_FILES = 50
+_MAGIC = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}agent\b")
+_COMMAND = re.compile(r"\s*%{1,2}agent\s+(?:--\S+\s+)*/([a-z]*)$")
+_OPTION = re.compile(r"(?:^|\s)(--[a-z-]*)$")
+_VALUE = re.compile(r"(?:^|\s)(--[a-z-]+)(?:=|\s+)([^\s-]?[^\s=]*)$")
+_FILE = re.compile(r"""(?:^|[\s([{'"])@([\w./~-]*)$""")
+
+
+def matcher(context: Any) -> Any:
+    """An IPython matcher: quiet outside of agent cells."""
+    found = completions(context.full_text, context.text_until_cursor)
+    if found is None:
+        return {"completions": []}
+    fragment, words, kind = found
+    from IPython.core.completer import SimpleCompletion
+
+    return {
+        "completions": [SimpleCompletion(word, type=kind) for word in words],
+        "matched_fragment": fragment,
+        "suppress": bool(words),
+        "ordered": True,
+    }
+
+
+matcher.matcher_api_version = 2  # type: ignore[attr-defined]
+matcher.matcher_priority = 1000  # type: ignore[attr-defined]
+matcher.matcher_identifier = "agent_kernel"  # type: ignore[attr-defined]
+
+
+def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, list[str], str] | None:
+    """What is being typed at the end of `line` (the text up to the cursor), the words it may become, and
+    what they are; None where the cell is not for the agent."""
+    first = cell.lstrip().split("\n", 1)[0]
+    on_magic = _MAGIC.match(line) is not None
+    if not on_magic and not first.startswith("%%agent"):
+        return None
+    if match := _FILE.search(line):
+        return match[1], _files(folder or Path.cwd(), match[1]), "path"
+    if not on_magic:
+        return None
+    if match := _COMMAND.search(line):
+        from agent_kernel.shell.slash import COMMANDS
+
+        return f"/{match[1]}", [f"/{name}" for name in COMMANDS if name.startswith(match[1])], "command"
+    from agent_kernel.shell.options import OPTIONS
+
+    if match := _OPTION.search(line):
+        return match[1], [name for name in OPTIONS if name.startswith(match[1])], "option"
+    if (match := _VALUE.search(line)) and match[1] in OPTIONS and (known := OPTIONS[match[1]].choices):
+        return match[2], [word for word in known if word.startswith(match[2])], "value"
+    return None
+
+
+def _files(folder: Path, typed: str) -> list[str]:
+    """Entries of one folder of the workspace; hidden ones only when asked for."""
+    head, slash, start = typed.rpartition("/")
+    place = (folder / head).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        return []
+    try:
+        with os.scandir(place) as entries:
+            names = [f"{e.name}/" if e.is_dir() else e.name for e in entries if e.name.startswith(start)]
+    except OSError:
+        return []
+    names = [name for name in names if start.startswith(".") or not name.startswith(".")]
+    return [f"{head}{slash}{name}" for name in sorted(names)[:MOST_FILES]]

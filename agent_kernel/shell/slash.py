@@ -1,0 +1,221 @@
+"""Slash commands: one registry for the magics, the agent kernel and the panel.
+
+A command gets the session's agent, its last run and the rest of the line, and answers in Markdown. What
+comes from a model, a tool or a file name is always inside code, where Markdown means nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_kernel.client import Agent, Run
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.events import FINAL_STATUSES
+from agent_kernel.folds import settles
+from agent_kernel.shell.attach import fenced
+from agent_kernel.shell.options import UsageError
+from agent_kernel.shell.textview import clean, one_line
+
+MOST_RUNS = 20
+NO_RUN = "Nothing has run in this session yet."
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a command answers: Markdown; a prompt to run now; or a run to show from here on."""
+
+    text: str = ""
+    prompt: str = ""
+    follow: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command being carried out."""
+
+    agent: Agent
+    run: Run | None
+    argument: str
+
+    async def last_run(self) -> Run | None:
+        """The run that was given, else the session's newest in the store."""
+        if self.run is None and (rows := await self.agent.runs(1)):
+            run = await self.agent.get(rows[0].id)
+            if rows[0].status in FINAL_STATUSES:
+                await run.wait()  # until its events have been read
+            return run
+        return self.run
+
+    async def needed_run(self) -> Run:
+        run = await self.last_run()
+        if run is None:
+            raise AgentKernelError(NO_RUN, hint="Give a prompt first.")
+        return run
+
+
+Command = Callable[[Call], Awaitable[Reply]]
+COMMANDS: dict[str, tuple[str, Command]] = {}
+"""By name: one line of help, and the function."""
+
+
+def command(name: str, says: str) -> Callable[[Command], Command]:
+    def register(function: Command) -> Command:
+        COMMANDS[name] = (says, function)
+        return function
+
+    return register
+
+
+def is_command(text: str) -> bool:
+    """`/word` alone or with an argument on one line. A path such as `/tmp/x` is a prompt."""
+    return re.fullmatch(r"/[a-z]+(\s[^\n]*)?", text.strip()) is not None
+
+
+async def perform(text: str, agent: Agent, run: Run | None) -> Reply:
+    """Carry out what was typed. `run` defaults to the session's newest. Raises UsageError, RunError."""
+    name, _, argument = text.strip()[1:].partition(" ")
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        raise UsageError(
+            f"/{name} is not a command.", hint=f"Did you mean /{close[0]}?" if close else "See /help."
+        )
+    return await COMMANDS[name][1](Call(agent, run, argument.strip()))
+
+
+@command("help", "this list")
+async def _help(call: Call) -> Reply:
+    return Reply("\n".join(f"- `/{name}` {says}" for name, (says, _) in COMMANDS.items()))
+
+
+@command("status", "what the session is, and what its last run is doing")
+async def _status(call: Call) -> Reply:
+    info = call.agent.info()
+    demo = " (offline demo, no AI)" if info.get("demo") else ""
+    lines = [
+        f"- session {code(str(info['session']))} in {code(str(info['workspace']))}",
+        f"- model {code(str(info['model']))}{demo}, permission `{info['permission']}`, "
+        f"sandbox `{info['tier']}`",
+    ]
+    run = await call.last_run()
+    if run is None:
+        return Reply("\n".join([*lines, f"- {NO_RUN}"]))
+    lines.append(f"- run `{run.id}` {run.status} ({code(run.reason or run.status)}): {code(run.prompt)}")
+    lines += [f"  - [{'x' if item.status == 'completed' else ' '}] {code(item.text)}" for item in run.todo]
+    return Reply("\n".join(lines))
+
+
+@command("stop", "stop the run")
+async def _stop(call: Call) -> Reply:
+    run = await call.needed_run()
+    if run.status in FINAL_STATUSES:
+        return Reply(f"Run `{run.id}` is {run.status} already.")
+    await run.stop()
+    await run.wait()
+    return Reply(f"Run `{run.id}` is {run.status}.")
+
+
+@command("pause", "pause the run after the step it is at")
+async def _pause(call: Call) -> Reply:
+    run = await call.needed_run()
+    if run.status in FINAL_STATUSES:
+        return Reply(f"Run `{run.id}` is {run.status} already.")
+    await run.pause()
+    return Reply(f"Run `{run.id}` pauses; `/resume` goes on.")
+
+
+@command("resume", "go on with a paused or interrupted run: /resume [ID]")
+async def _resume(call: Call) -> Reply:
+    run = await call.agent.get(call.argument) if call.argument else await call.needed_run()
+    if run.status == "paused" and run.events and not settles(run.events[-1]):
+        await run.resume()  # its cell still shows it
+        return Reply(f"Run `{run.id}` goes on.")
+    return Reply(follow=await call.agent.resume(run.id))
+
+
+@command("undo", "put files back to before the run: /undo [PATH]")
+async def _undo(call: Call) -> Reply:
+    undo = await (await call.needed_run()).undo(path=call.argument or None)
+    lines = [f"- put back {code(path)}" for path in undo.paths]
+    lines += [f"- left alone, changed since: {code(path)}" for path in undo.skipped]
+    return Reply("\n".join(lines) or "Nothing had to be put back.")
+
+
+@command("diff", "the run's changes to files")
+async def _diff(call: Call) -> Reply:
+    diff = (await call.needed_run()).diff()
+    return Reply(fenced(clean(diff)).replace("\n", "diff\n", 1) if diff else "No file was changed.")
+
+
+@command("cost", "tokens and money of the run and the session")
+async def _cost(call: Call) -> Reply:
+    run = await call.needed_run()
+    usage, cost = run.usage, run.cost
+    price = "price not known" if cost is None else f"${cost:.4f}"
+    return Reply(
+        f"- run `{run.id}`: {price}\n"
+        f"- {usage.prompt_tokens:,} tokens in ({usage.cache_share:.0%} from cache), "
+        f"{usage.output_tokens:,} out"
+    )
+
+
+@command("model", "the model, or another one from now on: /model [NAME]")
+async def _model(call: Call) -> Reply:
+    if call.argument:
+        call.agent.settings = call.agent.settings.with_overrides("/model", model=call.argument)
+    return Reply(f"Model: {code(call.agent.settings.model)}")
+
+
+@command("skills", "the skills of this project")
+async def _skills(call: Call) -> Reply:
+    folders = sorted((call.agent.workspace / ".agents" / "skills").glob("*/SKILL.md"))
+    lines = [f"- {code(path.parent.name)}" for path in folders]
+    return Reply("\n".join(lines) or "No skills in `.agents/skills/`.")
+
+
+@command("tools", "what the agent can do, and what needs your consent")
+async def _tools(call: Call) -> Reply:
+    says = {"read": "only reads", "sandbox": "stays in the sandbox", "outside": "leaves the sandbox"}
+    return Reply(
+        "\n".join(
+            f"- `{tool['name']}` ({says.get(tool['access'], tool['access'])}): "
+            f"{one_line(tool['description'], 200)}"
+            for tool in call.agent.tools()
+        )
+    )
+
+
+@command("runs", "the session's runs, newest first")
+async def _runs(call: Call) -> Reply:
+    rows = await call.agent.runs(MOST_RUNS)
+    lines = [f"- `{row.id}` {row.status}: {code(row.prompt)}" for row in rows]
+    return Reply("\n".join(lines) or NO_RUN)
+
+
+@command("export", "write the transcript: /export FILE.ipynb|.html|.md")
+async def _export(call: Call) -> Reply:
+    run = await call.needed_run()
+    path = Path(call.argument or f"run-{run.id}.ipynb").expanduser()
+    if path.suffix not in (".ipynb", ".html", ".md"):
+        raise UsageError(f"{path.name} ends in none of .ipynb, .html, .md.")
+    target = path if path.is_absolute() else call.agent.workspace / path
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no folder {target.parent}.")
+    return Reply(f"Written: {code(str(run.save(target)))}")
+
+
+@command("retry", "run the last prompt again")
+async def _retry(call: Call) -> Reply:
+    return Reply(prompt=(await call.needed_run()).prompt)
+
+
+def code(text: str, width: int = 100) -> str:
+    """Foreign text on one line as a Markdown code span that it cannot leave."""
+    line = one_line(text, width) or " "
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    ticks = "`" * (longest + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
