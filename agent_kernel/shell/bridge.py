@@ -13,8 +13,9 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from agent_kernel.errors import AgentKernelError
@@ -92,7 +93,7 @@ class Bridge:
         self.wake = wake
         self.loop = asyncio.new_event_loop()
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._attended = 0
         self._sent_interrupt = False
         context = contextvars.copy_context()  # ipykernel keeps there which cell output belongs to
         self._thread = threading.Thread(target=context.run, args=(self._serve,), name="agents", daemon=True)
@@ -137,15 +138,21 @@ class Bridge:
     def _pump(self, future: Future[T], timeout: float | None) -> T:
         future.add_done_callback(lambda _: self._jobs.put(None))  # an end is noticed at once
         deadline = None if timeout is None else self.loop.time() + timeout
-        self._waiting += 1
-        try:
+        with self.attended():
             while not future.done():
                 if deadline is not None and self.loop.time() > deadline:
                     raise TimeoutError(f"Not done within {timeout:g} seconds.")
                 self._step()
-        finally:
-            self._waiting -= 1
         return future.result()
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """The main thread waits, or soon will again: jobs given meanwhile are kept for it."""
+        self._attended += 1
+        try:
+            yield
+        finally:
+            self._attended -= 1
 
     def _step(self) -> None:
         """Wait shortly for a job and do it. An interrupt we sent ourselves ends here."""
@@ -168,7 +175,7 @@ class Bridge:
 
         Cancelling this interrupts the work. Raises NoMainThread where nobody would come to do it.
         """
-        if not self._waiting and self.wake is None:
+        if not self._attended and self.wake is None:
             raise NoMainThread(
                 "Nothing can run in the user's namespace now: no cell is waiting for this run.",
                 hint="Start the run in a cell, without --background.",

@@ -6,6 +6,7 @@ import atexit
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +57,11 @@ class Prompter:
         agent = self.agent(
             options, interactive=frontend.can_answer(kind) and not self._unattended(kind, options)
         )
-        if is_command(text):
-            return self.command(text, agent, options, kind)
-        prompt = expand(text, self.ip.user_ns, agent.workspace)
-        return self.prompt(prompt, agent, options, kind)
+        with nullcontext() if options.background else self.bridge.attended():
+            if is_command(text):
+                return self.command(text, agent, options, kind)
+            prompt = expand(text, self.ip.user_ns, agent.workspace)
+            return self.prompt(prompt, agent, options, kind)
 
     @staticmethod
     def _unattended(kind: frontend.ViewKind, options: Options) -> bool:

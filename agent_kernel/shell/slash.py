@@ -72,7 +72,7 @@ def command(name: str, says: str) -> Callable[[Command], Command]:
 
 def is_command(text: str) -> bool:
     """`/word` alone or with an argument on one line. A path such as `/tmp/x` is a prompt."""
-    return re.fullmatch(r"/[a-z]+(\s[^\n]*)?", text.strip()) is not None
+    return re.fullmatch(r"/[a-z]+([ \t][^\n]*)?", text.strip()) is not None
 
 
 async def perform(text: str, agent: Agent, run: Run | None) -> Reply:

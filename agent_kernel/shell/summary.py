@@ -97,12 +97,16 @@ def _frame(frame: Any) -> str:
     for position, column in enumerate(frame.columns[:MOST_COLUMNS]):
         empty = int(missing.iloc[position])
         lines.append(
-            f"  {_short(column)}: {frame.dtypes.iloc[position]}" + (f", {empty:,} missing" if empty else "")
+            f"  {_name(column)}: {frame.dtypes.iloc[position]}" + (f", {empty:,} missing" if empty else "")
         )
     if columns > MOST_COLUMNS:
         lines.append(f"  … and {columns - MOST_COLUMNS:,} more")
     head = frame.iloc[:HEAD_ROWS, :MOST_COLUMNS].to_csv(index=False)
     return "\n".join([*lines, f"first {min(rows, HEAD_ROWS)} rows:", capped(head, 1_500)])
+
+
+def _name(column: Any) -> str:
+    return " ".join(column.split())[:LONGEST_INLINE] if isinstance(column, str) else _short(column)
 
 
 def _array(array: Any) -> str:
