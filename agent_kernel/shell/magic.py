@@ -13,6 +13,7 @@ NAME = "agent"
 def load(ip: Any) -> None:
     """Register the magic and its completions with an IPython shell. Loading twice is loading once."""
     from agent_kernel.shell.complete import matcher
+    from agent_kernel.shell.question import Question
 
     def agent(line: str, cell: str | None = None) -> Any:
         """Ask the agent to do something. `%agent --help` shows the options."""
@@ -23,15 +24,20 @@ def load(ip: Any) -> None:
     ip.register_magic_function(agent, "line_cell", NAME)
     if matcher not in ip.Completer.custom_matchers:
         ip.Completer.custom_matchers.append(matcher)
+    if Question not in ip.input_transformer_manager.token_transformers:
+        ip.input_transformer_manager.token_transformers.append(Question)
 
 
 def unload(ip: Any) -> None:
     from agent_kernel.shell.complete import matcher
+    from agent_kernel.shell.question import Question
 
     for kind in ("line", "cell"):
         ip.magics_manager.magics[kind].pop(NAME, None)
     if matcher in ip.Completer.custom_matchers:
         ip.Completer.custom_matchers.remove(matcher)
+    if Question in ip.input_transformer_manager.token_transformers:
+        ip.input_transformer_manager.token_transformers.remove(Question)
 
 
 def prompter(ip: Any) -> Prompter:

@@ -19,6 +19,7 @@ TIMEOUT = 30.0
 
 def environment(data: Path, api: ScriptedMessages) -> dict[str, str]:
     """For a process whose agents talk to the scripted API and keep their store in `data`."""
+    (data / "ipython").mkdir(parents=True, exist_ok=True)
     return {
         **os.environ,
         "ANTHROPIC_BASE_URL": api.url,
