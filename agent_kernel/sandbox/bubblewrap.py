@@ -1,0 +1,114 @@
+"""The bubblewrap command: what of the host is visible, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_kernel.sandbox.base import Limits
+from agent_kernel.sandbox.environment import HOME, SESSION, WORKSPACE, PythonTree
+
+INNER_UID = 1000
+DROPPED_UID = 61_000
+"""The user a root host becomes: one that owns nothing on the host."""
+SUPERVISOR = "/run/agent-kernel/supervisor.py"
+_ETC = (
+    "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/ca-certificates", "/etc/pki", "/etc/fonts",
+    "/etc/localtime", "/etc/mime.types", "/etc/bash.bashrc", "/etc/profile", "/etc/terminfo", "/etc/matplotlibrc",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Binds:
+    """Folders shown inside: workspace and session to write, those of Python to read."""
+
+    workspace: str
+    session: str
+    python: PythonTree
+
+    def pairs(self) -> list[tuple[str, str, bool]]:
+        """(source, place inside, writable)."""
+        trees = [(folder, folder, False) for folder in self.python.folders()]
+        return [*trees, (self.workspace, WORKSPACE, True), (self.session, SESSION, True)]
+
+
+def command(
+    binds: Binds,
+    limits: Limits,
+    descriptors: dict[str, int],
+    config: dict[str, object],
+    *,
+    bwrap: str,
+    drop_root: Path | None,
+) -> list[str]:
+    """The whole command line. `descriptors` holds `passwd`, `group`, `supervisor` and `seccomp`.
+
+    With `drop_root` (an empty folder) the host is root: see rootdrop.py.
+    """
+    pairs = binds.pairs()
+    sources = [source for source, _, _ in pairs]
+    if drop_root is not None:
+        sources = [str(drop_root / str(index)) for index in range(len(pairs))]
+    argv = [bwrap, *_namespaces(), *_system(limits)]
+    for source, (_, place, writable) in zip(sources, pairs, strict=True):
+        argv += ["--bind" if writable else "--ro-bind", source, place]
+    argv += [
+        "--ro-bind-data", str(descriptors["passwd"]), "/etc/passwd",
+        "--ro-bind-data", str(descriptors["group"]), "/etc/group",
+        "--ro-bind-data", str(descriptors["supervisor"]), SUPERVISOR,
+        "--chdir", WORKSPACE,
+        "--seccomp", str(descriptors["seccomp"]),
+        "--remount-ro", "/",
+        "--", binds.python.executable, "-I", "-S", SUPERVISOR, json.dumps(config),
+    ]  # fmt: skip
+    if drop_root is None:
+        return argv
+    order = {
+        "uid": DROPPED_UID,
+        "root": str(drop_root),
+        "binds": [[source, writable] for source, _, writable in pairs],
+    }
+    rootdrop = str(Path(__file__).with_name("rootdrop.py"))
+    return [sys.executable, "-I", "-S", rootdrop, json.dumps(order), "--", *argv]
+
+
+def _namespaces() -> list[str]:
+    return [
+        "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
+        "--unshare-cgroup-try", "--disable-userns", "--uid", str(INNER_UID), "--gid", str(INNER_UID),
+        "--hostname", "sandbox", "--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv",
+    ]  # fmt: skip
+
+
+def _system(limits: Limits) -> list[str]:
+    """`/usr` and a few files of `/etc` to read; everything that can be written has a size."""
+    argv = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        path = f"/{name}"
+        if os.path.islink(path):
+            argv += ["--symlink", os.readlink(path).lstrip("/"), path]
+        elif os.path.isdir(path):
+            argv += ["--ro-bind", path, path]
+    for path in _ETC:
+        argv += ["--ro-bind-try", path, path]
+    return [
+        *argv,
+        "--proc", "/proc",
+        "--dev", "/dev",
+        "--size", str(256 << 20), "--tmpfs", "/dev/shm",
+        "--size", str(limits.tmp_size), "--tmpfs", "/tmp",
+        "--size", str(16 << 20), "--tmpfs", "/run",
+        "--dir", "/home",
+        "--size", str(256 << 20), "--tmpfs", HOME,
+    ]  # fmt: skip
+
+
+def passwd() -> bytes:
+    return f"agent:x:{INNER_UID}:{INNER_UID}::{HOME}:/bin/bash\n".encode()
+
+
+def group() -> bytes:
+    return f"agent:x:{INNER_UID}:\n".encode()

@@ -1,0 +1,187 @@
+"""The way out: an allow-list HTTP proxy on the host, listening on a socket made inside the sandbox.
+
+The sandbox needs no network of its own for it. A name is resolved once, here, and the connection goes to the
+address that was checked, so that a second answer of the name server cannot lead elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from agent_kernel.sandbox.base import NetworkPolicy, NetworkRequest
+
+PROXY_PORT = 3128
+HEAD_TIMEOUT, CONNECT_TIMEOUT, ASK_TIMEOUT = 20.0, 15.0, 600.0
+MOST_HEAD = 64 << 10
+_NEVER = [
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32",
+        "::/128", "::1/128", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+]  # fmt: skip
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Refused(Exception):
+    """Why a connection is not made; the text is the answer's body."""
+
+
+def is_public(address: str) -> bool:
+    """False for private, link-local, metadata and every other address that is not of the internet, also when
+    it hides in an IPv6 one."""
+    found = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        hidden = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if hidden is None and (found in _TRANSLATED or int(found) >> 32 == 0):
+            hidden = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if hidden is not None:
+            return is_public(str(hidden))
+    refused = any(found.version == network.version and found in network for network in _NEVER)
+    return found.is_global and not refused
+
+
+def matches(host: str, patterns: tuple[str, ...]) -> bool:
+    """`*.example.org` covers `example.org` and what is below it."""
+    return any(fnmatch.fnmatch(host, p) or (p.startswith("*.") and host == p[2:]) for p in patterns)
+
+
+class EgressProxy:
+    """HTTP forward and CONNECT. `policy` may change at any time."""
+
+    def __init__(self, policy: NetworkPolicy) -> None:
+        self.policy = policy
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        self._asking: dict[tuple[str, int], asyncio.Task[bool]] = {}
+
+    async def serve(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        self._server = await asyncio.start_server(self._client, sock=listener, limit=MOST_HEAD)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        tasks = [*self._clients, *self._asking.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            await self._serve_one(reader, writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+            pass  # the client went away, or never spoke HTTP
+        finally:
+            self._clients.discard(task)
+            writer.close()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_TIMEOUT)
+        host, port, forward = parse(head)
+        try:
+            address = await self._allowed_address(host, port)
+            upstream = await asyncio.wait_for(asyncio.open_connection(address, port), CONNECT_TIMEOUT)
+        except Refused as error:
+            writer.write(answer("403 Forbidden", str(error)))
+            await writer.drain()
+            return
+        except (OSError, TimeoutError) as error:
+            writer.write(
+                answer("502 Bad Gateway", f"{host}:{port} cannot be reached: {error or 'timed out'}.")
+            )
+            await writer.drain()
+            return
+        if forward is None:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            upstream[1].write(forward)
+        try:
+            await asyncio.gather(_copy(reader, upstream[1]), _copy(upstream[0], writer))
+        finally:
+            upstream[1].close()
+
+    async def _allowed_address(self, host: str, port: int) -> str:
+        """The address to connect to. Raises Refused, or OSError where the name is not known."""
+        policy = self.policy
+        if matches(host, policy.deny):
+            raise Refused(f"Connections to {host} are not allowed.")
+        listed = matches(host, policy.allow)
+        if not listed and policy.ask is None:
+            raise Refused(f"{host} is not on the list of hosts that may be reached, and nobody can be asked.")
+        if not listed and (host, port) not in policy.allow_private:
+            await self._refuse_private_literal(host, port)
+            if not await self._ask(host, port):
+                raise Refused(f"The person did not allow a connection to {host}.")
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for *_, address in found:
+            if is_public(str(address[0])) or (host, port) in policy.allow_private:
+                return str(address[0])
+        raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
+
+    async def _refuse_private_literal(self, host: str, port: int) -> None:
+        """A person is not bothered about an address that could never be reached."""
+        with contextlib.suppress(ValueError):
+            if not is_public(host):
+                raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
+
+    async def _ask(self, host: str, port: int) -> bool:
+        """Ask once for all connections that wait for the same answer."""
+        key = (host, port)
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self._asked(host, port))
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _asked(self, host: str, port: int) -> bool:
+        assert self.policy.ask is not None
+        try:
+            return await asyncio.wait_for(self.policy.ask(NetworkRequest(host, port)), ASK_TIMEOUT)
+        except TimeoutError:
+            return False
+
+
+def parse(head: bytes) -> tuple[str, int, bytes | None]:
+    """Host, port, and the request to forward (None for CONNECT). Raises ValueError."""
+    line, _, rest = head.partition(b"\r\n")
+    method, target, _ = line.decode("latin-1").split(" ", 2)
+    if method == "CONNECT":
+        host, _, port = target.rpartition(":")
+        return host.strip("[]").lower().rstrip("."), int(port), None
+    url = urlsplit(target)
+    if url.scheme != "http" or not url.hostname:
+        raise ValueError(target)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    kept = [
+        header
+        for header in rest.rstrip(b"\r\n").split(b"\r\n")
+        if not header.lower().startswith((b"proxy-", b"connection:"))
+    ]
+    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), *kept, b"Connection: close", b"", b""]
+    return url.hostname.lower().rstrip("."), url.port or 80, b"\r\n".join(lines)
+
+
+def answer(status: str, text: str) -> bytes:
+    body = f"agent-kernel: {text}\n".encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    with contextlib.suppress(OSError, NotImplementedError):
+        writer.write_eof()

@@ -1,0 +1,394 @@
+"""The local sandbox: a supervisor behind bubblewrap (or what stands in for it) on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from agent_kernel.errors import (
+    SandboxDenied,
+    SandboxError,
+    SandboxLimit,
+    SandboxNotFound,
+    SandboxUnavailable,
+)
+from agent_kernel.sandbox import supervisor as wire
+from agent_kernel.sandbox.base import (
+    Command,
+    ExecResult,
+    Exit,
+    FileChange,
+    FileInfo,
+    Limits,
+    NetworkPolicy,
+    PortHandle,
+    Restored,
+    Stderr,
+    Stdout,
+    Tier,
+)
+from agent_kernel.sandbox.channel import Channel
+from agent_kernel.sandbox.egress import PROXY_PORT, EgressProxy
+from agent_kernel.sandbox.environment import environment, python_tree
+from agent_kernel.sandbox.launch import Launcher
+from agent_kernel.sandbox.snapshots import Snapshots
+
+START_TIMEOUT = 20.0
+READ_PIECE = 4 << 20
+RESERVE = 64 << 20
+"""Free disk below which what runs is stopped."""
+
+
+class LocalSandbox:
+    """One workspace on this machine; see `Sandbox` in base.py. Open it with `open_sandbox`."""
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str,
+        launcher: Launcher,
+        workspace: Path,
+        folder: Path,
+        python: str | None,
+        limits: Limits,
+        network: NetworkPolicy,
+        env: Mapping[str, str] | None,
+    ) -> None:
+        self.id = sandbox_id
+        self.tier: Tier = launcher.tier
+        self.workspace = workspace
+        self.folder = folder
+        self.workdir = launcher.workdir(workspace)
+        self._launcher = launcher
+        self._python = python
+        self._limits = limits
+        self._env = dict(env or {})
+        self._proxy = EgressProxy(network)
+        self._snapshots = Snapshots(workspace, folder / "snapshots")
+        self._channel: Channel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._jobs: dict[str, int] = {}
+        self._starting = asyncio.Lock()
+
+    # -- its life --------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start it, also again after it was stopped or has died; a no-op while it runs."""
+        async with self._starting:
+            if self._channel is not None and not self._channel.dead.is_set():
+                return
+            await self._stop()
+            await self._start()
+
+    async def _start(self) -> None:
+        if not self.workspace.is_dir():
+            raise SandboxNotFound(f"The workspace {self.workspace} is not a folder.")
+        session = self.folder / "session"
+        for name in ("python", "outputs", "cache"):
+            (session / name).mkdir(parents=True, exist_ok=True)
+        tree = await asyncio.to_thread(python_tree, self._python)
+        ours, theirs = socket.socketpair()
+        handed, handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        config = {
+            "env": environment(tree, PROXY_PORT, self._env),
+            "workdir": self.workdir,
+            "rlimits": {
+                "NPROC": self._limits.processes,
+                "NOFILE": self._limits.open_files,
+                "FSIZE": self._limits.file_size,
+                "DATA": self._limits.memory,
+                "CORE": 0,
+            },
+            "memory": self._limits.memory,
+            "growth": self._limits.workspace_growth,
+            "reserve": RESERVE,
+            "frames": theirs.fileno(),
+            "sockets": handing.fileno(),
+        }
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = self._launcher.launch(
+                self.workspace, session, tree, self._limits, config, self._errors
+            )
+        finally:
+            theirs.close()
+            handing.close()
+        self._channel = Channel(ours, handed)
+        await self._wait_until_ready()
+        await self._proxy.serve(await self._channel.socket(wire.LISTEN, PROXY_PORT))
+
+    async def _wait_until_ready(self) -> None:
+        assert self._channel is not None
+        try:
+            await self._channel.open(START_TIMEOUT)
+        except (TimeoutError, SandboxUnavailable):
+            await self._stop()
+            self._errors.seek(0)
+            said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+            raise SandboxUnavailable(
+                f"The {self.tier} sandbox did not start: {said[-1] if said else 'it gave no reason'}.",
+                hint="See: agent-kernel doctor",
+            ) from None
+
+    async def stop(self) -> None:
+        """End every process inside. Files stay; `start` begins anew."""
+        async with self._starting:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        await self._proxy.stop()
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+        self._jobs.clear()
+        if self._process is not None:
+            process, self._process = self._process, None
+            try:
+                await asyncio.to_thread(process.wait, 5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+
+    async def delete(self) -> None:
+        """Stop, and forget what it installed and its snapshots. The workspace stays."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _open(self) -> Channel:
+        if self._channel is None or self._channel.dead.is_set():
+            raise SandboxUnavailable("The sandbox is not running.", hint="Start it again.")
+        return self._channel
+
+    # -- commands --------------------------------------------------------------------------------------
+
+    async def exec(
+        self,
+        command: Command,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        stdin: bytes | None = None,
+        max_output: int = 1 << 20,
+        background: bool = False,
+    ) -> ExecResult:
+        if background:
+            return await self._start_in_background(command, cwd, env)
+        out, err, last = bytearray(), bytearray(), Exit(-9)
+        stream = self.stream(command, cwd=cwd, env=env, timeout=timeout, stdin=stdin, max_output=max_output)
+        async with aclosing(stream) as items:  # type: ignore[type-var]
+            async for item in items:
+                match item:
+                    case Stdout(data):
+                        out += data
+                    case Stderr(data):
+                        err += data
+                    case Exit():
+                        last = item
+        shown = bytes(out)
+        if last.dropped:
+            shown += f"\n… {last.dropped - len(last.tail)} bytes left out …\n".encode() + last.tail
+        return ExecResult(
+            exit_code=last.exit_code,
+            stdout=shown.decode("utf-8", "replace"),
+            stderr=err.decode("utf-8", "replace"),
+            truncated=max(0, last.dropped - len(last.tail)),
+            duration_ms=last.duration_ms,
+            timed_out=last.timed_out,
+            error=last.error,
+        )
+
+    async def _start_in_background(
+        self, command: Command, cwd: str | None, env: Mapping[str, str] | None
+    ) -> ExecResult:
+        """Leave it running; what fails at once is still seen."""
+        channel = self._open()
+        number = channel.begin({**_what(command), "cwd": cwd, "env": dict(env or {}), "background": True,
+                                "max_output": 65536})  # fmt: skip
+        out = bytearray()
+        try:
+            async with asyncio.timeout(0.3), aclosing(channel.output(number)) as items:  # type: ignore[type-var]
+                async for kind, payload in items:
+                    if kind == wire.EXIT:
+                        last = _exit(payload)
+                        return ExecResult(last.exit_code, out.decode("utf-8", "replace"), error=last.error)
+                    out += payload
+        except TimeoutError:
+            pass
+        return ExecResult(0, out.decode("utf-8", "replace"))
+
+    async def stream(
+        self,
+        command: Command,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        stdin: bytes | None = None,
+        max_output: int = 1 << 20,
+        job: str | None = None,
+        keep_stdin: bool = False,
+    ) -> AsyncIterator[Stdout | Stderr | Exit]:
+        channel = self._open()
+        number = channel.begin(
+            {
+                **_what(command),
+                "cwd": cwd,
+                "env": dict(env or {}),
+                "timeout": timeout,
+                "max_output": max_output,
+                "stdin": stdin is not None or keep_stdin,
+            }
+        )
+        if job is not None:
+            self._jobs[job] = number
+        if stdin is not None:
+            for start in range(0, len(stdin), READ_PIECE):
+                channel.tell(wire.STDIN, number, stdin[start : start + READ_PIECE])
+            if not keep_stdin:
+                channel.tell(wire.STDIN_END, number)
+        ended = False
+        try:
+            async for kind, payload in channel.output(number):
+                if kind == wire.EXIT:
+                    ended = True
+                    yield _exit(payload)
+                else:
+                    yield Stdout(payload) if kind == wire.OUT else Stderr(payload)
+        finally:
+            if job is not None and self._jobs.get(job) == number:
+                del self._jobs[job]
+            if not ended:
+                with suppress(SandboxUnavailable):
+                    channel.tell(wire.KILL, 0, json.dumps({"job": number}).encode())
+
+    async def send(self, job: str, data: bytes) -> None:
+        self._open().tell(wire.STDIN, self._number(job), data)
+
+    async def interrupt(self, job: str) -> None:
+        await self._signal(self._number(job), 2)
+
+    async def _signal(self, number: int, signal: int) -> None:
+        await self._open().call(wire.SIGNAL, {"job": number, "signal": signal})
+
+    async def kill(self, job: str | None = None) -> None:
+        if job is None:
+            await self._open().call(wire.KILL, {})
+        elif job in self._jobs:
+            await self._open().call(wire.KILL, {"job": self._jobs[job]})
+
+    def _number(self, job: str) -> int:
+        if job not in self._jobs:
+            raise SandboxNotFound(f"No job {job!r} is running.")
+        return self._jobs[job]
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    async def _file(self, do: str, path: str, data: bytes = b"", **options: Any) -> bytes:
+        if "\0" in path:
+            raise SandboxDenied(f"{path!r} is not a path.")
+        try:
+            return await self._open().file(do, path, data, **options)
+        except OSError as error:
+            raise file_error(error, path) from None
+
+    async def read(self, path: str, offset: int = 0, limit: int | None = None) -> bytes:
+        data = bytearray()
+        while limit is None or len(data) < limit:
+            piece = READ_PIECE if limit is None else min(READ_PIECE, limit - len(data))
+            got = await self._file("read", path, offset=offset + len(data), limit=piece)
+            data += got
+            if len(got) < piece:
+                break
+        return bytes(data)
+
+    async def write(self, path: str, data: bytes) -> None:
+        await self._file("write", path, data)
+
+    async def stat(self, path: str) -> FileInfo:
+        return FileInfo(**json.loads(await self._file("stat", path)))
+
+    async def list_dir(self, path: str) -> list[FileInfo]:
+        entries = [FileInfo(**entry) for entry in json.loads(await self._file("list", path))]
+        return sorted(entries, key=lambda entry: entry.name)
+
+    async def remove(self, path: str) -> None:
+        await self._file("remove", path)
+
+    async def move(self, source: str, target: str) -> None:
+        await self._file("move", source, target=target)
+
+    # -- snapshots: on the host, so that nothing inside can touch them -------------------------------------
+
+    async def snapshot(self) -> str:
+        return await asyncio.to_thread(self._snapshots.take)
+
+    async def diff(self, before: str, after: str | None = None) -> list[FileChange]:
+        return await asyncio.to_thread(self._snapshots.diff, before, after)
+
+    async def restore(
+        self, snapshot: str, paths: Sequence[str] | None = None, *, unless_changed_since: str | None = None
+    ) -> Restored:
+        return await asyncio.to_thread(self._snapshots.restore, snapshot, paths, unless_changed_since)
+
+    # -- network ---------------------------------------------------------------------------------------
+
+    async def open_port(self, port: int) -> PortHandle:
+        try:
+            return PortHandle(socket=await self._open().socket(wire.CONNECT, port))
+        except ConnectionError as error:
+            raise SandboxNotFound(f"Nothing listens on port {port} inside ({error}).") from None
+
+    async def set_network(self, policy: NetworkPolicy) -> None:
+        self._proxy.policy = policy
+
+
+def _what(command: Command) -> dict[str, Any]:
+    return {"command": command} if isinstance(command, str) else {"argv": list(command)}
+
+
+def _exit(payload: bytes) -> Exit:
+    said = json.loads(payload)
+    return Exit(
+        exit_code=said["code"],
+        duration_ms=said.get("ms", 0),
+        timed_out=said.get("timed_out", False),
+        dropped=said.get("dropped", 0),
+        tail=said.get("tail", "").encode("latin-1"),
+        error=said.get("error", ""),
+    )
+
+
+def file_error(error: OSError, path: str) -> SandboxError:
+    """What an operating-system error means for whoever asked."""
+    reason = error.strerror or str(error)
+    text = f"{path}: {reason}."
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SandboxNotFound(text)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE):
+        return SandboxLimit(text, hint="Free some space, or write less.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
+        return SandboxDenied(text)
+    return SandboxError(text)

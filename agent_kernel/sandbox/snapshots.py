@@ -1,0 +1,281 @@
+"""Snapshots of a workspace: a manifest of its files, and their contents by hash. On the host, out of reach of
+what runs inside.
+
+The walk goes through directory descriptors and follows no symlink, so that a folder swapped for a link while
+it runs leads nowhere. A file whose size, times and inode are as before is not read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from agent_kernel.errors import SandboxError, SandboxNotFound
+from agent_kernel.sandbox.base import FileChange, Restored
+from agent_kernel.sandbox.diffs import file_change
+
+SKIPPED = frozenset(
+    {".git", "node_modules", "__pycache__", ".venv", "venv", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache",
+     ".ruff_cache", ".tox", ".hypothesis"}
+)  # fmt: skip
+MOST_KEPT = 20 << 20
+"""Bytes of a file whose content is kept. Larger ones are compared, but cannot be put back."""
+MOST_FILES = 100_000
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_OPEN_DIR = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or a symlink. `content` is a hash of what is kept, or a mark that differs when the file does."""
+
+    content: str
+    mode: int
+    size: int
+    kept: bool
+    link: bool = False
+
+
+Manifest: TypeAlias = dict[str, Entry]
+Stamp: TypeAlias = tuple[int, int, int, int, int]
+
+
+class Snapshots:
+    """Snapshots of `workspace`, kept in `folder`. Methods block; they may be called from any thread."""
+
+    def __init__(self, workspace: Path, folder: Path) -> None:
+        self._workspace = workspace
+        self._folder = folder
+        self._seen: dict[str, tuple[Stamp, Entry]] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._last: tuple[str, Manifest] | None = None
+        self._lock = threading.Lock()
+
+    def take(self) -> str:
+        """Remember the files as they are. The same files give the same id."""
+        with self._lock:
+            manifest = self._scan(keep=True)
+            if self._last is not None and self._last[1] == manifest:
+                return self._last[0]
+            text = json.dumps(
+                {path: [e.content, e.mode, e.size, e.kept, e.link] for path, e in sorted(manifest.items())}
+            )
+            name = hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
+            self._write(self._folder / f"{name}.json", os.fsencode(text))
+            self._manifests[name] = manifest
+            self._last = (name, manifest)
+            return name
+
+    def diff(self, before: str, after: str | None = None) -> list[FileChange]:
+        """What changed from one snapshot to another, or to now."""
+        with self._lock:
+            old = self._manifest(before)
+            new = self._manifest(after) if after is not None else self._scan(keep=True)
+            paths = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+            return [self._change(path, old.get(path), new.get(path)) for path in paths]
+
+    def restore(
+        self, snapshot: str, paths: Sequence[str] | None = None, unless_changed_since: str | None = None
+    ) -> Restored:
+        """Put files back to `snapshot`; see `Sandbox.restore`."""
+        with self._lock:
+            target, now = self._manifest(snapshot), self._scan(keep=False)
+            since = self._manifest(unless_changed_since) if unless_changed_since is not None else None
+            wanted = sorted(target.keys() | now.keys()) if paths is None else [_clean(path) for path in paths]
+            restored, skipped = [], []
+            for path in wanted:
+                if target.get(path) == now.get(path):
+                    continue
+                changed = since is not None and since.get(path) != now.get(path)
+                entry = target.get(path)
+                if changed or (entry is not None and not entry.kept):
+                    skipped.append(path)
+                    continue
+                self._put_back(path, entry)
+                self._seen.pop(path, None)
+                restored.append(path)
+            self._last = None
+            return Restored(tuple(restored), tuple(skipped))
+
+    # -- looking ---------------------------------------------------------------------------------------
+
+    def _scan(self, *, keep: bool) -> Manifest:
+        found: Manifest = {}
+        for path, directory, name, info in _walk(self._workspace):
+            if len(found) >= MOST_FILES:
+                raise SandboxError(
+                    f"The workspace has more than {MOST_FILES:,} files; changes are not tracked.",
+                    hint="Work in a smaller folder.",
+                )
+            stamp = (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode)
+            seen = self._seen.get(path)
+            if seen is not None and seen[0] == stamp and (seen[1].kept or not keep or _too_large(info)):
+                found[path] = seen[1]
+                continue
+            entry = self._entry(directory, name, info)
+            if entry is not None:
+                found[path] = entry
+                self._seen[path] = (stamp, entry)
+        for path in self._seen.keys() - found.keys():
+            del self._seen[path]
+        return found
+
+    def _entry(self, directory: int, name: str, info: os.stat_result) -> Entry | None:
+        mode = stat.S_IMODE(info.st_mode)
+        try:
+            if stat.S_ISLNK(info.st_mode):
+                target = os.readlink(name, dir_fd=directory)
+                return Entry(f"→{target}", 0, 0, kept=True, link=True)
+            if _too_large(info):
+                return Entry(f"{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
+            descriptor = os.open(name, _OPEN, dir_fd=directory)
+            with open(descriptor, "rb") as file:
+                data = file.read(MOST_KEPT + 1)
+        except OSError:
+            return Entry(f"unreadable.{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
+        content = hashlib.blake2b(data, digest_size=20).hexdigest()
+        self._write(self._content(content), data)
+        return Entry(content, mode, len(data), kept=True)
+
+    def _change(self, path: str, old: Entry | None, new: Entry | None) -> FileChange:
+        return file_change(
+            path, self._text(old), self._text(new), existed=old is not None, exists=new is not None
+        )
+
+    def _text(self, entry: Entry | None) -> bytes | None:
+        """What a file held; None where that is not kept."""
+        if entry is None:
+            return b""
+        if entry.link:
+            return os.fsencode(f"link to {entry.content[1:]}\n")
+        if not entry.kept:
+            return None
+        try:
+            return self._content(entry.content).read_bytes()
+        except OSError:
+            return None
+
+    # -- keeping ---------------------------------------------------------------------------------------
+
+    def _content(self, name: str) -> Path:
+        return self._folder / "files" / name[:2] / name
+
+    def _manifest(self, name: str) -> Manifest:
+        if name not in self._manifests:
+            if not name.isalnum():
+                raise SandboxNotFound(f"{name!r} is not a snapshot.")
+            try:
+                raw = json.loads(
+                    (self._folder / f"{name}.json").read_bytes().decode("utf-8", "surrogateescape")
+                )
+            except (OSError, ValueError) as error:
+                raise SandboxNotFound(f"Snapshot {name} is not there: {error}.") from None
+            self._manifests[name] = {path: Entry(*fields) for path, fields in raw.items()}
+        return self._manifests[name]
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        if path.exists():
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        except OSError as error:
+            raise SandboxError(
+                f"A snapshot cannot be written to {path.parent}: {error.strerror}.", hint="Is the disk full?"
+            ) from error
+
+    # -- putting back ----------------------------------------------------------------------------------
+
+    def _put_back(self, path: str, entry: Entry | None) -> None:
+        *folders, name = path.split("/")
+        with contextlib.ExitStack() as stack:
+            directory = _opened(stack, os.fspath(self._workspace), None)
+            owner = os.fstat(directory)
+            for folder in folders:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, dir_fd=directory)
+                    _own(folder, owner, directory)
+                directory = _opened(stack, folder, directory)
+            if entry is None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=directory)
+                return
+            partial = f".{name[:80]}.{secrets.token_hex(4)}"
+            if entry.link:
+                os.symlink(entry.content[1:], partial, dir_fd=directory)
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                with open(os.open(partial, flags, entry.mode & 0o777, dir_fd=directory), "wb") as file:
+                    file.write(self._content(entry.content).read_bytes())
+                    os.fchmod(file.fileno(), entry.mode & 0o777)
+            _own(partial, owner, directory)
+            os.rename(partial, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _too_large(info: os.stat_result) -> bool:
+    return stat.S_ISREG(info.st_mode) and info.st_size > MOST_KEPT
+
+
+def _clean(path: str) -> str:
+    parts = path.split("/")
+    if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        raise SandboxError(f"{path!r} is not a path of the workspace.")
+    return path
+
+
+def _opened(stack: contextlib.ExitStack, name: str, directory: int | None) -> int:
+    descriptor = os.open(name, _OPEN_DIR, dir_fd=directory)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _own(name: str, owner: os.stat_result, directory: int) -> None:
+    """What root puts back belongs to whom the workspace belongs."""
+    if os.geteuid() == 0:
+        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
+
+
+def _walk(root: Path) -> Iterator[tuple[str, int, str, os.stat_result]]:
+    """(path, descriptor of its folder, name, lstat) of files and symlinks; the descriptor is good until the next."""
+    top = os.open(root, _OPEN_DIR)
+    yield from _walk_dir(top, "")
+
+
+def _walk_dir(directory: int, prefix: str) -> Iterator[tuple[str, int, str, os.stat_result]]:
+    try:
+        folders: list[str] = []
+        for entry in _entries(directory):
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                if entry.name not in SKIPPED:
+                    folders.append(entry.name)
+            elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
+                yield prefix + entry.name, directory, entry.name, info
+        for name in folders:
+            try:
+                inner = os.open(name, _OPEN_DIR, dir_fd=directory)
+            except OSError:
+                continue
+            yield from _walk_dir(inner, f"{prefix}{name}/")
+    finally:
+        os.close(directory)
+
+
+def _entries(directory: int) -> Iterable[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        yield from entries

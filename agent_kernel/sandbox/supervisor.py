@@ -1,0 +1,557 @@
+"""Runs inside the sandbox as PID 1, with nothing but the standard library.
+
+`config["frames"]` is the descriptor of a stream of frames to and from the host, `config["sockets"]` hands
+sockets out. When the host goes
+away, this process ends, and the kernel ends everything else in the PID namespace with it.
+
+A frame is `length, kind, id` and a payload: JSON, or bytes for output and files.
+"""
+
+import array
+import errno
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+
+HEADER = struct.Struct(">IBI")
+EXEC, STDIN, STDIN_END, KILL, SIGNAL, CONNECT, LISTEN, FILE = range(1, 9)
+READY, OUT, ERR, EXIT, RESULT, FAILED = range(100, 106)
+
+PIECE = 1 << 18
+PIPE_SIZE = 1 << 20
+LOOK = 1.0
+LINUX = sys.platform == "linux"
+F_SETPIPE_SZ = 1031
+MARK = "AGENT_KERNEL_JOB"
+
+
+class Job:
+    """One running command: what it may still send, and the end of what it may not."""
+
+    def __init__(self, number, request):
+        self.number = number
+        self.room = {OUT: request.get("max_output", 1 << 20), ERR: request.get("max_output", 1 << 20)}
+        self.keep = request.get("tail", 65536)
+        self.dropped = {OUT: 0, ERR: 0}
+        self.tail = {OUT: bytearray(), ERR: bytearray()}
+        self.pipes = {}
+        self.stdin = None
+        self.waiting_input = bytearray()
+        self.input_ended = False
+        self.background = bool(request.get("background"))
+        self.began = time.monotonic()
+        self.deadline = self.began + request["timeout"] if request.get("timeout") else None
+        self.timed_out = False
+        self.error = ""
+        self.process = None
+
+
+class Supervisor:
+    def __init__(self, config):
+        self.config = config
+        self.frames = socket.socket(fileno=config["frames"])
+        self.sockets = socket.socket(fileno=config["sockets"])
+        self.incoming = bytearray()
+        self.jobs = {}
+        self.pids = {}
+        self.readers = {}
+        self.writers = {}
+        self.poll = select.poll()
+        self.next_look = time.monotonic() + LOOK
+        self.free_at_start = free_bytes(config["workdir"])
+
+    # -- the loop ------------------------------------------------------------------------------------
+
+    def run(self):
+        wake, woken = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(woken, False)
+        signal.set_wakeup_fd(woken)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.poll.register(self.frames, select.POLLIN)
+        self.poll.register(wake, select.POLLIN)
+        self.send(READY, 0, {})
+        while True:
+            for fd, _ in self.poll.poll(self.milliseconds_to_wait()):
+                if fd == self.frames.fileno():
+                    self.receive()
+                elif fd == wake:
+                    self.reap(wake)
+                elif fd in self.readers:
+                    self.pump(self.readers[fd], fd)
+                elif fd in self.writers:
+                    self.feed(self.writers[fd])
+            self.end_overdue()
+            if self.jobs and time.monotonic() >= self.next_look:
+                self.watch()
+
+    def send(self, kind, number, payload):
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        self.frames.sendall(HEADER.pack(len(data), kind, number) + data)
+
+    def receive(self):
+        data = self.frames.recv(PIECE)
+        if not data:
+            os._exit(0)
+        self.incoming += data
+        while len(self.incoming) >= HEADER.size:
+            size, kind, number = HEADER.unpack_from(self.incoming)
+            if len(self.incoming) < HEADER.size + size:
+                return
+            payload = bytes(self.incoming[HEADER.size : HEADER.size + size])
+            del self.incoming[: HEADER.size + size]
+            try:
+                self.handle(kind, number, payload)
+            except OSError as error:
+                self.failed(number, error)
+            except Exception as error:
+                self.send(FAILED, number, {"errno": 0, "error": repr(error)})
+
+    def failed(self, number, error):
+        name = (
+            error.filename.decode("utf-8", "replace") if isinstance(error.filename, bytes) else error.filename
+        )
+        self.send(FAILED, number, {"errno": error.errno, "error": error.strerror or str(error), "path": name})
+
+    def handle(self, kind, number, payload):
+        if kind == EXEC:
+            self.start(number, json.loads(payload))
+        elif kind == STDIN:
+            self.write_input(number, payload)
+        elif kind == STDIN_END:
+            self.end_input(number)
+        elif kind == SIGNAL:
+            self.signal(number, json.loads(payload))
+        elif kind == KILL:
+            self.kill(json.loads(payload).get("job"))
+            self.send(RESULT, number, {})
+        elif kind in (CONNECT, LISTEN):
+            self.hand_out(kind, number, json.loads(payload)["port"])
+        elif kind == FILE:
+            self.file(number, payload)
+
+    # -- commands ------------------------------------------------------------------------------------
+
+    def start(self, number, request):
+        job = Job(number, request)
+        environment = {**self.config["env"], **(request.get("env") or {}), MARK: str(number)}
+        argv = request.get("argv") or ["/bin/bash", "-c", request["command"]]
+        ends = []
+        try:
+            for kind in (OUT, ERR):
+                ends.append(self.output_pipe(job, kind))
+            if request.get("stdin"):
+                inner, job.stdin = os.pipe()
+                os.set_blocking(job.stdin, False)
+            else:
+                inner = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            ends.append(inner)
+            job.process = subprocess.Popen(
+                argv,
+                stdin=inner,
+                stdout=ends[0],
+                stderr=ends[1],
+                cwd=request.get("cwd") or self.config["workdir"],
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            for fd in [*job.pipes, *([job.stdin] if job.stdin is not None else [])]:
+                os.close(fd)
+            missing = getattr(error, "errno", 0) == errno.ENOENT
+            self.send(EXIT, number, {"code": 127 if missing else 126, "error": str(error)})
+            return
+        finally:
+            for fd in ends:
+                os.close(fd)
+        self.jobs[number] = self.pids[job.process.pid] = job
+        for fd in job.pipes:
+            self.readers[fd] = job
+            self.poll.register(fd, select.POLLIN)
+
+    def output_pipe(self, job, kind):
+        outer, inner = os.pipe()
+        os.set_blocking(outer, False)
+        if LINUX:
+            try:
+                fcntl.fcntl(outer, F_SETPIPE_SZ, PIPE_SIZE)
+            except OSError:
+                pass
+        job.pipes[outer] = kind
+        return inner
+
+    def pump(self, job, fd, rounds=4):
+        """Pass on what the command wrote; a few pieces at a time, so that one flood starves nobody."""
+        kind = job.pipes[fd]
+        for _ in range(rounds):
+            try:
+                data = os.read(fd, PIECE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.close_reader(job, fd)
+                return
+            passed = data[: job.room[kind]]
+            if passed:
+                job.room[kind] -= len(passed)
+                self.send(kind, job.number, passed)
+            rest = data[len(passed) :]
+            if rest:
+                job.dropped[kind] += len(rest)
+                tail = job.tail[kind]
+                tail += rest[-job.keep :]
+                del tail[: max(0, len(tail) - job.keep)]
+
+    def close_reader(self, job, fd):
+        self.poll.unregister(fd)
+        del self.readers[fd], job.pipes[fd]
+        os.close(fd)
+
+    def write_input(self, number, data):
+        job = self.jobs.get(number)
+        if job is None or job.stdin is None:
+            return
+        job.waiting_input += data
+        self.feed(job)
+
+    def end_input(self, number):
+        job = self.jobs.get(number)
+        if job is not None and job.stdin is not None:
+            job.input_ended = True
+            self.feed(job)
+
+    def feed(self, job):
+        """Write waiting input as far as the pipe takes it; never wait for the command to read."""
+        try:
+            while job.waiting_input:
+                del job.waiting_input[: os.write(job.stdin, job.waiting_input[:65536])]
+        except BlockingIOError:
+            if job.stdin not in self.writers:
+                self.writers[job.stdin] = job
+                self.poll.register(job.stdin, select.POLLOUT)
+            return
+        except OSError:
+            job.waiting_input.clear()
+            job.input_ended = True
+        if job.stdin in self.writers:
+            self.poll.unregister(job.stdin)
+            del self.writers[job.stdin]
+        if job.input_ended:
+            os.close(job.stdin)
+            job.stdin = None
+
+    # -- ends ----------------------------------------------------------------------------------------
+
+    def reap(self, wake):
+        try:
+            os.read(wake, 4096)
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            job = self.pids.pop(pid, None)
+            if job is not None:
+                self.finish(job, os.waitstatus_to_exitcode(status))
+
+    def finish(self, job, code):
+        job.process.returncode = code
+        if not job.background:
+            self.kill_tree(job.number, job.process.pid)
+        for fd in list(job.pipes):
+            self.pump(job, fd, rounds=64)
+            if fd in job.pipes:
+                self.close_reader(job, fd)
+        if job.stdin is not None:
+            job.waiting_input.clear()
+            job.input_ended = True
+            self.feed(job)
+        del self.jobs[job.number]
+        self.send(
+            EXIT,
+            job.number,
+            {
+                "code": code,
+                "ms": round((time.monotonic() - job.began) * 1000),
+                "timed_out": job.timed_out,
+                "error": job.error,
+                "dropped": job.dropped[OUT] + job.dropped[ERR],
+                "tail": (job.tail[OUT] or job.tail[ERR]).decode("latin-1"),
+            },
+        )
+
+    def milliseconds_to_wait(self):
+        if not self.jobs:
+            return None
+        deadlines = [job.deadline for job in self.jobs.values() if job.deadline]
+        return max(0, min([self.next_look, *deadlines]) - time.monotonic()) * 1000 + 1
+
+    def watch(self):
+        """No limit of the kernel bounds all processes together, or the workspace's disk: look now and then."""
+        self.next_look = time.monotonic() + LOOK
+        used, free = resident_bytes(), free_bytes(self.config["workdir"])
+        problem = ""
+        if used > self.config["memory"]:
+            problem = f"The sandbox used more than {self.config['memory'] >> 20} MiB of memory."
+        elif self.free_at_start - free > self.config["growth"]:
+            problem = f"More than {self.config['growth'] >> 20} MiB were written to disk."
+        elif free < self.config["reserve"] and self.free_at_start >= self.config["reserve"]:
+            problem = f"The disk is almost full ({free >> 20} MiB left)."
+        if problem:
+            self.free_at_start = free
+            for job in list(self.jobs.values()):
+                job.error = problem + " What ran was stopped."
+            self.kill(None)
+
+    def end_overdue(self):
+        now = time.monotonic()
+        for job in list(self.jobs.values()):
+            if job.deadline and now >= job.deadline:
+                job.deadline, job.timed_out = None, True
+                self.kill_tree(job.number, job.process.pid)
+
+    def signal(self, number, request):
+        job = self.jobs.get(request["job"])
+        if job is not None:
+            try:
+                os.killpg(job.process.pid, request["signal"])
+            except OSError:
+                pass
+        self.send(RESULT, number, {})
+
+    def kill(self, number):
+        if number is None and os.getpid() == 1:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except OSError:
+                pass
+        elif number is None:  # without a PID namespace, -1 would be everything of this user
+            for job in list(self.jobs.values()):
+                self.kill_tree(job.number, job.process.pid)
+        elif number in self.jobs:
+            self.kill_tree(number, self.jobs[number].process.pid)
+
+    def kill_tree(self, number, leader):
+        """The process group, and whatever left it: each descendant carries the job's mark."""
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except OSError:
+            if not self.orphans():
+                return
+        for attempt in range(20):
+            found = self.marked(number)
+            if not found:
+                return
+            if len(found) > 64 and attempt > 2 and os.getpid() == 1:
+                self.kill(None)  # one call for all beats a fork bomb
+                return
+            for pid in found:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+
+    def orphans(self):
+        """Children of PID 1 that are not a job's own process: somebody left its parent."""
+        if not LINUX:
+            return []
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                return [pid for pid in map(int, file.read().split()) if pid not in self.pids]
+        except (OSError, ValueError):
+            return [0]  # cannot be told: look at all
+
+    def marked(self, number):
+        """Processes with the job's mark, and strays that took theirs off."""
+        if not LINUX:
+            return []
+        mark, found, strays = f"{MARK}={number}".encode(), [], self.orphans() if os.getpid() == 1 else []
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or int(name) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    environment = file.read().split(b"\0")
+                if mark in environment or (int(name) in strays and not any(e.startswith(MARK.encode()) for e in environment)):
+                    found.append(int(name))
+            except OSError:
+                pass
+        return found
+
+    # -- ports ---------------------------------------------------------------------------------------
+
+    def hand_out(self, kind, number, port):
+        """A socket made in here, passed to the host: connected to a port, or listening on one."""
+        made = socket.socket()
+        label = struct.pack(">I", number)
+        try:
+            if kind == CONNECT:
+                made.settimeout(2)
+                made.connect(("127.0.0.1", port))
+                made.settimeout(None)
+            else:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind(("127.0.0.1", port))
+                made.listen(128)
+            rights = array.array("i", [made.fileno()])
+            self.sockets.sendmsg([label], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        except OSError as error:
+            self.sockets.sendmsg([label + str(error).encode()])
+        finally:
+            made.close()
+
+    # -- files ---------------------------------------------------------------------------------------
+
+    def file(self, number, payload):
+        (size,) = struct.unpack_from(">I", payload)
+        request, data = json.loads(payload[4 : 4 + size]), payload[4 + size :]
+        path = os.path.join(self.config["workdir"], request["path"])
+        answer = getattr(self, "file_" + request["do"])(path, request, data)
+        self.send(RESULT, number, answer)
+
+    def file_read(self, path, request, data):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EISDIR if os.path.isdir(path) else errno.EINVAL, "Not a file", path)
+            file.seek(request["offset"])
+            return file.read(request["limit"])
+
+    def file_write(self, path, request, data):
+        self.writable(path)
+        folder = os.path.dirname(path)
+        os.makedirs(folder, exist_ok=True)
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
+        path = os.path.realpath(path)
+        self.writable(path)
+        partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:80]}.{os.getpid()}.part")
+        try:
+            with open(partial, "wb") as file:
+                file.write(data)
+            try:
+                os.chmod(partial, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+            except FileNotFoundError:
+                pass
+            os.replace(partial, path)
+        except BaseException:
+            try:
+                os.unlink(partial)
+            except OSError:
+                pass
+            raise
+        return {"size": len(data)}
+
+    def file_stat(self, path, request, data):
+        return self.entry(os.path.basename(path), os.lstat(path))
+
+    def file_list(self, path, request, data):
+        found = []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    found.append(self.entry(entry.name, entry.stat(follow_symlinks=False)))
+                except OSError:
+                    pass
+        return found
+
+    def file_remove(self, path, request, data):
+        self.writable(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+        return {}
+
+    def file_move(self, path, request, data):
+        target = os.path.join(self.config["workdir"], request["target"])
+        self.writable(path)
+        self.writable(target)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.rename(path, target)
+        return {}
+
+    def writable(self, path):
+        """File operations of tools stay in the places made for writing, symlinks followed."""
+        parent = os.path.realpath(os.path.dirname(os.path.normpath(path)))
+        places = self.config["writable"]
+        if not any(parent == place or parent.startswith(place + "/") for place in places):
+            raise PermissionError(errno.EACCES, "Outside the places that can be written", path)
+
+    def entry(self, name, found):
+        kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
+        return {
+            "name": name.encode("utf-8", "replace").decode(),
+            "kind": kinds.get(stat.S_IFMT(found.st_mode), "other"),
+            "size": found.st_size,
+            "modified_ms": found.st_mtime_ns // 1_000_000,
+        }
+
+
+def resident_bytes():
+    """What all processes here have in memory."""
+    pages = 0
+    for name in os.listdir("/proc") if os.getpid() == 1 else ():
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/statm") as file:
+                    pages += int(file.read().split()[1])
+            except (OSError, IndexError, ValueError):
+                pass
+    return pages * resource.getpagesize()
+
+
+def free_bytes(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def harden(config):
+    """Nothing inherited but the two sockets; children cannot look into this process."""
+    import ctypes
+
+    kept = (config["frames"], config["sockets"])
+    for fd in map(int, os.listdir("/proc/self/fd" if LINUX else "/dev/fd")):
+        if fd > 2 and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the listing's own
+    for fd in kept:
+        os.set_inheritable(fd, False)
+    if LINUX:
+        libc = ctypes.CDLL(None)
+        libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+        libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, where this is not PID 1
+    for name, value in config["rlimits"].items():
+        try:
+            resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
+        except (ValueError, OSError) as error:
+            sys.stderr.write(f"limit {name}: {error}\n")
+
+
+def main():
+    config = json.loads(sys.argv[1])
+    harden(config)
+    Supervisor(config).run()
+
+
+if __name__ == "__main__":
+    main()
