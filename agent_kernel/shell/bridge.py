@@ -214,14 +214,3 @@ class Bridge:
         if self.alive:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(1)
-
-
-_bridge: Bridge | None = None
-
-
-def bridge() -> Bridge:
-    """This process's bridge, opened on first use (and again in a forked child)."""
-    global _bridge
-    if _bridge is None or not _bridge.alive:
-        _bridge = Bridge()
-    return _bridge

@@ -35,7 +35,7 @@ class Prompter:
     bridge: Bridge
     agents: dict[str, Agent] = field(default_factory=dict)
     last: dict[str, Run] = field(default_factory=dict)
-    background: set[Future[None]] = field(default_factory=set)
+    background: set[Future[list[Event]]] = field(default_factory=set)
 
     @classmethod
     def open(cls, ip: Any) -> Prompter:
@@ -85,7 +85,7 @@ class Prompter:
 
     async def _open(self, options: Options) -> Agent:
         return Agent(
-            workspace=frontend.workspace(),
+            workspace=frontend.workspace(self.ip),
             notebook=frontend.notebook_name(self.ip.user_ns),
             session=options.session,
             new=options.new,
@@ -93,11 +93,14 @@ class Prompter:
         )
 
     def command(self, text: str, agent: Agent, options: Options, kind: frontend.ViewKind) -> CellRun | None:
-        reply: Reply = self.bridge.call(perform(text, agent, self.last.get(options.session)))
+        reply: Reply = self.bridge.call(
+            perform(text, agent, self.last.get(options.session), options.overrides())
+        )
         if reply.prompt:
             return self.prompt(reply.prompt, agent, options, kind)
         if reply.follow is not None:
-            return self.show(reply.follow, self.view(agent, options, kind), options, kind)
+            view = self.view(agent, options, kind)
+            return self.show(reply.follow, view, options, kind, reply.earlier)
         show_text(reply.text, kind)
         return None
 
@@ -119,10 +122,18 @@ class Prompter:
     def view(self, agent: Agent, options: Options, kind: frontend.ViewKind) -> View:
         return open_view(kind, self.bridge, info_of(agent, options))
 
-    def show(self, run: Run, view: View, options: Options, kind: frontend.ViewKind) -> CellRun:
+    def show(
+        self,
+        run: Run,
+        view: View,
+        options: Options,
+        kind: frontend.ViewKind,
+        earlier: Sequence[Event] = (),
+    ) -> CellRun:
+        """Follow the run in the view, until it has settled or (in the background) at leisure."""
         self.last[options.session] = run
         cell = CellRun(run, self.bridge, quiet=kind != "terminal")
-        following = self.bridge.submit(follow(run, view))
+        following = self.bridge.submit(follow(run, view, earlier))
         if options.background:
             self.background.add(following)
             following.add_done_callback(self._left)
@@ -134,7 +145,7 @@ class Prompter:
             raise _quiet(AgentStopped("Stopped."), cell) from None
         return ended(cell)
 
-    def _stop(self, run: Run, following: Future[None]) -> None:
+    def _stop(self, run: Run, following: Future[list[Event]]) -> None:
         """Ask it to stop, and see it off."""
         try:
             self.bridge.call(run.stop(), STOP_SECONDS)
@@ -144,7 +155,7 @@ class Prompter:
         except AgentKernelError as error:
             logger.warning("run %s could not be stopped: %s", run.id, error)
 
-    def _left(self, following: Future[None]) -> None:
+    def _left(self, following: Future[list[Event]]) -> None:
         self.background.discard(following)
         if not following.cancelled() and (error := following.exception()) is not None:
             logger.error("the view of a background run failed: %s", error)
@@ -181,7 +192,7 @@ def open_view(kind: frontend.ViewKind, bridge: Bridge, info: Json) -> View:
         from agent_kernel.shell.document import Document
 
         document = Document()
-        return TextView(document.write, info=info, end=document.finish)
+        return TextView(document.write, info=info, end=document.finish, failed=document.fail)
     if kind == "lines":
         return TextView(print_line, info=info)
     colour = frontend.can_answer(kind)

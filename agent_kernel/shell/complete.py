@@ -55,9 +55,20 @@ def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, 
 
     if match := _OPTION.search(line):
         return match[1], [name for name in OPTIONS if name.startswith(match[1])], "option"
-    if (match := _VALUE.search(line)) and match[1] in OPTIONS and (known := OPTIONS[match[1]].choices):
+    if (match := _VALUE.search(line)) and (known := _values(match[1])):
         return match[2], [word for word in known if word.startswith(match[2])], "value"
     return None
+
+
+def _values(option: str) -> tuple[str, ...]:
+    from agent_kernel.shell.options import OPTIONS
+
+    if option == "--model":
+        from agent_kernel.settings import DEFAULT_MODEL, DEMO_MODEL
+        from agent_kernel.usage import WINDOWS
+
+        return tuple(dict.fromkeys((DEMO_MODEL, DEFAULT_MODEL, *WINDOWS)))
+    return OPTIONS[option].choices if option in OPTIONS else ()
 
 
 def _files(folder: Path, typed: str) -> list[str]:

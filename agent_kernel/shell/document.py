@@ -28,6 +28,9 @@ class Document:
             self._shown = time.monotonic()
             self.handle.update({"text/plain": "\n".join(self.lines[-MOST_LINES:])}, raw=True)
 
+    def fail(self, message: str) -> None:
+        self.handle.update({"text/plain": "\n".join([*self.lines[-MOST_LINES:], message])}, raw=True)
+
     def finish(self, events: Sequence[Event]) -> None:
         from agent_kernel.transcript import bundle
 

@@ -33,14 +33,29 @@ class View(Protocol):
         ...
 
 
-async def follow(run: Run, view: View) -> None:
-    """Show the run in the view until it settles."""
+async def follow(run: Run, view: View, earlier: Sequence[Event] = ()) -> list[Event]:
+    """Show the run in the view until it settles; its stored events.
+
+    `earlier` are those up to where a resumed run settled before; without them its replay would end there.
+    """
     view.attach(run)
-    stored: list[Event] = []
-    async for batch in batches(run.follow(deltas=True)):
+    stored = list(earlier)
+    if stored:
+        await view.show(stored)
+    async for batch in batches(run.follow(after=stored[-1].seq if stored else 0, deltas=True)):
         stored += [event for event in batch if event.seq]
         await view.show(batch)
     view.finish(stored)
+    if stored:
+        await _collected(run, stored[-1].seq)
+    return stored
+
+
+async def _collected(run: Run, seq: int) -> None:
+    """Until the run itself, which reads the log on its own, knows what the view has shown."""
+    async with asyncio.timeout(5):
+        while not (events := run.events) or events[-1].seq < seq:  # noqa: ASYNC110 - it has no event for this
+            await asyncio.sleep(0.002)
 
 
 async def batches(events: AsyncIterable[Event], interval: float = INTERVAL) -> AsyncIterator[list[Event]]:

@@ -59,9 +59,10 @@ def notebook_name(user_ns: dict[str, Any]) -> str | None:
     return None
 
 
-def workspace() -> Path:
-    """The notebook's folder: kernels are started there."""
-    return Path.cwd()
+def workspace(ip: Any) -> Path:
+    """The notebook's folder: kernels are started there. In a terminal, wherever the person is."""
+    started = getattr(ip, "starting_dir", None) if getattr(ip, "kernel", None) is not None else None
+    return Path(started or Path.cwd())
 
 
 def idle_door(ip: Any) -> Any:

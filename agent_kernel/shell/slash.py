@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_kernel.client import Agent, Run
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.events import FINAL_STATUSES
+from agent_kernel.events import FINAL_STATUSES, Event, Json
 from agent_kernel.folds import settles
 from agent_kernel.shell.attach import fenced
 from agent_kernel.shell.options import UsageError
@@ -31,6 +31,8 @@ class Reply:
     text: str = ""
     prompt: str = ""
     follow: Run | None = None
+    earlier: Sequence[Event] = ()
+    """For a resumed run: its events up to where it had settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Call:
     agent: Agent
     run: Run | None
     argument: str
+    overrides: Json = field(default_factory=dict)
+    """Settings said with the command: `%agent --budget 2 /resume`."""
 
     async def last_run(self) -> Run | None:
         """The run that was given, else the session's newest in the store."""
@@ -75,7 +79,7 @@ def is_command(text: str) -> bool:
     return re.fullmatch(r"/[a-z]+([ \t][^\n]*)?", text.strip()) is not None
 
 
-async def perform(text: str, agent: Agent, run: Run | None) -> Reply:
+async def perform(text: str, agent: Agent, run: Run | None, overrides: Json | None = None) -> Reply:
     """Carry out what was typed. `run` defaults to the session's newest. Raises UsageError, RunError."""
     name, _, argument = text.strip()[1:].partition(" ")
     if name not in COMMANDS:
@@ -83,7 +87,7 @@ async def perform(text: str, agent: Agent, run: Run | None) -> Reply:
         raise UsageError(
             f"/{name} is not a command.", hint=f"Did you mean /{close[0]}?" if close else "See /help."
         )
-    return await COMMANDS[name][1](Call(agent, run, argument.strip()))
+    return await COMMANDS[name][1](Call(agent, run, argument.strip(), overrides or {}))
 
 
 @command("help", "this list")
@@ -133,7 +137,11 @@ async def _resume(call: Call) -> Reply:
     if run.status == "paused" and run.events and not settles(run.events[-1]):
         await run.resume()  # its cell still shows it
         return Reply(f"Run `{run.id}` goes on.")
-    return Reply(follow=await call.agent.resume(run.id))
+    if run.status == "paused" or run.status in FINAL_STATUSES:
+        await run.wait()  # until its events have been read
+    settled = [number for number, event in enumerate(run.events, 1) if settles(event)]
+    earlier = run.events[: settled[-1]] if settled else []
+    return Reply(follow=await call.agent.resume(run.id, **call.overrides), earlier=earlier)
 
 
 @command("undo", "put files back to before the run: /undo [PATH]")
@@ -150,7 +158,7 @@ async def _diff(call: Call) -> Reply:
     return Reply(fenced(clean(diff)).replace("\n", "diff\n", 1) if diff else "No file was changed.")
 
 
-@command("cost", "tokens and money of the run and the session")
+@command("cost", "tokens and money of the run")
 async def _cost(call: Call) -> Reply:
     run = await call.needed_run()
     usage, cost = run.usage, run.cost
@@ -182,7 +190,7 @@ async def _tools(call: Call) -> Reply:
     return Reply(
         "\n".join(
             f"- `{tool['name']}` ({says.get(tool['access'], tool['access'])}): "
-            f"{one_line(tool['description'], 200)}"
+            f"{code(tool['description'], 200)}"
             for tool in call.agent.tools()
         )
     )

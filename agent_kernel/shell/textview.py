@@ -106,11 +106,13 @@ class TextView:
         info: Json,
         ask: Asking | None = None,
         end: Callable[[Sequence[Event]], None] = lambda events: None,
+        failed: Callable[[str], None] | None = None,
         colour: bool = False,
     ) -> None:
         self.write = write
         self.ask = ask
         self.end = end
+        self.failed = failed or write
         self.lines = Lines(colour=colour)
         self.run: Run | None = None
         if info.get("demo"):
@@ -134,7 +136,7 @@ class TextView:
         self.end(events)
 
     def fail(self, message: str) -> None:
-        self.write(clean(message))
+        self.failed(clean(message))
 
 
 class Asking:

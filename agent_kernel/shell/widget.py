@@ -26,6 +26,7 @@ STATIC = Path(__file__).parent.parent / "static"
 MOST_BYTES = 480 << 10
 """Of one message; front ends and proxies cut off larger ones."""
 MIRROR_SECONDS = 3.0
+MIRROR_INTERVAL = 0.5
 MESSAGE_INTERVAL = 0.05
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 WORKING = "The agent is working …"
@@ -67,6 +68,7 @@ class LiveView:
         self.mirroring = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._mirrored: list[str] = []
+        self._mirror_due: asyncio.TimerHandle | None = None
         self.widget = view_class(static)(info=json.dumps(info), tier=str(info.get("tier", "")))
         # ipykernel 7.4 routes replies to the shell that published last, which is the one that is blocked.
         if hasattr(self.widget.comm, "_reply_subshell_for"):
@@ -87,8 +89,17 @@ class LiveView:
         self.sent += stored
         if self.mirroring and stored:
             self._mirrored += [event.model_dump_json() for event in stored]
-            self.widget.backlog = f"[{','.join(self._mirrored)}]"
+            if self._mirror_due is None:
+                self._mirror()
         await self._send(events)
+
+    def _mirror(self) -> None:
+        """Write the backlog, and again after an interval if more has come; traits cost messages too."""
+        text = f"[{','.join(self._mirrored)}]"
+        self._mirror_due = None
+        if self.mirroring and text != self.widget.backlog:
+            self.widget.backlog = text
+            self._mirror_due = asyncio.get_running_loop().call_later(MIRROR_INTERVAL, self._mirror)
 
     def finish(self, events: Sequence[Event]) -> None:
         from agent_kernel.transcript import bundle

@@ -21,7 +21,8 @@ def words(cell: str, folder: Path | None = None) -> list[str] | None:
     [
         ("%agent --perm", ["--permission"]),
         ("%agent --permission a", ["ask", "accept-edits"]),
-        ("%agent --model ", ["demo"]),
+        ("%agent --model d", ["demo"]),
+        ("%agent --model claude-s", ["claude-sonnet-5-5", "claude-sonnet-5"]),
         ("%agent /sta", ["/status"]),
         ("%agent --new /un", ["/undo"]),
         ("run = %agent --bu", ["--budget"]),

@@ -176,3 +176,14 @@ def test_loading_imports_no_model_library_and_no_store(cells: Cells) -> None:
         "if m in sys.modules])"
     )
     assert heavy.text == "[]\n"
+
+
+def test_a_run_paused_by_its_bound_is_resumed_and_shown_whole(cells: Cells, api: ScriptedMessages) -> None:
+    api.add([notebook_python("a = 1")], [notebook_python("b = 2")], [Text("Both set.")])
+    shown = cells.run("%agent --permission bypass --max-turns 1 Set a and b")
+    assert shown.status == "ok"
+    assert "paused" in str(cells.run("%agent /status").outputs)
+    (output,) = cells.run("%agent --max-turns 5 /resume").outputs
+    assert "Both set." in output["text/plain"]
+    assert cells.run("print(a, b)").text == "1 2\n"
+    assert "nothing to resume" in cells.run("%agent /resume").error[0]
