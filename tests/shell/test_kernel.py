@@ -47,25 +47,27 @@ def test_values_and_files_go_with_the_prompt(cells: Cells, api: ScriptedMessages
     assert "Take 42 from `sales.csv`, it costs $HOME" in sent and "north,3" in sent
 
 
-@pytest.mark.parametrize(
-    ("cell", "sentence"),
-    [
-        ("%agent --modle x Hi", "--modle is not an option of %agent. Did you mean --model?"),
-        ("%agent Chart {df['x']}", "{df['x']} in the prompt failed: KeyError"),
-        ("%agent Read @missing.csv", "@missing.csv: there is no such file in the workspace."),
-        ("%agent /stpo", "/stpo is not a command. Did you mean /stop?"),
-        ("%agent /undo", "Nothing has run in this session yet. Give a prompt first."),
-        ("%agent --agent x Hi", "There is no agent definition 'x'."),
-    ],
-)
-def test_mistakes_are_one_line_and_run_nothing(
-    cells: Cells, api: ScriptedMessages, cell: str, sentence: str
-) -> None:
+MISTAKES = {
+    "%agent --modle x Hi": "--modle is not an option of %agent. Did you mean --model?",
+    "%agent --permission all Hi": "--permission 'all' is not one of plan, ask, accept-edits, bypass.",
+    "%agent Chart {df['x']}": "{df['x']} in the prompt failed: KeyError",
+    "%agent Read @missing.csv": "@missing.csv: there is no such file in the workspace.",
+    "%agent /stpo": "/stpo is not a command. Did you mean /stop?",
+    "%agent /undo": "Nothing has run in this session yet. Give a prompt first.",
+    "%agent /resume nothing": "There is no run 'nothing'.",
+    "%agent /export out.pdf": "Nothing has run in this session yet.",
+    "%agent --agent x Hi": "There is no agent definition 'x'.",
+}
+
+
+def test_mistakes_are_one_line_and_run_nothing(cells: Cells, api: ScriptedMessages) -> None:
     cells.run("df = {}")
-    shown = cells.run(cell)
-    assert shown.status == "error"
-    assert len(shown.error) == 1 and shown.error[0].startswith(sentence)
-    assert not shown.outputs and not api.bodies
+    for cell, sentence in MISTAKES.items():
+        shown = cells.run(cell)
+        assert shown.status == "error"
+        assert len(shown.error) == 1 and shown.error[0].startswith(sentence)
+        assert not shown.outputs
+    assert not api.bodies
 
 
 def test_a_failed_run_fails_its_cell_in_one_line(cells: Cells, api: ScriptedMessages) -> None:
