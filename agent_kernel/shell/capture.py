@@ -18,7 +18,7 @@ Kind = Literal["stdout", "stderr", "result", "display", "error"]
 IMAGES = ("image/png", "image/jpeg")
 TEXTS = ("text/html", "text/markdown", "text/latex", "text/plain")
 MOST_BYTES = 8 << 20
-"""Of one printed stream or one displayed form; the rest is counted and left out."""
+"""Of all that is printed, or of one displayed form; the rest of what is printed is counted and left out."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -71,14 +71,13 @@ class Capture:
         """Text that was printed; what follows on the same stream is one block with it."""
         if not text:
             return
-        self.emit(text)
-        if not self.items or self.items[-1][0] != kind:
-            self.items.append((kind, []))
-            self._size = 0
         if self._size + len(text) > MOST_BYTES:
             self.dropped += len(text)
             return
         self._size += len(text)
+        self.emit(text)
+        if not self.items or self.items[-1][0] != kind:
+            self.items.append((kind, []))
         self.items[-1][1].append(text)
 
     def _published(self, data: dict[str, Any], metadata: Any = None, **rest: Any) -> None:

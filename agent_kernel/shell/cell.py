@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -120,7 +120,7 @@ class Prompter:
         return self.show(run, view, options, kind)
 
     def view(self, agent: Agent, options: Options, kind: frontend.ViewKind) -> View:
-        return open_view(kind, self.bridge, info_of(agent, options))
+        return open_view(kind, self.bridge, lambda: info_of(agent, options))
 
     def show(
         self,
@@ -180,7 +180,7 @@ def info_of(agent: Agent, options: Options) -> Json:
     return info
 
 
-def open_view(kind: frontend.ViewKind, bridge: Bridge, info: Json) -> View:
+def open_view(kind: frontend.ViewKind, bridge: Bridge, info: Callable[[], Json]) -> View:
     """The view for where the cell is shown."""
     if kind == "widget":
         from agent_kernel.shell.widget import LiveView
@@ -192,11 +192,11 @@ def open_view(kind: frontend.ViewKind, bridge: Bridge, info: Json) -> View:
         from agent_kernel.shell.document import Document
 
         document = Document()
-        return TextView(document.write, info=info, end=document.finish, failed=document.fail)
+        return TextView(document.write, info=info(), end=document.finish, failed=document.fail)
     if kind == "lines":
-        return TextView(print_line, info=info)
+        return TextView(print_line, info=info())
     colour = frontend.can_answer(kind)
-    return TextView(print_line, info=info, ask=Asking(bridge) if colour else None, colour=colour)
+    return TextView(print_line, info=info(), ask=Asking(bridge) if colour else None, colour=colour)
 
 
 def ended(cell: CellRun) -> CellRun:

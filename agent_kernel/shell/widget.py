@@ -19,7 +19,7 @@ from typing import Any
 
 from agent_kernel.client import Run
 from agent_kernel.errors import AgentKernelError, SettingsError
-from agent_kernel.events import Event, Json
+from agent_kernel.events import Context, Event, Json
 from agent_kernel.shell.bridge import Bridge
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -59,7 +59,7 @@ def view_class(static: Path = STATIC) -> type[Any]:
 class LiveView:
     """One run in one cell. Made in the main thread; from then on everything happens on the loop."""
 
-    def __init__(self, bridge: Bridge, info: Json, *, static: Path = STATIC) -> None:
+    def __init__(self, bridge: Bridge, info: Callable[[], Json], *, static: Path = STATIC) -> None:
         from IPython.display import display
 
         self.bridge = bridge
@@ -69,7 +69,8 @@ class LiveView:
         self._tasks: set[asyncio.Task[None]] = set()
         self._mirrored: list[str] = []
         self._mirror_due: asyncio.TimerHandle | None = None
-        self.widget = view_class(static)(info=json.dumps(info), tier=str(info.get("tier", "")))
+        self.info = info
+        self.widget = view_class(static)(**self._header())
         # ipykernel 7.4 routes replies to the shell that published last, which is the one that is blocked.
         if hasattr(self.widget.comm, "_reply_subshell_for"):
             self.widget.comm._reply_subshell_for = lambda data, default: default
@@ -84,7 +85,14 @@ class LiveView:
         self.widget.run_id = run.id
         asyncio.get_running_loop().call_later(MIRROR_SECONDS, self._stop_mirroring)
 
+    def _header(self) -> dict[str, str]:
+        info = self.info()
+        return {"info": json.dumps(info), "tier": str(info.get("tier", ""))}
+
     async def show(self, events: Sequence[Event]) -> None:
+        if any(isinstance(event, Context) for event in events):  # the sandbox is open, its tier is known
+            self.widget.set_trait("info", self._header()["info"])
+            self.widget.set_trait("tier", self._header()["tier"])
         stored = [event for event in events if event.seq]
         self.sent += stored
         if self.mirroring and stored:

@@ -55,11 +55,12 @@ class Cells:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=TIMEOUT)
 
-    def start(self, code: str, *, cell_id: str | None = None) -> str:
-        """Send a cell. With `cell_id` as JupyterLab does, without as nbclient does."""
+    def start(self, code: str, *, cell_id: str | None = None, stdin: bool = False) -> str:
+        """Send a cell. With `cell_id` as JupyterLab does, with `stdin` alone as a console does, with
+        neither as nbclient does."""
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
-            "allow_stdin": cell_id is not None, "stop_on_error": True,
+            "allow_stdin": stdin or cell_id is not None, "stop_on_error": True,
         }  # fmt: skip
         metadata = {"cellId": cell_id} if cell_id else {}
         message = self.client.session.msg("execute_request", content, metadata=metadata)

@@ -189,3 +189,13 @@ def test_a_run_paused_by_its_bound_is_resumed_and_shown_whole(cells: Cells, api:
     assert "Both set." in output["text/plain"]
     assert cells.run("print(a, b)").text == "1 2\n"
     assert "nothing to resume" in cells.run("%agent /resume").error[0]
+
+
+def test_a_console_gets_lines(cells: Cells, api: ScriptedMessages) -> None:
+    api.add([notebook_python("x = 1")], [Text("Hello.")])
+    shown = cells.finish(cells.start("%agent --permission bypass Hi", stdin=True))
+    assert [line for line in shown.text.splitlines() if line.strip()] == [
+        "permission bypass: everything the agent does happens without asking.",
+        "· notebook_python x = 1",
+        "Hello.",
+    ]

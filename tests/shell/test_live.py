@@ -109,6 +109,8 @@ def test_at_the_end_a_static_bundle_replaces_the_widget(cells: Cells, api: Scrip
     api.add([Text("Hello.")])
     shown = cells.run("%agent Hi", cell_id="cell-1")
     (output,) = shown.outputs
+    headers = [c["data"]["state"] for c in shown.comms if "tier" in c.get("data", {}).get("state", {})]
+    assert headers[0]["tier"] == "local" and headers[-1]["tier"] not in ("", "local")
     assert WIDGET_MIME not in output
     assert "Hello." in output["text/plain"] and "Hello." in output["text/html"]
     assert output["metadata"]["agent_kernel"]["run_id"].startswith("r")
