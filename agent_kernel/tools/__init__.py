@@ -1,1 +1,23 @@
-"""The tools a model may call."""
+"""The tools a model may call. `builtin_tools()` are ours; `run_tool` runs one and never raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
+from agent_kernel.tools.calls import run_tool
+
+__all__ = ["Tool", "ToolContext", "ToolOutput", "builtin_tools", "run_tool", "tools_by_name"]
+
+
+def builtin_tools(*, kernel: bool = False) -> list[Tool]:
+    """All built-in tools, always in the same order. `kernel`: a person's own kernel can be reached."""
+    from agent_kernel.tools import bash, editing, notebook_python, python, reading, searching, todo
+
+    tools = [bash.BASH, python.PYTHON, reading.READ_FILE, editing.WRITE_FILE, editing.EDIT_FILE,
+             searching.LIST_FILES, searching.SEARCH_FILES, todo.TODO]  # fmt: skip
+    return [*tools, notebook_python.NOTEBOOK_PYTHON] if kernel else tools
+
+
+def tools_by_name(tools: Iterable[Tool]) -> Mapping[str, Tool]:
+    return {tool.name: tool for tool in tools}

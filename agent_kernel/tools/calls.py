@@ -1,0 +1,87 @@
+"""One call: the arguments checked, the tool run, and whatever happens turned into a result with words the model
+can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from agent_kernel.errors import AgentKernelError, SandboxError, ToolError
+from agent_kernel.events import Json
+from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
+
+logger = logging.getLogger(__name__)
+MOST_VALUE = 120
+
+
+async def run_tool(tools: Mapping[str, Tool], name: str, args: Json, context: ToolContext) -> ToolOutput:
+    """Never raises, but for a cancellation."""
+    tool = tools.get(name)
+    if tool is None:
+        return failed(f"There is no tool {name!r}. The tools are: {', '.join(tools)}.")
+    if problem := invalid(tool, args):
+        return failed(problem)
+    try:
+        async with asyncio.timeout(context.timeout):
+            return await tool.run(args, context)
+    except TimeoutError:
+        return failed(
+            f"{name} took longer than {context.timeout:.0f} s and was stopped. Do it in smaller steps."
+        )
+    except ToolError as error:
+        return failed(str(error))
+    except SandboxError as error:
+        return failed(f"The sandbox says: {error}")
+    except AgentKernelError as error:
+        return failed(str(error))
+    except Exception as error:
+        logger.exception("tool %s crashed", name)
+        return failed(
+            f"{name} itself failed ({type(error).__name__}). This is not your fault; try another way."
+        )
+
+
+def failed(text: str) -> ToolOutput:
+    return ToolOutput.text(text, is_error=True)
+
+
+def invalid(tool: Tool, args: Any) -> str:
+    """Empty when `args` fit the tool's schema; else what does not, with the value given."""
+    problems = sorted(_validator(tool.name, tool).iter_errors(args), key=lambda error: list(error.path))
+    if not problems:
+        return ""
+    lines = [f"- {_said(problem)}" for problem in problems[:5]]
+    return f"The input of {tool.name} is not valid:\n" + "\n".join(lines)
+
+
+def _said(problem: Any) -> str:
+    where = ".".join(map(str, problem.path)) or "input"
+    value = repr(problem.instance)
+    shown = value if len(value) <= MOST_VALUE else value[:MOST_VALUE] + "…"
+    if problem.validator == "required":
+        return f"{problem.message}; given were: {', '.join(problem.instance) or 'none'}"
+    if problem.validator == "additionalProperties":
+        return f"{problem.message} Known are: {', '.join(problem.schema['properties'])}."
+    return f"{where} = {shown}: {_short(problem.message, value, shown)}"
+
+
+def _short(message: str, value: str, shown: str) -> str:
+    return message.replace(value, "it" if len(value) > MOST_VALUE else shown)
+
+
+@lru_cache(maxsize=256)
+def _cached(name: str, schema: str) -> Any:
+    import json
+
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(schema))
+
+
+def _validator(name: str, tool: Tool) -> Any:
+    import json
+
+    return _cached(name, json.dumps(tool.input_schema, sort_keys=True))

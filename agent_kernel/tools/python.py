@@ -1,0 +1,240 @@
+"""`python`: a persistent Python in the sandbox. Variables stay; values, figures and errors come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from agent_kernel.errors import SandboxUnavailable, ToolError
+from agent_kernel.events import CodeGeneration, Json, Output
+from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
+from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
+from agent_kernel.tools.output import OUTPUTS, cap, plain
+
+DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 120, 600
+START_TIMEOUT, INTERRUPT_TIMEOUT = 30.0, 3.0
+MOST_STREAM = 1 << 50
+MOST_OUTPUTS = 60
+LOST = "(The Python session was started anew: variables of earlier calls are gone.)"
+RICH = ("text/html", "image/svg+xml")
+
+
+class PythonSession:
+    """One running interpreter of a sandbox. `close` ends it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._job = f"python-{secrets.token_hex(4)}"
+        self._token = secrets.token_hex(8)
+        self._frames: asyncio.Queue[Json | None] = asyncio.Queue()
+        self._reader: asyncio.Task[None] | None = None
+        self.ended = ""
+        self.alive = False
+
+    async def start(self) -> None:
+        source = (Path(__file__).with_name("python_driver.py")).read_text(encoding="utf-8")
+        stream = self._sandbox.stream(
+            ["python3", "-u", "-c", source, self._token],
+            job=self._job,
+            keep_stdin=True,
+            max_output=MOST_STREAM,
+        )
+        self.alive = True
+        self._reader = asyncio.create_task(self._read(stream))
+        async with asyncio.timeout(START_TIMEOUT):
+            if await self._frames.get() is None:
+                raise SandboxUnavailable(f"Python did not start in the sandbox: {self.ended}")
+
+    async def _read(self, stream: AsyncIterator[Any]) -> None:
+        """Split the driver's output into frames; anything without the token was not written by it."""
+        rest, errors = b"", b""
+        try:
+            async for item in stream:
+                if isinstance(item, Exit):
+                    said = errors.decode("utf-8", "replace").strip().splitlines()
+                    self.ended = item.error or (said[-1] if said else f"exit code {item.exit_code}")
+                elif isinstance(item, Stdout):
+                    *lines, rest = (rest + item.data).split(b"\n")
+                    for line in lines:
+                        if line.startswith(self._token.encode()):
+                            self._frames.put_nowait(json.loads(line[len(self._token) :]))
+                else:
+                    errors = (errors + item.data)[-4096:]
+        finally:
+            self.alive = False
+            self._frames.put_nowait(None)
+
+    async def execute(self, code: str, timeout: float) -> AsyncIterator[Json]:
+        """Frames until the code is done. Raises TimeoutError after the code was interrupted (or killed)."""
+        await self._sandbox.send(self._job, json.dumps({"code": code}).encode() + b"\n")
+        done = False
+        try:
+            async with asyncio.timeout(timeout):
+                while not done:
+                    frame = await self._frames.get()
+                    if frame is None or frame["kind"] == "done":
+                        done = True
+                    yield frame if frame is not None else {"kind": "died", "reason": self.ended}
+        finally:
+            if not done and self.alive:
+                await asyncio.shield(self._interrupt())
+
+    async def _interrupt(self) -> None:
+        """SIGINT first: then the variables survive."""
+        with contextlib.suppress(SandboxUnavailable, ToolError):
+            await self._sandbox.interrupt(self._job)
+        try:
+            async with asyncio.timeout(INTERRUPT_TIMEOUT):
+                while (frame := await self._frames.get()) is not None and frame["kind"] != "done":
+                    pass
+        except TimeoutError:
+            await self.close()
+
+    async def close(self) -> None:
+        self.alive = False
+        with contextlib.suppress(SandboxUnavailable):
+            await self._sandbox.kill(self._job)
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+
+async def run(args: Json, context: ToolContext) -> ToolOutput:
+    code, timeout = args["code"], min(args.get("timeout", DEFAULT_TIMEOUT), LONGEST_TIMEOUT)
+    lock = context.state.setdefault("python-lock", asyncio.Lock())
+    async with lock:
+        session, lost = await _session(context)
+        result = _Result(context)
+        try:
+            async with contextlib.aclosing(session.execute(code, timeout)) as frames:  # type: ignore[type-var]
+                async for frame in frames:
+                    result.take(frame)
+        except TimeoutError:
+            kept = "Its variables are kept." if session.alive else LOST
+            result.fail(
+                f"Interrupted after {timeout:g} s. {kept} Work in smaller steps, or give a longer timeout."
+            )
+        output = await result.output(LOST if lost else "")
+    output.events.append(CodeGeneration(language="python", code=code, call_id=context.call_id))
+    return output
+
+
+async def _session(context: ToolContext) -> tuple[PythonSession, bool]:
+    """The running interpreter, or a new one; True when an earlier one is gone."""
+    found: PythonSession | None = context.state.get("python")
+    if found is not None and found.alive:
+        return found, False
+    context.state["python"] = session = PythonSession(context.sandbox)
+    try:
+        await session.start()
+    except BaseException:
+        context.state.pop("python", None)
+        raise
+    return session, found is not None
+
+
+class _Result:
+    """Frames of one call become content blocks: text that stands together is one block."""
+
+    def __init__(self, context: ToolContext) -> None:
+        self._context = context
+        self._blocks: list[tuple[str, str, dict[str, str]]] = []
+        self._dropped = 0
+        self._failed = False
+
+    def take(self, frame: Json) -> None:
+        match frame["kind"]:
+            case "stdout" | "stderr" as kind:
+                self._text(kind, frame["text"])
+                self._context.emit(frame["text"])
+            case "result" | "display" as kind:
+                self._blocks.append((kind, "", frame["data"]))
+            case "error":
+                self.fail(frame["text"], name=frame["name"])
+            case "done":
+                self._dropped = frame["dropped"]
+            case "died":
+                self.fail(
+                    f"Python ended ({frame['reason']}). The next call starts a new one, without variables."
+                )
+
+    def fail(self, text: str, name: str = "") -> None:
+        self._failed = True
+        self._blocks.append(("error", text, {"name": name} if name else {}))
+
+    def _text(self, kind: str, text: str) -> None:
+        if self._blocks and self._blocks[-1][0] == kind:
+            self._blocks[-1] = (kind, self._blocks[-1][1] + text, {})
+        else:
+            self._blocks.append((kind, text, {}))
+
+    async def output(self, note: str) -> ToolOutput:
+        content: list[Json] = [{"type": "text", "text": note}] if note else []
+        outputs: list[Output] = []
+        room, left_out, whole = self._context.max_output, self._dropped, []
+        for kind, text, data in self._blocks[:MOST_OUTPUTS]:
+            block, rich = self._block(kind, text, data)
+            if block["type"] == "text":
+                whole.append(block["text"])
+                shown, cut = cap(block["text"], max(500, room), self._path())
+                block, room, left_out = {"type": "text", "text": shown}, room - len(shown), left_out + cut
+            outputs.append(Output(block=len(content), kind=kind, data=rich))  # type: ignore[arg-type]
+            content.append(block)
+        if not content:
+            content = [{"type": "text", "text": "(no output)"}]
+        if left_out:
+            await self._context.sandbox.write(self._path(), "\n".join(whole).encode("utf-8", "replace"))
+        return ToolOutput(
+            content=content,
+            is_error=self._failed,
+            outputs=outputs,
+            truncated_bytes=left_out,
+            output_path=self._path() if left_out else None,
+        )
+
+    def _path(self) -> str:
+        return f"{OUTPUTS}/{self._context.call_id}.txt"
+
+    @staticmethod
+    def _block(kind: str, text: str, data: dict[str, str]) -> tuple[Json, dict[str, str]]:
+        if kind in ("stdout", "stderr", "error"):
+            return {"type": "text", "text": plain(text) or " "}, data
+        rich = {mime: data[mime] for mime in RICH if mime in data}
+        if "image/png" in data:
+            source = {"type": "base64", "media_type": "image/png", "data": data["image/png"]}
+            return {"type": "image", "source": source}, rich
+        words = plain(data.get("text/plain", "")) or "(nothing to show)"
+        return {"type": "text", "text": words}, rich
+
+
+PYTHON = Tool(
+    name="python",
+    description=(
+        "Run Python in the sandbox, in the notebook's folder, with the person's packages. Variables stay between "
+        "calls. The value of the last expression, printed text and matplotlib figures come back (figures as "
+        "images; do not call show). Top-level await works. Never print whole data sets."
+    ),
+    input_schema={
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "minLength": 1},
+            "timeout": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": LONGEST_TIMEOUT,
+                "description": f"Seconds before it is interrupted (default {DEFAULT_TIMEOUT}).",
+            },
+        },
+        "required": ["code"],
+        "additionalProperties": False,
+    },
+    access="sandbox",
+    run=run,
+    describe=lambda args: str(args.get("code", "")),
+    summary="Run Python",
+)
