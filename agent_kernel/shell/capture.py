@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Self
 
 from agent_kernel.events import Json, Output
+from agent_kernel.shell.summary import capped
 from agent_kernel.tools.base import ToolOutput
 
 Kind = Literal["stdout", "stderr", "result", "display", "error"]
@@ -19,6 +20,12 @@ IMAGES = ("image/png", "image/jpeg")
 TEXTS = ("text/html", "text/markdown", "text/latex", "text/plain")
 MOST_BYTES = 8 << 20
 """Of all that is printed, or of one displayed form; the rest of what is printed is counted and left out."""
+MOST_TEXT = 30_000
+"""Characters that go to the model, of all outputs together; head and tail of each stay."""
+LEAST_TEXT = 400
+MOST_ITEMS = 40
+MOST_FORM = 256 << 10
+"""Characters of one rich form (a table's HTML) that people may see; larger ones are left out."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -107,13 +114,26 @@ class Capture:
         """Everything caught, as the result of a tool call."""
         content: list[Json] = []
         outputs: list[Output] = []
-        for kind, value in self.items:
+        room, dropped = MOST_TEXT, self.dropped
+        items = (
+            self.items if len(self.items) <= MOST_ITEMS else [*self.items[: MOST_ITEMS - 1], self.items[-1]]
+        )
+        if left_out := len(self.items) - len(items):
+            content.append(_text(f"({left_out} of {len(self.items)} outputs are left out.)"))
+        for kind, value in items:
             block, data = _block(kind, value)
+            if block["type"] == "text":
+                whole = block["text"]
+                block = _text(capped(whole, max(room, LEAST_TEXT)))
+                room -= len(block["text"])
+                dropped += max(
+                    0, len(whole.encode("utf-8", "replace")) - len(block["text"].encode("utf-8", "replace"))
+                )
             outputs.append(Output(block=len(content), kind=kind, data=data))
             content.append(block)
         if not content:
             content.append(_text("(no output)"))
-        return ToolOutput(content=content, is_error=is_error, outputs=outputs, truncated_bytes=self.dropped)
+        return ToolOutput(content=content, is_error=is_error, outputs=outputs, truncated_bytes=dropped)
 
 
 def _block(kind: Kind, value: Any) -> tuple[Json, dict[str, str]]:
@@ -127,7 +147,7 @@ def _block(kind: Kind, value: Any) -> tuple[Json, dict[str, str]]:
     if image is not None:
         source = {"type": "base64", "media_type": image, "data": _base64(data[image])}
         return {"type": "image", "source": source}, {}
-    forms = {name: str(data[name]) for name in TEXTS if name in data and len(str(data[name])) <= MOST_BYTES}
+    forms = {name: str(data[name]) for name in TEXTS if name in data and len(str(data[name])) <= MOST_FORM}
     shown = forms.get("text/plain") or forms.get("text/markdown") or f"({', '.join(sorted(data))})"
     return _text(plain(shown)), forms
 

@@ -113,3 +113,17 @@ def test_streams_and_displays_are_given_back(ip: Any) -> None:
     before = sys.stdout, sys.stderr, ip.display_pub.publish
     run(ip, "1 / 0")
     assert (sys.stdout, sys.stderr, ip.display_pub.publish) == before
+
+
+def test_the_models_copy_is_capped_head_and_tail(ip: Any) -> None:
+    output = run(ip, "print('begin', 'x' * 1_000_000, 'end')\n'y' * 100_000")
+    assert sum(len(text) for text in texts(output)) < 35_000
+    assert texts(output)[0].startswith("begin") and texts(output)[0].endswith("end\n")
+    assert output.truncated_bytes > 1_000_000
+
+
+def test_of_many_displays_most_are_left_out(ip: Any) -> None:
+    output = run(ip, "from IPython.display import display\nfor n in range(1000): display(n)\n'last'")
+    assert len(output.content) == 41
+    assert "961 of 1001 outputs" in texts(output)[0] and texts(output)[-1] == "'last'"
+    assert [o.block for o in output.outputs] == list(range(1, 41))
