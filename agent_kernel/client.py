@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 class Run:
     """One prompt being worked on. `await run.wait()`, or follow it; everything else is a fold of `events`."""
 
-    def __init__(self, app: App, row: RunRow):
+    def __init__(self, app: App, row: RunRow, resumed_at: int = 0):
         self._app = app
         self._row = row
+        self._resumed_at = resumed_at  # an end before this event is behind us
         self._events: list[Event] = []
         self._settled = asyncio.Event()
         self._collector = asyncio.create_task(self._collect())
@@ -40,10 +41,13 @@ class Run:
     async def _collect(self) -> None:
         async for event in self._app.follow(self.id, deltas=False):
             self._events.append(event)
-            if folds.settles(event):
+            if self._settles(event):
                 self._settled.set()
             else:
                 self._settled.clear()
+
+    def _settles(self, event: Event) -> bool:
+        return folds.settles(event) and event.seq > self._resumed_at
 
     # -- what it is ------------------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class Run:
         """Events after `after`, then new ones as they come; ends when the run has settled."""
         async for event in self._app.follow(self.id, after, deltas=deltas):
             yield event
-            if folds.settles(event):
+            if self._settles(event):
                 return
 
     async def wait(self) -> Self:
@@ -244,8 +248,8 @@ class Agent:
         app, _ = await self._open()
         row = await app.get_run(run_id)
         settings = app.settings_of(row).with_overrides("resume", **overrides)
-        row = await app.resume(row.id, settings, interactive=self.interactive, kernel=self.kernel)
-        return self._run(app, row)
+        await app.resume(row.id, settings, interactive=self.interactive, kernel=self.kernel)
+        return self._run(app, row, resumed_at=row.head)
 
     async def runs(self, limit: int = 20) -> list[RunRow]:
         """This session's newest runs."""
@@ -280,8 +284,8 @@ class Agent:
         tier = self._app.tier(self._session.id) if self._app and self._session else None
         return tier or self.settings.sandbox
 
-    def _run(self, app: App, row: RunRow) -> Run:
-        run = Run(app, row)
+    def _run(self, app: App, row: RunRow, resumed_at: int = 0) -> Run:
+        run = Run(app, row, resumed_at)
         self._runs.append(run)
         return run
 

@@ -68,7 +68,8 @@ class _Local:
                     return self._items.popleft()
                 self._ready.clear()
             try:
-                await asyncio.wait_for(self._ready.wait(), timeout)
+                async with asyncio.timeout(timeout):  # `wait_for` can swallow a cancellation (3.11)
+                    await self._ready.wait()
             except TimeoutError:
                 return None
 
