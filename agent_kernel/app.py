@@ -123,8 +123,9 @@ class App:
     ) -> RunRow:
         """Go on with a run that is paused or whose process died."""
         run = await self.get_run(run_id)
-        if run.id in self._tasks:
+        if run.id in self._tasks and not _at_rest(run):
             return run
+        await self.wait(run.id)  # an activation that has just ended is still tidying up
         if run.status in ("completed", "cancelled"):
             raise RunError(f"Run {run.id} is {run.status}; there is nothing to resume.")
         await self.log.append(run.id, Control(action="resume", by=self.settings.owner))
@@ -244,7 +245,7 @@ class App:
         run = await self.get_run(run_id)
         if run.status in folds.FINAL_STATUSES:
             return
-        if action == "resume" and run.id not in self._tasks:
+        if action == "resume" and (run.id not in self._tasks or _at_rest(run)):
             await self.resume(run.id, self.settings_of(run))
             return
         await self.log.append(run.id, Control(action=action, by=self.settings.owner))  # type: ignore[arg-type]
@@ -304,6 +305,11 @@ class App:
             if place.sandbox is not None:
                 await place.sandbox.stop()
         await self.store.close()
+
+
+def _at_rest(run: RunRow) -> bool:
+    """Nothing happens by itself any more: ended, or paused by a bound."""
+    return run.status in folds.FINAL_STATUSES or (run.status == "paused" and run.reason in folds.BOUNDS)
 
 
 async def _restored(sandbox: Sandbox, changes: list[Any], call_id: str | None, by: str) -> Undo:
