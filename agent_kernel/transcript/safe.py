@@ -1,0 +1,137 @@
+"""Everything a model, a tool or a file said is hostile text until it has gone through here."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.tools.output import plain
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+# Characters that reorder or hide text: what is read must be what is there.
+_DECEIVING = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_BLOCK_TAGS = {
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong", "s",
+    "del", "hr", "br", "table", "thead", "tbody", "tr", "th", "td", "a",
+}  # fmt: skip
+_TABLE_TAGS = {"table", "thead", "tbody", "tfoot", "tr", "th", "td"}
+RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+
+def visible(text: str) -> str:
+    """`text` without terminal escapes and control characters; characters that deceive are spelled out."""
+    text = plain(text.encode("utf-8", "replace").decode())
+    return _DECEIVING.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", text)
+
+
+def escaped(text: str) -> str:
+    return html.escape(visible(text), quote=True)
+
+
+def line(text: str, most: int = 120) -> str:
+    """`text` on one line."""
+    flat = " ".join(visible(text).split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def capped(text: str, most: int) -> str:
+    """Head and tail of a long text, with a note between them."""
+    if len(text) <= most:
+        return text
+    head, tail = text[: most * 2 // 3], text[-most // 3 :]
+    return f"{head}\n… {len(text) - len(head) - len(tail):,} characters left out …\n{tail}"
+
+
+def fence(text: str, language: str = "") -> str:
+    """A Markdown code block that nothing in `text` can end."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    return f"{ticks}{language}\n{text}\n{ticks}"
+
+
+def inline_code(text: str) -> str:
+    """Text as Markdown code within a line."""
+    flat = line(text)
+    longest = max((len(run) for run in re.findall(r"`+", flat)), default=0)
+    ticks = "`" * (longest + 1)
+    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{ticks}{pad}{flat}{pad}{ticks}"
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+    parser.add_render_rule("image", _image)
+    return parser
+
+
+def _image(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+    """Pictures from elsewhere would tell a stranger who reads this: only their words are kept."""
+    return f"[image: {html.escape(tokens[index].content)}]"
+
+
+def markdown_html(text: str) -> str:
+    """Markdown as HTML: no raw HTML, links to the web and to mail only."""
+    import nh3
+
+    rendered = _parser().render(visible(text))
+    return str(
+        nh3.clean(
+            rendered,
+            tags=_BLOCK_TAGS,
+            attributes={"a": {"href"}},
+            url_schemes={"http", "https", "mailto"},
+            link_rel="noopener noreferrer nofollow",
+        )
+    )
+
+
+def markdown_text(text: str) -> str:
+    """Markdown that holds no HTML: for places that would render it."""
+    kept: list[str] = []
+    fenced = ""
+    for row in visible(text).split("\n"):
+        marks = re.match(r"\s{0,3}(`{3,}|~{3,})", row)
+        if marks and not fenced:
+            fenced = marks[1]
+        elif marks and marks[1].startswith(fenced) and not row.strip().strip(fenced[0]):
+            fenced = ""
+        kept.append(row if fenced or marks else _defused(row))
+    if fenced:  # a block left open would swallow what follows
+        kept.append(fenced)
+    return "\n".join(kept)
+
+
+def _defused(row: str) -> str:
+    """No tag can begin, no picture is loaded, and links lead to the web only."""
+    row = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", row)
+    row = re.sub(r"!\[", "\\![", row)
+    row = re.sub(r"\]\(\s*(?!https?://|mailto:|#)[^)\s]*:[^)]*\)", "](#)", row)
+    return re.sub(r"^(\s{0,3}\[[^\]]+\]:\s*)(?!https?://|mailto:)\S*:\S*", r"\1#", row)
+
+
+def table_html(text: str) -> str:
+    """The tables in `text`, and nothing else of it. Empty when there is none."""
+    import nh3
+
+    cleaned = nh3.clean(visible(text), tags=_TABLE_TAGS, attributes={"th": {"colspan", "rowspan"},
+                        "td": {"colspan", "rowspan"}}, clean_content_tags={"style", "script"})  # fmt: skip
+    start, end = cleaned.find("<table"), cleaned.rfind("</table>")
+    return str(cleaned[start : end + len("</table>")]) if 0 <= start < end else ""
+
+
+def image_uri(media: str, data: str) -> str:
+    """A data URI for a picture; empty when it is not one. SVG is shown by `<img>`, where it runs nothing."""
+    if media == "image/svg+xml":
+        import base64
+
+        return f"data:image/svg+xml;base64,{base64.b64encode(data.encode('utf-8', 'replace')).decode()}"
+    if media in RASTER and re.fullmatch(r"[A-Za-z0-9+/=\s]+", data):
+        return f"data:{media};base64,{''.join(data.split())}"
+    return ""
