@@ -187,9 +187,9 @@ def _table(piece: Piece) -> str:
 
 
 def _picture(piece: Piece) -> str:
-    if piece.picture is None:
+    uri = image_uri(piece.picture.media, piece.picture.data) if piece.picture is not None else ""
+    if not uri:
         return ""
-    uri = image_uri(piece.picture.media, piece.picture.data)
     style = "max-width: 100%; background-color: #ffffff; border-radius: 4px; margin: 6px 0"
     return f'<div><img alt="{escaped(line(piece.text) or "A chart the agent drew")}" style="{style}" src="{uri}"></div>'
 

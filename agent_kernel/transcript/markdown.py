@@ -12,6 +12,7 @@ from agent_kernel.transcript.safe import (
     image_uri,
     inline_code,
     line,
+    markdown_line,
     markdown_text,
     visible,
 )
@@ -41,12 +42,12 @@ def _run(story: Story, prompts: bool) -> str:
 
 
 def plan(story: Story) -> str:
-    return "\n".join(f"{_PLAN[item.status]} {markdown_text(line(item.text))}" for item in story.plan)
+    return "\n".join(f"{_PLAN[item.status]} {markdown_line(item.text)}" for item in story.plan)
 
 
 def footer(story: Story) -> str:
     """State, time, tokens, cost and files."""
-    rows = [f"*{' · '.join(markdown_text(fact) for fact in story.facts)}*"]
+    rows = [f"*{' · '.join(markdown_line(fact) for fact in story.facts)}*"]
     rows += [
         f"- {inline_code(file.path)} {file.action}, +{file.added} −{file.removed}" for file in story.files
     ]
@@ -70,9 +71,9 @@ def part(item: object) -> str:
         case Card():
             return card(item)
         case Problem():
-            return f"**{markdown_text(line(f'{item.message} {item.hint}', 500))}**{' (tried again)' * item.retrying}"
+            return f"**{markdown_line(f'{item.message} {item.hint}')}**{' (tried again)' * item.retrying}"
         case Note():
-            return f"*{markdown_text(line(item.text, 500))}*"
+            return f"*{markdown_line(item.text)}*"
         case _:
             return ""
 
@@ -96,11 +97,11 @@ def card(item: Card) -> str:
             body.append(fence(capped(visible(piece.text).rstrip(), MOST_TEXT), "text"))
     body += [diff(change.path, change.diff, change.note) for change in item.changes]
     summary = f"{escaped(item.call.tool)}: <code>{escaped(line(item.title, 90))}</code> ({item.state})"
-    pictures = [f"![chart]({image_uri(p.media, p.data)})" for p in item.pictures]
+    pictures = [f"![chart]({uri})" for p in item.pictures if (uri := image_uri(p.media, p.data))]
     return "\n\n".join([details(summary, "\n\n".join(body) or "(nothing)"), *pictures])
 
 
 def diff(path: str, text: str, note: str) -> str:
     if not text:
-        return f"{inline_code(path)} {markdown_text(note)}"
+        return f"{inline_code(path)} {markdown_line(note)}"
     return fence(capped(visible(text).rstrip("\n"), MOST_DIFF), "diff")

@@ -93,19 +93,29 @@ def markdown_html(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Markdown that holds no HTML: for places that would render it."""
+    """Markdown that holds no HTML: for places that would render it.
+
+    Only a code block that begins at the margin is left as it is: inside a list, a line further out would end it.
+    """
     kept: list[str] = []
     fenced = ""
     for row in visible(text).split("\n"):
-        marks = re.match(r"\s{0,3}(`{3,}|~{3,})", row)
-        if marks and not fenced:
-            fenced = marks[1]
-        elif marks and marks[1].startswith(fenced) and not row.strip().strip(fenced[0]):
-            fenced = ""
-        kept.append(row if fenced or marks else _defused(row))
+        marks = re.match(r"(`{3,}(?=[^`]*$)|~{3,})", row)
+        if fenced:
+            kept.append(row)
+            if re.fullmatch(rf" {{0,3}}{fenced[0]}{{{len(fenced)},}}\s*", row):
+                fenced = ""
+            continue
+        fenced = marks[1] if marks else ""
+        kept.append(row if marks else _defused(row))
     if fenced:  # a block left open would swallow what follows
         kept.append(fenced)
     return "\n".join(kept)
+
+
+def markdown_line(text: str, most: int = 500) -> str:
+    """One line of Markdown without HTML."""
+    return _defused(line(text, most))
 
 
 def _defused(row: str) -> str:
