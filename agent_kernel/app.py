@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from agent_kernel import folds
 from agent_kernel.errors import AgentKernelError, OwnershipLost, RunBusy, RunError, SettingsError
-from agent_kernel.events import ApprovalAnswer, Control, Error, Event, Message, Status, Undo
+from agent_kernel.events import FINAL_STATUSES, ApprovalAnswer, Control, Error, Event, Message, Status, Undo
 from agent_kernel.loop import Bounds
 from agent_kernel.model import Model, ModelSettings, open_model
 from agent_kernel.runner import Means, Order, execute
@@ -58,6 +58,7 @@ class App:
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         self._places: defaultdict[str, _Place] = defaultdict(_Place)
         self._tasks: dict[str, asyncio.Task[Status]] = {}
+        self._models: list[tuple[ModelSettings, Model]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -178,13 +179,12 @@ class App:
 
     def _means(self, session: Session, place: _Place, settings: Settings, kernel: bool) -> Means:
         async def model(run: RunRow) -> Model:
-            return await open_model(model_settings(settings))
+            return await self._model(model_settings(settings))
 
         async def lease(run: RunRow) -> Sandbox:
             if place.sandbox is None:
                 place.sandbox = await self._open_sandbox(session, settings)
-            await place.sandbox.start()
-            return place.sandbox
+            return place.sandbox  # it starts with the first tool that needs it
 
         return Means(
             log=self.log,
@@ -195,6 +195,15 @@ class App:
             state=place.state,
             write_lock=place.write_lock,
         )
+
+    async def _model(self, settings: ModelSettings) -> Model:
+        """Connections to an endpoint are kept and shared by its runs."""
+        for known, model in self._models:
+            if known == settings:
+                return model
+        model = await open_model(settings)
+        self._models.append((settings, model))
+        return model
 
     async def _open_sandbox(self, session: Session, settings: Settings) -> Sandbox:
         unsafe = settings.sandbox == "none"
@@ -243,7 +252,7 @@ class App:
     async def control(self, run_id: str, action: str) -> None:
         """Pause, resume or cancel. A run nobody works on is cancelled at once."""
         run = await self.get_run(run_id)
-        if run.status in folds.FINAL_STATUSES:
+        if run.status in FINAL_STATUSES:
             return
         if action == "resume" and (run.id not in self._tasks or _at_rest(run)):
             await self.resume(run.id, self.settings_of(run))
@@ -304,12 +313,14 @@ class App:
                     await value.close()
             if place.sandbox is not None:
                 await place.sandbox.stop()
+        for _, model in self._models:
+            await model.close()
         await self.store.close()
 
 
 def _at_rest(run: RunRow) -> bool:
     """Nothing happens by itself any more: ended, or paused by a bound."""
-    return run.status in folds.FINAL_STATUSES or (run.status == "paused" and run.reason in folds.BOUNDS)
+    return run.status in FINAL_STATUSES or (run.status == "paused" and run.reason in folds.BOUNDS)
 
 
 async def _restored(sandbox: Sandbox, changes: list[Any], call_id: str | None, by: str) -> Undo:

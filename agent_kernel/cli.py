@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ from agent_kernel.settings import PERMISSIONS, SANDBOXES
 if TYPE_CHECKING:
     from agent_kernel.app import App
     from agent_kernel.client import Agent, Run
-    from agent_kernel.events import Event
+    from agent_kernel.events import ApprovalRequest, Event
 
 EXIT = {"completed": 0, "failed": 1, "cancelled": 3, "paused": 4}
 USAGE = 2
@@ -119,10 +120,20 @@ async def _print_json(run: Run) -> None:
 
 
 async def _print_text(run: Run, agent: Agent) -> None:
-    from agent_kernel.shell.textview import TextView
+    from agent_kernel.shell.textview import TextView, decision_typed, print_line
 
-    view = TextView(run, interactive=agent.interactive)
-    await view.show()
+    async def ask(run: Run, request: ApprovalRequest) -> None:
+        await run.answer(request.id, await asyncio.to_thread(decision_typed, request))
+
+    view = TextView(
+        print_line,
+        info=agent.info(),
+        ask=ask if agent.interactive else None,
+        colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+    )
+    view.attach(run)
+    async for event in run.follow(deltas=False):
+        await view.show([event])
 
 
 # -- runs --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ async def examine() -> dict[str, Any]:
         settings = load_settings(workspace=Path.cwd())
     except AgentKernelError as error:
         settings, problems = Settings(), [str(error)]
-    report = {
+    report: dict[str, Any] = {
         "version": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),

@@ -63,11 +63,11 @@ class RunJournal:
 
     # -- other people's events ------------------------------------------------------------------------
 
-    def watch(self, on_cancel: Callable[[], None]) -> None:
+    def watch(self, on_cancel: Callable[[], object]) -> None:
         """Take in others' events from now on; `on_cancel` is called when somebody stops the run."""
         self._watcher = asyncio.create_task(self._watch(on_cancel))
 
-    async def _watch(self, on_cancel: Callable[[], None]) -> None:
+    async def _watch(self, on_cancel: Callable[[], object]) -> None:
         if folds.pending_control(self.events) == "cancel":
             on_cancel()
         async for head in self.log.heads(self.run_id, after=self.head):

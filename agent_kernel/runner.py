@@ -151,26 +151,23 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
     run = order.run
     await _begin(order, journal)
     model = await means.open_model(run)
-    try:
-        sandbox = await means.lease_sandbox(run)
-        permissions = Permissions(journal, order.permission, order.interactive, run.owner)
-        await sandbox.set_network(_network(order, permissions))
-        executor = CallExecutor(
-            journal=journal,
-            sandbox=sandbox,
-            tools={tool.name: tool for tool in means.tools},
-            permissions=permissions,
-            state=means.state,
-            kernel=order.kernel,
-            write_lock=means.write_lock,
-            worker=order.worker,
-        )
-        loop = await _loop(order, means, journal, model, sandbox, executor)
-        ending = await loop.run()
-        await journal.flush()
-        return ending
-    finally:
-        await model.close()
+    sandbox = await means.lease_sandbox(run)
+    permissions = Permissions(journal, order.permission, order.interactive, run.owner)
+    await sandbox.set_network(_network(order, permissions))
+    executor = CallExecutor(
+        journal=journal,
+        sandbox=sandbox,
+        tools={tool.name: tool for tool in means.tools},
+        permissions=permissions,
+        state=means.state,
+        kernel=order.kernel,
+        write_lock=means.write_lock,
+        worker=order.worker,
+    )
+    loop = await _loop(order, means, journal, model, sandbox, executor)
+    ending = await loop.run()
+    await journal.flush()
+    return ending
 
 
 async def _begin(order: Order, journal: RunJournal) -> None:

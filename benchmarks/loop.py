@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ ADD: dict[str, Any] = {
         "required": ["a", "b"],
     },
 }
-NUMBERS = count()
 
 
 async def add(args: dict[str, Any], context: ToolContext) -> ToolOutput:
@@ -38,7 +36,7 @@ async def add(args: dict[str, Any], context: ToolContext) -> ToolOutput:
 def scripted_api() -> Iterator[str]:
     """The scripted Messages API in a process of its own, so that its work is nobody's cost."""
     command = [sys.executable, "-m", "agent_kernel.testing.messages_api"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = server.stdout.readline().split()[-1]
         try:
@@ -47,13 +45,12 @@ def scripted_api() -> Iterator[str]:
             server.kill()
 
 
-async def bare(client: Any, base_url: str) -> float:
+async def bare(client: Any) -> float:
     """The least code that does the job: stream, run the tools, send the results, until done."""
     since, done = time.perf_counter(), 0
-    own = client.with_options(base_url=f"{base_url}/r/bare-{next(NUMBERS)}")
     messages: list[Any] = [{"role": "user", "content": "go"}]
     while True:
-        async with own.messages.stream(
+        async with client.messages.stream(
             model="scripted", max_tokens=1024, tools=[ADD], system="You add.", messages=messages
         ) as stream:
             async for _ in stream:
@@ -117,14 +114,14 @@ async def figures() -> list[Figure]:
         async def ours() -> float:
             await agent.new_session()
             since = time.perf_counter()
-            run = await agent.run("go", base_url=f"{base_url}/r/ours-{next(NUMBERS)}")
+            run = await agent.run("go")
             took = time.perf_counter() - since
             assert run.status == "completed", run.events[-2:]
             assert sum(event.type == "tool_result" for event in run.events) == CALLS
             return took
 
         async def theirs() -> float:
-            return await bare(client, base_url)
+            return await bare(client)
 
         figure = await ratio(
             f"agent loop, {CALLS} tool calls",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -68,10 +69,10 @@ async def figures() -> list[Figure]:
         )
     ]
     async with sandbox() as opened:
-        for command in (["true"], ["python3", "-c", "pass"]):
+        for command in (["true"], [sys.executable, "-c", "pass"]):
             found.append(
                 await ratio(
-                    f"exec {command[0]}",
+                    f"exec {Path(command[0]).name}",
                     inside(opened, command),
                     outside(command),
                     reference="asyncio subprocess on the host",

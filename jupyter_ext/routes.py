@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
-from tornado import web
+from tornado.web import authenticated
 
 from agent_kernel._version import __version__
 from agent_kernel.events import SCHEMA_VERSION
@@ -16,7 +16,7 @@ from agent_kernel.events import SCHEMA_VERSION
 class HealthHandler(APIHandler):  # type: ignore[misc]
     """`GET health`: the versions a kernel in another environment compares itself with."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @authenticated  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         self.finish(json.dumps({"version": __version__, "schema": SCHEMA_VERSION}))
 

@@ -1,4 +1,7 @@
-"""The doorbell: says that a run's log has grown, and carries deltas. It may lose both; the log does not."""
+"""The doorbell: says that a run's log has grown, and carries deltas. It may lose both; the log does not.
+
+Within one process it also carries the events just stored, so that a follower who missed nothing need not read them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeAlias
 
-from agent_kernel.events import Delta
+from agent_kernel.events import Delta, Event
 
-Item: TypeAlias = int | Delta
-"""A run's head (the doorbell), or a delta."""
-MOST_DELTAS = 2_000
+Item: TypeAlias = int | tuple[Event, ...] | Delta
+"""A run's head (the doorbell), the events that made it so, or a delta."""
+MOST_WAITING = 2_000
 
 
 class Subscription(Protocol):
@@ -40,10 +43,12 @@ class _Local:
     def push(self, item: Item) -> None:
         with self._lock:
             waiting = bool(self._items)
+            if len(self._items) >= MOST_WAITING:
+                if isinstance(item, Delta):
+                    return
+                item = item if isinstance(item, int) else item[-1].seq
             if isinstance(item, int) and waiting and isinstance(self._items[-1], int):
                 self._items[-1] = item
-                return
-            if isinstance(item, Delta) and len(self._items) >= MOST_DELTAS:
                 return
             self._items.append(item)
         if not waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
-from agent_kernel.runs.bus import Bus
+from agent_kernel.runs.bus import Bus, Item
 from agent_kernel.runs.store import PAGE, Store
 
 POLL, SLOWEST_POLL = 0.5, 3.0
@@ -26,7 +26,7 @@ class RunLog:
             events = tuple(self._redact(run_id, event) for event in events)
         stored = await self.store.append(run_id, events, fence)
         if stored:
-            self.bus.publish(run_id, stored[-1].seq)
+            self.bus.publish(run_id, tuple(stored))
         return stored
 
     def publish(self, run_id: str, delta: Delta) -> None:
@@ -51,7 +51,13 @@ class RunLog:
                 if isinstance(item, Delta):
                     continue
                 pause = POLL if item is not None else min(pause * 1.5, SLOWEST_POLL)
-                now = item if item is not None else await self.store.head(run_id)
+                now = (
+                    await self.store.head(run_id)
+                    if item is None
+                    else item
+                    if isinstance(item, int)
+                    else item[-1].seq
+                )
                 if now > head:
                     head = now
                     yield head
@@ -65,14 +71,14 @@ class RunLog:
         """
         with self.bus.subscribe(run_id) as bell:
             head, turn, pause = after, 0, POLL
-            item: int | Delta | None = after + 1  # look at once
+            item: Item | None = after + 1  # look at once
             while True:
                 if isinstance(item, Delta):
                     if deltas and (item.kind == "output" or item.turn > turn):
                         yield item
-                elif item is None or item > head:
+                elif item is None or isinstance(item, int) or item[-1].seq > head:
                     grown = False
-                    async for event in self._pages(run_id, head):
+                    async for event in self._new(run_id, head, item):
                         head, grown = event.seq, True
                         if event.type == "context_update":  # the turn's blocks are stored with it
                             turn = max(turn, event.turn)
@@ -81,6 +87,15 @@ class RunLog:
                             return
                     pause = POLL if grown else min(pause * 1.5, SLOWEST_POLL)
                 item = await bell.next(pause)
+
+    async def _new(self, run_id: str, head: int, item: Item | None) -> AsyncIterator[Event]:
+        """What came after `head`: the events at hand when they follow on it, else read from the store."""
+        if isinstance(item, tuple) and item[0].seq == head + 1:
+            for event in item:
+                yield event
+        elif not (isinstance(item, int) and item <= head):
+            async for event in self._pages(run_id, head):
+                yield event
 
     async def _pages(self, run_id: str, after: int) -> AsyncIterator[Event]:
         """All events after `after`, a page at a time, so that a long log is never held whole."""

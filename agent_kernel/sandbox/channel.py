@@ -66,13 +66,14 @@ class Channel:
         head = json.dumps({"do": do, "path": path, **options}).encode()
         return await self.call(wire.FILE, struct.pack(">I", len(head)) + head + data)
 
-    async def socket(self, kind: int, port: int) -> socket.socket:
+    async def hand_out(self, kind: int, port: int) -> socket.socket:
         """A socket made inside: connected to `port`, or listening on it. Raises ConnectionError."""
         number = next(self._numbers)
         future = self._handed[number] = asyncio.get_running_loop().create_future()
         try:
             self._send(kind, number, json.dumps({"port": port}).encode())
-            return await future
+            made: socket.socket = await future
+            return made
         finally:
             self._handed.pop(number, None)
 
@@ -144,7 +145,8 @@ class Channel:
 
     def _died(self) -> None:
         self.dead.set()
-        for future in (*self._answers.values(), *self._handed.values()):
+        waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self._handed.values()]
+        for future in waiting:
             if not future.done():
                 future.set_exception(SandboxUnavailable(DIED))
                 future.exception()  # whoever waits sees it; where nobody does, nothing is to be said

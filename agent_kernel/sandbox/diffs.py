@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Literal
 
 from agent_kernel.sandbox.base import FileChange
 
@@ -17,7 +18,9 @@ def file_change(
     path: str, old: bytes | None, new: bytes | None, *, existed: bool, exists: bool
 ) -> FileChange:
     """The change of `path`. None for a side whose content is not known."""
-    action = "create" if not existed else "delete" if not exists else "edit"
+    action: Literal["create", "edit", "delete"] = (
+        "create" if not existed else "delete" if not exists else "edit"
+    )
     shown = path.encode("utf-8", "replace").decode()
     if old is None or new is None:
         return FileChange(shown, action, note="too large or unreadable: it cannot be shown or undone")

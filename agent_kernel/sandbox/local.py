@@ -137,7 +137,7 @@ class LocalSandbox:
             handing.close()
         self._channel = Channel(ours, handed)
         await self._wait_until_ready()
-        await self._proxy.serve(await self._channel.socket(wire.LISTEN, PROXY_PORT))
+        await self._proxy.serve(await self._channel.hand_out(wire.LISTEN, PROXY_PORT))
 
     async def _wait_until_ready(self) -> None:
         assert self._channel is not None
@@ -176,9 +176,11 @@ class LocalSandbox:
         await self.stop()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def _open(self) -> Channel:
+    async def _open(self) -> Channel:
+        """The way in; whoever needs it first starts the sandbox."""
         if self._channel is None or self._channel.dead.is_set():
-            raise SandboxUnavailable("The sandbox is not running.", hint="Start it again.")
+            await self.start()
+        assert self._channel is not None
         return self._channel
 
     # -- commands --------------------------------------------------------------------------------------
@@ -224,7 +226,7 @@ class LocalSandbox:
         self, command: Command, cwd: str | None, env: Mapping[str, str] | None
     ) -> ExecResult:
         """Leave it running; what fails at once is still seen."""
-        channel = self._open()
+        channel = await self._open()
         number = channel.begin({**_what(command), "cwd": cwd, "env": dict(env or {}), "background": True,
                                 "max_output": 65536})  # fmt: skip
         out = bytearray()
@@ -251,7 +253,7 @@ class LocalSandbox:
         job: str | None = None,
         keep_stdin: bool = False,
     ) -> AsyncIterator[Stdout | Stderr | Exit]:
-        channel = self._open()
+        channel = await self._open()
         number = channel.begin(
             {
                 **_what(command),
@@ -285,19 +287,19 @@ class LocalSandbox:
                     channel.tell(wire.KILL, 0, json.dumps({"job": number}).encode())
 
     async def send(self, job: str, data: bytes) -> None:
-        self._open().tell(wire.STDIN, self._number(job), data)
+        (await self._open()).tell(wire.STDIN, self._number(job), data)
 
     async def interrupt(self, job: str) -> None:
         await self._signal(self._number(job), 2)
 
     async def _signal(self, number: int, signal: int) -> None:
-        await self._open().call(wire.SIGNAL, {"job": number, "signal": signal})
+        await (await self._open()).call(wire.SIGNAL, {"job": number, "signal": signal})
 
     async def kill(self, job: str | None = None) -> None:
         if job is None:
-            await self._open().call(wire.KILL, {})
+            await (await self._open()).call(wire.KILL, {})
         elif job in self._jobs:
-            await self._open().call(wire.KILL, {"job": self._jobs[job]})
+            await (await self._open()).call(wire.KILL, {"job": self._jobs[job]})
 
     def _number(self, job: str) -> int:
         if job not in self._jobs:
@@ -310,7 +312,7 @@ class LocalSandbox:
         if "\0" in path:
             raise SandboxDenied(f"{path!r} is not a path.")
         try:
-            return await self._open().file(do, path, data, **options)
+            return await (await self._open()).file(do, path, data, **options)
         except OSError as error:
             raise file_error(error, path) from None
 
@@ -357,7 +359,7 @@ class LocalSandbox:
 
     async def open_port(self, port: int) -> PortHandle:
         try:
-            return PortHandle(socket=await self._open().socket(wire.CONNECT, port))
+            return PortHandle(socket=await (await self._open()).hand_out(wire.CONNECT, port))
         except ConnectionError as error:
             raise SandboxNotFound(f"Nothing listens on port {port} inside ({error}).") from None
 

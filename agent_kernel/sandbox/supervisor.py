@@ -387,7 +387,9 @@ class Supervisor:
             try:
                 with open(f"/proc/{name}/environ", "rb") as file:
                     environment = file.read().split(b"\0")
-                if mark in environment or (int(name) in strays and not any(e.startswith(MARK.encode()) for e in environment)):
+                if mark in environment or (
+                    int(name) in strays and not any(e.startswith(MARK.encode()) for e in environment)
+                ):
                     found.append(int(name))
             except OSError:
                 pass

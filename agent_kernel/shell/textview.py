@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from agent_kernel.client import Run
@@ -104,7 +104,7 @@ class TextView:
         write: Callable[[str], None],
         *,
         info: Json,
-        ask: Asking | None = None,
+        ask: Callable[[Run, ApprovalRequest], Awaitable[None]] | None = None,
         end: Callable[[Sequence[Event]], None] = lambda events: None,
         failed: Callable[[str], None] | None = None,
         colour: bool = False,
@@ -142,8 +142,6 @@ class TextView:
 class Asking:
     """Asks at the terminal, in the main thread, what only a person may decide."""
 
-    CHOICES = {"y": "allow", "yes": "allow", "s": "session", "session": "session", "n": "deny", "no": "deny"}  # noqa: RUF012
-
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
 
@@ -151,22 +149,27 @@ class Asking:
         if any(isinstance(e, ApprovalAnswer) and e.id == request.id for e in run.events):
             return
         try:
-            decision = await self.bridge.in_main(lambda: self._input(request))
+            decision = await self.bridge.in_main(lambda: decision_typed(request))
         except NoMainThread:
             decision = "deny"
         await run.answer(request.id, decision)
 
-    def _input(self, request: ApprovalRequest) -> str:
-        question = f"  {one_line(request.reason)}\n  Allow? [y]es once, [s]ession, [n]o: "
-        try:
-            while True:
-                answer = input(question).strip().lower()
-                if answer in self.CHOICES:
-                    return self.CHOICES[answer]
-        except EOFError:
-            return "deny"
-        except KeyboardInterrupt:
-            raise Interrupted("deny") from None
+
+CHOICES = {"y": "allow", "yes": "allow", "s": "session", "session": "session", "n": "deny", "no": "deny"}
+
+
+def decision_typed(request: ApprovalRequest) -> str:
+    """The answer of the person at the terminal; blocks. No answer is a no."""
+    question = f"  {one_line(request.reason)}\n  Allow? [y]es once, [s]ession, [n]o: "
+    try:
+        while True:
+            answer = input(question).strip().lower()
+            if answer in CHOICES:
+                return CHOICES[answer]
+    except EOFError:
+        return "deny"
+    except KeyboardInterrupt:
+        raise Interrupted("deny") from None
 
 
 def print_line(line: str) -> None:

@@ -83,9 +83,9 @@ print(json.dumps({"found": out, "more": more}))
 """
 
 
-async def _script(context: ToolContext, **said: Any) -> Any:
+async def _script(tool: ToolContext, **said: Any) -> Any:
     command = ["python3", "-I", "-c", _SCRIPT, json.dumps({**said, "most": MOST_FOUND})]
-    result = await context.sandbox.exec(command, timeout=TIMEOUT, max_output=4 << 20)
+    result = await tool.sandbox.exec(command, timeout=TIMEOUT, max_output=4 << 20)
     if result.timed_out:
         raise ToolError(
             f"Looking took longer than {TIMEOUT:.0f} s.", hint="Name a smaller folder or a simpler pattern."
