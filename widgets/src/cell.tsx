@@ -1,0 +1,131 @@
+// The anywidget entry: a run in a notebook cell, its events over a comm.
+import { createRoot } from 'react-dom/client';
+import type { AnyEvent, UnknownEvent } from './events';
+import type { Action, Info, RunSource } from './source';
+import css from './style.css';
+import { RunView } from './views/RunView';
+
+interface Model {
+  get(name: string): unknown;
+  on(name: string, callback: (message: unknown) => void): void;
+  off(name: string, callback: (message: unknown) => void): void;
+  send(content: unknown): void;
+}
+
+type Listener = (events: Array<AnyEvent | UnknownEvent>) => void;
+
+/** Keeps what arrives before there is a view; the backlog covers what came before this module was loaded. */
+class CommSource implements RunSource {
+  private readonly received: Array<AnyEvent | UnknownEvent> = [];
+  private readonly listeners = new Set<Listener>();
+  private readonly notices = new Set<(text: string) => void>();
+
+  constructor(private readonly model: Model) {
+    model.on('msg:custom', this.onMessage);
+    model.on('change:backlog', this.onBacklog);
+    this.onBacklog();
+    this.resend(this.received[this.received.length - 1]?.seq ?? 0);
+  }
+
+  private readonly onMessage = (message: unknown): void => {
+    const { kind, events, text } = message as { kind?: string; events?: AnyEvent[]; text?: string };
+    if (kind === 'events' && Array.isArray(events)) {
+      this.take(events);
+    } else if (kind === 'notice' && typeof text === 'string') {
+      this.notices.forEach(notice => notice(text));
+    }
+  };
+
+  private readonly onBacklog = (): void => {
+    try {
+      this.take(JSON.parse(String(this.model.get('backlog') || '[]')) as AnyEvent[]);
+    } catch {
+      // Half a backlog says nothing that the replay will not say.
+    }
+  };
+
+  private take(events: Array<AnyEvent | UnknownEvent>): void {
+    this.received.push(...events.filter(event => event.seq > 0));
+    this.listeners.forEach(listener => listener(events));
+  }
+
+  subscribe(listener: Listener): () => void {
+    this.listeners.add(listener);
+    listener(this.received.slice().sort((a, b) => a.seq - b.seq));
+    return () => this.listeners.delete(listener);
+  }
+
+  resend(seq: number): void {
+    this.post({ kind: 'hello', after: seq });
+  }
+
+  send(action: Action): void {
+    this.post(action);
+  }
+
+  private post(content: unknown): void {
+    try {
+      this.model.send(content);
+    } catch {
+      this.notices.forEach(notice => notice('The kernel cannot be reached. Is it still running?'));
+    }
+  }
+
+  info(): Info {
+    try {
+      const info = JSON.parse(String(this.model.get('info') || '{}')) as Info;
+      return { ...info, tier: String(this.model.get('tier') || info.tier || '') };
+    } catch {
+      return {};
+    }
+  }
+
+  onInfo(listener: () => void): () => void {
+    this.model.on('change:info', listener);
+    this.model.on('change:tier', listener);
+    return () => {
+      this.model.off('change:info', listener);
+      this.model.off('change:tier', listener);
+    };
+  }
+
+  onNotice(listener: (text: string) => void): () => void {
+    this.notices.add(listener);
+    return () => this.notices.delete(listener);
+  }
+}
+
+const sources = new WeakMap<object, CommSource>();
+
+function sourceOf(model: Model): CommSource {
+  const known = sources.get(model);
+  if (known) {
+    return known;
+  }
+  const made = new CommSource(model);
+  sources.set(model, made);
+  return made;
+}
+
+function addStyle(el: HTMLElement): void {
+  const root = el.getRootNode();
+  const home = root instanceof ShadowRoot ? root : document.head;
+  if (!home.querySelector('style[data-agk]')) {
+    const style = document.createElement('style');
+    style.dataset['agk'] = '';
+    style.textContent = css;
+    home.append(style);
+  }
+}
+
+export default {
+  initialize({ model }: { model: Model }): void {
+    sourceOf(model);
+  },
+  render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+    addStyle(el);
+    const root = createRoot(el);
+    root.render(<RunView source={sourceOf(model)} />);
+    return () => root.unmount();
+  }
+};

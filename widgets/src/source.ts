@@ -1,0 +1,27 @@
+// Where a view's events come from, and where its actions go. Hosts supply it; views know nothing else of them.
+import type { AnyEvent, UnknownEvent } from './events';
+
+export type Action =
+  | { kind: 'approve'; id: string; decision: 'allow' | 'deny' | 'session' }
+  | { kind: 'control'; action: 'pause' | 'resume' | 'cancel' }
+  | { kind: 'message'; text: string }
+  | { kind: 'undo'; call_id: string | null; path?: string };
+
+export interface Info {
+  model?: string;
+  demo?: boolean;
+  permission?: string;
+  session?: string;
+  workspace?: string;
+  tier?: string;
+}
+
+export interface RunSource {
+  subscribe(listener: (events: Array<AnyEvent | UnknownEvent>) => void): () => void;
+  send(action: Action): void;
+  /** Ask for what is missing after event `seq`. */
+  resend(seq: number): void;
+  info(): Info;
+  onInfo(listener: () => void): () => void;
+  onNotice(listener: (text: string) => void): () => void;
+}
