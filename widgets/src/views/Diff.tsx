@@ -1,0 +1,119 @@
+// A unified diff, as one column or side by side.
+import { memo, useMemo, useState } from 'react';
+import type { FileChangeEvent } from '../events';
+import { visible } from './text';
+
+const MOST_ROWS = 400;
+
+interface Row {
+  kind: ' ' | '+' | '-' | '@';
+  text: string;
+}
+
+export const Diff = memo(function Diff({ change, onUndo }: { change: FileChangeEvent; onUndo: (() => void) | null }) {
+  const [beside, setBeside] = useState(false);
+  const [whole, setWhole] = useState(false);
+  const rows = useMemo(() => rowsOf(change.diff), [change.diff]);
+  const shown = whole ? rows : rows.slice(0, MOST_ROWS);
+  return (
+    <section className="agk-diff" aria-label={`Change of ${change.path}`}>
+      <header>
+        <span className={`agk-tag agk-${change.action}`}>{{ create: 'new', edit: 'edited', delete: 'deleted' }[change.action]}</span>
+        <code title={visible(change.path)}>{visible(change.path)}</code>
+        <span className="agk-plus">{change.added ? `+${change.added}` : ''}</span>
+        <span className="agk-minus">{change.removed ? `−${change.removed}` : ''}</span>
+        <span className="agk-space" />
+        {change.action === 'edit' && rows.length > 0 && (
+          <button type="button" className="agk-quiet" aria-pressed={beside} onClick={() => setBeside(!beside)}>
+            {beside ? 'Unified' : 'Side by side'}
+          </button>
+        )}
+        {onUndo && (
+          <button type="button" className="agk-quiet" onClick={onUndo} title={`Put ${visible(change.path)} back`}>
+            Undo
+          </button>
+        )}
+      </header>
+      {change.note && <p className="agk-dim">{change.note}</p>}
+      {shown.length > 0 && (beside ? <Columns rows={shown} /> : <Unified rows={shown} />)}
+      {shown.length < rows.length && (
+        <button type="button" className="agk-quiet" onClick={() => setWhole(true)}>
+          Show all {rows.length.toLocaleString('en')} lines
+        </button>
+      )}
+    </section>
+  );
+});
+
+function rowsOf(diff: string): Row[] {
+  return diff
+    .split('\n')
+    .slice(2)
+    .filter((line, index, all) => line !== '' || index < all.length - 1)
+    .map(line => {
+      const kind = line[0] === '+' || line[0] === '-' || line[0] === '@' ? line[0] : ' ';
+      return { kind, text: visible(kind === '@' ? line : line.slice(1)) };
+    });
+}
+
+function Unified({ rows }: { rows: Row[] }) {
+  return (
+    <pre className="agk-rows" tabIndex={0}>
+      {rows.map((row, index) => (
+        <span key={index} className={CLASS[row.kind]}>
+          {row.kind === '@' ? row.text : `${row.kind} ${row.text}`}
+          {'\n'}
+        </span>
+      ))}
+    </pre>
+  );
+}
+
+const CLASS = { ' ': 'agk-row', '+': 'agk-row agk-added', '-': 'agk-row agk-removed', '@': 'agk-row agk-hunk' };
+
+function Columns({ rows }: { rows: Row[] }) {
+  const pairs = useMemo(() => paired(rows), [rows]);
+  return (
+    <div className="agk-columns" tabIndex={0}>
+      {[0, 1].map(side => (
+        <pre key={side} className="agk-rows">
+          {pairs.map((pair, index) => {
+            const row = pair[side];
+            return (
+              <span key={index} className={row ? CLASS[row.kind] : 'agk-row agk-none'}>
+                {row?.text ?? ''}
+                {'\n'}
+              </span>
+            );
+          })}
+        </pre>
+      ))}
+    </div>
+  );
+}
+
+/** Removed lines stand beside the added ones that follow them. */
+function paired(rows: Row[]): Array<[Row | null, Row | null]> {
+  const pairs: Array<[Row | null, Row | null]> = [];
+  let left: Row[] = [];
+  let right: Row[] = [];
+  const flush = () => {
+    for (let index = 0; index < Math.max(left.length, right.length); index++) {
+      pairs.push([left[index] ?? null, right[index] ?? null]);
+    }
+    left = [];
+    right = [];
+  };
+  for (const row of rows) {
+    if (row.kind === '-') {
+      left.push(row);
+    } else if (row.kind === '+') {
+      right.push(row);
+    } else {
+      flush();
+      pairs.push([row, row]);
+    }
+  }
+  flush();
+  return pairs;
+}

@@ -1,0 +1,27 @@
+// Line icons of 16 × 16, drawn in the text's colour.
+const PATHS: Record<string, string> = {
+  bash: 'M3 4l4 4-4 4M8.5 12H13',
+  python: 'M5.5 4.5L2 8l3.5 3.5M10.5 4.5L14 8l-3.5 3.5',
+  notebook_python: 'M4 2h8v12H4zM6.5 5h3M6.5 8h3M4 2v12',
+  read_file: 'M4 2h5l3 3v9H4zM9 2v3h3',
+  write_file: 'M4 2h5l3 3v9H4zM8 7v4M6 9h4',
+  edit_file: 'M3 13l1-3 7-7 2 2-7 7zM9.5 4.5l2 2',
+  list_files: 'M2 4h4l1.5 2H14v7H2z',
+  search_files: 'M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l4 4',
+  todo: 'M3 4l1 1 2-2M3 9l1 1 2-2M8 4.5h5M8 9.5h5',
+  thought: 'M8 2a5 5 0 0 1 3 9v1.5H5V11a5 5 0 0 1 3-9zM6 14.5h4',
+  shield: 'M8 2l5 2v4c0 3-2 5-5 6-3-1-5-3-5-6V4z',
+  stop: 'M4 4h8v8H4z',
+  pause: 'M5 3.5v9M11 3.5v9',
+  play: 'M5 3l8 5-8 5z',
+  send: 'M8 13V3M4 7l4-4 4 4',
+  warning: 'M8 2.5l6 11H2zM8 6.5v3.5M8 12v.5'
+};
+
+export function Icon({ name }: { name: string }) {
+  return (
+    <svg className="agk-icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={PATHS[name] ?? 'M8 3v2M8 11v2M3 8h2M11 8h2M8 6a2 2 0 1 1 0 4 2 2 0 0 1 0-4z'} />
+    </svg>
+  );
+}

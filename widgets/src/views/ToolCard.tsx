@@ -1,0 +1,135 @@
+// One tool call: what it is about in a line, the rest on demand; pictures are seen at once.
+import { memo, useState } from 'react';
+import type { ToolResultEvent } from '../events';
+import type { Call } from '../run';
+import type { Action } from '../source';
+import { Diff } from './Diff';
+import { Icon } from './Icon';
+import { Code, Tables, Terminal, oneLine, visible } from './text';
+
+const CODE: Record<string, [string, string]> = {
+  python: ['code', 'python'],
+  notebook_python: ['code', 'python'],
+  bash: ['command', 'bash']
+};
+
+export const ToolCard = memo(function ToolCard({ call, send, ended }: { call: Call; send: (action: Action) => void; ended: boolean }) {
+  const running = call.state === 'running' || call.state === 'pending';
+  const [opened, setOpened] = useState<boolean | null>(null);
+  const open = opened ?? (running || call.state === 'error');
+  const [field, language] = CODE[call.event.tool] ?? ['', ''];
+  const code = field ? String(call.event.args[field] ?? '') : '';
+  const undo = (): void => send({ kind: 'undo', call_id: call.event.id });
+  return (
+    <article className={`agk-card agk-is-${call.state}`} aria-label={`${call.event.tool}, ${STATES[call.state]}`}>
+      <button type="button" className="agk-summary" aria-expanded={open} onClick={() => setOpened(!open)}>
+        <Icon name={call.event.tool} />
+        <span className="agk-tool">{visible(call.event.tool)}</span>
+        <code className="agk-title">{titleOf(call, code)}</code>
+        <span className="agk-space" />
+        <Facts call={call} />
+        <span className={`agk-state agk-state-${call.state}`}>
+          {running ? <span className="agk-spinner" aria-hidden="true" /> : MARKS[call.state]}
+          <span className="agk-hidden">{STATES[call.state]}</span>
+        </span>
+      </button>
+      {open && (
+        <div className="agk-body">
+          {code ? <Code text={code} language={language} /> : <Input call={call} />}
+          {!call.result && call.output && <Terminal text={call.output} />}
+          {call.result && <Result result={call.result} />}
+        </div>
+      )}
+      {call.result && <Pictures result={call.result} />}
+      {call.changes.map(change => (
+        <Diff
+          key={change.path}
+          change={change}
+          onUndo={ended && change.before ? () => send({ kind: 'undo', call_id: call.event.id, path: change.path }) : null}
+        />
+      ))}
+      {ended && call.changes.length > 1 && (
+        <button type="button" className="agk-quiet" onClick={undo}>
+          Undo all {call.changes.length} files of this step
+        </button>
+      )}
+    </article>
+  );
+});
+
+const STATES = { pending: 'waiting', running: 'running', done: 'done', error: 'failed', denied: 'denied' };
+const MARKS = { pending: '', running: '', done: '✓', error: '✗', denied: '⊘' };
+
+function titleOf(call: Call, code: string): string {
+  if (code) {
+    const lines = code.split('\n').map(line => line.trim()).filter(Boolean);
+    const telling = lines.find(line => !/^(import |from |#)/.test(line));
+    return oneLine(telling ?? lines[0] ?? '', 110);
+  }
+  const { path, pattern, query, url } = call.event.args as Record<string, unknown>;
+  return oneLine(String(path ?? pattern ?? query ?? url ?? ''), 110);
+}
+
+function Facts({ call }: { call: Call }) {
+  const { result } = call;
+  const seconds = (result?.duration_ms ?? 0) / 1000;
+  return (
+    <>
+      {result && result.truncated_bytes > 0 && <span className="agk-dim">cut</span>}
+      {seconds >= 0.1 && <span className="agk-dim agk-number">{seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s</span>}
+    </>
+  );
+}
+
+function Input({ call }: { call: Call }) {
+  if (call.changes.length || call.event.tool === 'todo') {
+    return null;
+  }
+  const args = Object.entries(call.event.args).filter(([name]) => name !== 'path');
+  return args.length ? <Code text={JSON.stringify(Object.fromEntries(args), null, 1)} language="json" /> : null;
+}
+
+function Result({ result }: { result: ToolResultEvent }) {
+  const told = new Map(result.outputs.map(output => [output.block, output]));
+  return (
+    <>
+      {result.content.map((block, index) => {
+        const output = told.get(index);
+        const html = output?.data['text/html'];
+        if (html) {
+          return <Tables key={index} html={html} />;
+        }
+        const bad = output?.kind === 'error' || output?.kind === 'stderr' || (!output && result.is_error);
+        return block['type'] === 'text' && !output?.data['image/svg+xml'] ? (
+          <Terminal key={index} text={String(block['text'])} error={bad} />
+        ) : null;
+      })}
+      {result.truncated_bytes > 0 && (
+        <p className="agk-dim">
+          {result.truncated_bytes.toLocaleString('en')} bytes were left out for the model
+          {result.output_path ? `; the whole is in ${visible(result.output_path)}` : ''}.
+        </p>
+      )}
+    </>
+  );
+}
+
+const RASTER = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
+
+function Pictures({ result }: { result: ToolResultEvent }) {
+  const svgs = result.outputs.map(output => output.data['image/svg+xml']).filter((svg): svg is string => !!svg);
+  return (
+    <>
+      {result.content.map((block, index) => {
+        const source = block['source'] as { media_type?: string; data?: string } | undefined;
+        return block['type'] === 'image' && source?.media_type && RASTER.has(source.media_type) ? (
+          <img key={index} className="agk-picture" alt="Output of this step" src={`data:${source.media_type};base64,${source.data}`} />
+        ) : null;
+      })}
+      {svgs.map((svg, index) => (
+        // An image runs no script and loads nothing, whatever the SVG says.
+        <img key={`s${index}`} className="agk-picture" alt="Output of this step" src={`data:image/svg+xml;utf8,${encodeURIComponent(svg)}`} />
+      ))}
+    </>
+  );
+}

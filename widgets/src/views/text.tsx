@@ -1,0 +1,181 @@
+// Text of strangers: Markdown, code and terminal output, never anything that runs.
+import DOMPurify from 'dompurify';
+import hljs from 'highlight.js/lib/core';
+import bash from 'highlight.js/lib/languages/bash';
+import javascript from 'highlight.js/lib/languages/javascript';
+import json from 'highlight.js/lib/languages/json';
+import markdownLanguage from 'highlight.js/lib/languages/markdown';
+import python from 'highlight.js/lib/languages/python';
+import sql from 'highlight.js/lib/languages/sql';
+import yaml from 'highlight.js/lib/languages/yaml';
+import katex from 'katex';
+import MarkdownIt from 'markdown-it';
+import { memo, useMemo } from 'react';
+
+const LANGUAGES = { bash, javascript, json, markdown: markdownLanguage, python, sql, yaml };
+Object.entries(LANGUAGES).forEach(([name, language]) => hljs.registerLanguage(name, language));
+hljs.registerAliases(['sh', 'shell'], { languageName: 'bash' });
+hljs.registerAliases(['js', 'ts', 'typescript', 'jsx', 'tsx'], { languageName: 'javascript' });
+hljs.registerAliases(['py'], { languageName: 'python' });
+
+const MOST_HIGHLIGHTED = 20_000;
+
+// Characters that reorder or hide text are spelled out: what is read must be what is there.
+const DECEIVING = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001a\u001c-\u001f\u007f-\u009f]/g;
+
+export function visible(text: string): string {
+  return text
+    .replace(CONTROL, '�')
+    .replace(DECEIVING, char => `⟦U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟧`);
+}
+
+export function oneLine(text: string, most = 120): string {
+  const flat = visible(text.slice(0, most * 8)).replace(/\u001b\[[0-9;]*m/g, '').split(/\s+/).join(' ').trim();
+  return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
+}
+
+function highlighted(code: string, language: string): string {
+  if (code.length > MOST_HIGHLIGHTED || !hljs.getLanguage(language)) {
+    return escapeHtml(code);
+  }
+  return hljs.highlight(code, { language, ignoreIllegals: true }).value;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+}
+
+const parser = new MarkdownIt({ html: false, linkify: true, highlight: highlighted });
+parser.renderer.rules['image'] = (tokens, index) => {
+  const token = tokens[index];
+  const source = String(token?.attrGet('src') ?? '');
+  // A picture from elsewhere would tell a stranger who looks.
+  return /^data:image\/(png|jpeg|gif|webp);base64,/.test(source)
+    ? `<img src="${escapeHtml(source)}" alt="${escapeHtml(token?.content ?? '')}">`
+    : `[image: ${escapeHtml(token?.content ?? '')}]`;
+};
+parser.inline.ruler.before('escape', 'maths', (state, silent) => {
+  const found = /^(\$\$([^$]+?)\$\$|\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d))/.exec(state.src.slice(state.pos));
+  if (!found) {
+    return false;
+  }
+  if (!silent) {
+    const token = state.push('maths', 'math', 0);
+    token.content = found[2] ?? found[3] ?? '';
+    token.block = found[2] !== undefined;
+  }
+  state.pos += found[0].length;
+  return true;
+});
+parser.renderer.rules['maths'] = (tokens, index) => {
+  const token = tokens[index];
+  const options = { output: 'mathml', throwOnError: false, trust: false, maxExpand: 200, displayMode: !!token?.block } as const;
+  return katex.renderToString((token?.content ?? '').slice(0, 2_000), options);
+};
+
+const POLICY = {
+  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp);base64,)/i,
+  FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'select', 'iframe', 'video', 'audio', 'svg', 'dialog'],
+  FORBID_ATTR: ['style', 'id', 'name', 'srcset'],
+  ALLOW_DATA_ATTR: false
+};
+const TABLES = { ALLOWED_TAGS: ['table', 'thead', 'tbody', 'tfoot', 'tr', 'th', 'td'], ALLOWED_ATTR: ['colspan', 'rowspan'] };
+
+DOMPurify.addHook('afterSanitizeAttributes', node => {
+  if (node.tagName === 'A') {
+    node.setAttribute('target', '_blank');
+    node.setAttribute('rel', 'noopener noreferrer nofollow');
+  }
+});
+
+export const Markdown = memo(function Markdown({ text }: { text: string }) {
+  const html = useMemo(() => DOMPurify.sanitize(parser.render(visible(text)), POLICY), [text]);
+  return <div className="agk-markdown" dangerouslySetInnerHTML={{ __html: html }} />;
+});
+
+/** The tables of an HTML text, and nothing else of it. */
+export const Tables = memo(function Tables({ html }: { html: string }) {
+  const clean = useMemo(() => DOMPurify.sanitize(html.replace(/<style[\s\S]*?<\/style>/gi, ''), TABLES), [html]);
+  return <div className="agk-table" tabIndex={0} dangerouslySetInnerHTML={{ __html: clean }} />;
+});
+
+export const Code = memo(function Code({ text, language }: { text: string; language: string }) {
+  const html = useMemo(() => highlighted(visible(text), language), [text, language]);
+  return (
+    <pre className="agk-code" tabIndex={0}>
+      <code dangerouslySetInnerHTML={{ __html: html }} />
+    </pre>
+  );
+});
+
+const MOST_SHOWN = 20_000;
+// eslint-disable-next-line no-control-regex
+const ESCAPES = /\u001b\[([0-9;]*)m|\u001b\[[0-?]*[ -/]*[@-~]|\u001b[\]PX^_][\s\S]*?(?:\u001b\\|\u0007|$)|\u001b./g;
+
+/** Terminal output: its colours, and no other escape. */
+export const Terminal = memo(function Terminal({ text, error }: { text: string; error?: boolean }) {
+  const parts = useMemo(() => coloured(shortened(text)), [text]);
+  return (
+    <pre className={error ? 'agk-terminal agk-bad' : 'agk-terminal'} tabIndex={0}>
+      {parts.map(({ text: part, className }, index) =>
+        className ? (
+          <span key={index} className={className}>
+            {part}
+          </span>
+        ) : (
+          part
+        )
+      )}
+    </pre>
+  );
+});
+
+export function shortened(text: string): string {
+  if (text.length <= MOST_SHOWN) {
+    return text;
+  }
+  const cut = text.length - MOST_SHOWN;
+  return `${text.slice(0, MOST_SHOWN / 2)}\n… ${cut.toLocaleString('en')} characters are not shown …\n${text.slice(-MOST_SHOWN / 2)}`;
+}
+
+function coloured(text: string): Array<{ text: string; className: string }> {
+  const parts: Array<{ text: string; className: string }> = [];
+  let className = '';
+  let from = 0;
+  for (const found of text.matchAll(ESCAPES)) {
+    push(parts, text.slice(from, found.index), className);
+    from = (found.index ?? 0) + found[0].length;
+    if (found[1] !== undefined) {
+      className = styleOf(found[1], className);
+    }
+  }
+  push(parts, text.slice(from), className);
+  return parts;
+}
+
+function push(parts: Array<{ text: string; className: string }>, text: string, className: string): void {
+  if (text) {
+    parts.push({ text: visible(overwritten(text)), className });
+  }
+}
+
+/** A carriage return writes over its line, as on a terminal. */
+function overwritten(text: string): string {
+  return text.replace(/\r\n/g, '\n').replace(/^.*\r(?!$)/gm, '').replace(/\r/g, '');
+}
+
+function styleOf(codes: string, before: string): string {
+  let style = before;
+  for (const code of codes.split(';').map(Number)) {
+    if (code === 0) {
+      style = '';
+    } else if (code === 1) {
+      style = `${style} agk-bold`;
+    } else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) {
+      style = `${style.replace(/ ?agk-ansi-\d/g, '')} agk-ansi-${code % 10}`;
+    }
+  }
+  return style.trim();
+}
