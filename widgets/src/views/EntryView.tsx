@@ -1,0 +1,112 @@
+// One entry of the timeline, behind an error boundary of its own.
+import { Component, ReactNode, memo, useState } from 'react';
+import type { Entry } from '../run';
+import type { Action } from '../source';
+import { Approval } from './Approval';
+import { Icon } from './Icon';
+import { ToolCard } from './ToolCard';
+import { Code, Markdown, oneLine, visible } from './text';
+
+interface Props {
+  entry: Entry;
+  send: (action: Action) => void;
+  ended: boolean;
+}
+
+export const EntryView = memo(function EntryView(props: Props) {
+  return (
+    <Boundary>
+      <Shown {...props} />
+    </Boundary>
+  );
+});
+
+/** A card that cannot be shown takes nothing else with it. */
+class Boundary extends Component<{ children: ReactNode }, { problem: string }> {
+  state = { problem: '' };
+  static getDerivedStateFromError(error: unknown) {
+    return { problem: String(error) };
+  }
+  render(): ReactNode {
+    return this.state.problem ? <p className="agk-error">This step cannot be shown: {this.state.problem}</p> : this.props.children;
+  }
+}
+
+function Shown({ entry, send, ended }: Props) {
+  switch (entry.kind) {
+    case 'call':
+      return entry.event.tool === 'todo' ? null : <ToolCard call={entry} send={send} ended={ended} />;
+    case 'approval':
+      return <Approval asked={entry} send={send} ended={ended} />;
+    case 'message':
+      return entry.event.role === 'user' ? (
+        <blockquote className="agk-user">{visible(entry.event.text)}</blockquote>
+      ) : entry.event.text ? (
+        <div className="agk-message">
+          <Markdown text={entry.event.text} />
+          {entry.event.partial && <p className="agk-dim">(stopped here)</p>}
+        </div>
+      ) : null;
+    case 'thought':
+      return entry.event.text.trim() ? <Thought text={entry.event.text} live={false} /> : null;
+    case 'live':
+      return <Live of={entry.of} text={entry.text} tool={entry.tool} />;
+    case 'error':
+      return (
+        <p className={entry.event.retrying ? 'agk-error agk-retrying' : 'agk-error'} role="alert">
+          <Icon name="warning" />
+          <span>
+            {visible(entry.event.message)} {visible(entry.event.hint)}
+            {entry.event.retrying && ` Trying again in ${Math.max(1, Math.round(entry.event.delay_ms / 1000))} s (attempt ${entry.event.attempt}).`}
+          </span>
+        </p>
+      );
+    case 'note':
+      return <p className="agk-note">{visible(entry.text)}</p>;
+    case 'unknown':
+      return <p className="agk-note">{oneLine(JSON.stringify(entry.event), 300)}</p>;
+  }
+}
+
+function Thought({ text, live }: { text: string; live: boolean }) {
+  const [opened, setOpened] = useState<boolean | null>(null);
+  const open = opened ?? live;
+  return (
+    <div className="agk-thought">
+      <button type="button" className="agk-quiet" aria-expanded={open} onClick={() => setOpened(!open)}>
+        <Icon name="thought" /> {open ? (live ? 'Thinking' : 'Thought') : oneLine(text, 110)}
+      </button>
+      {open && <div className="agk-thinking">{visible(text.trim())}</div>}
+    </div>
+  );
+}
+
+function Live({ of, text, tool }: { of: 'text' | 'thinking' | 'input'; text: string; tool: string }) {
+  if (of === 'thinking') {
+    return <Thought text={text} live />;
+  }
+  if (of === 'text') {
+    return (
+      <div className="agk-message agk-writing">
+        <Markdown text={text} />
+      </div>
+    );
+  }
+  return (
+    <article className="agk-card agk-is-pending" aria-label={`${tool}, being written`}>
+      <div className="agk-summary">
+        <Icon name={tool} />
+        <span className="agk-tool">{visible(tool)}</span>
+        <code className="agk-title">{oneLine(text.slice(-200), 90)}</code>
+        <span className="agk-space" />
+        <span className="agk-spinner" aria-hidden="true" />
+      </div>
+      {text.length > 200 && <Code text={unescaped(text).slice(-1_500)} language="" />}
+    </article>
+  );
+}
+
+/** Tool input is JSON while it is written: line ends are easier to read as such. */
+function unescaped(text: string): string {
+  return text.replace(/\\n/g, '\n').replace(/\\"/g, '"').replace(/\\t/g, '  ');
+}

@@ -1,0 +1,93 @@
+// What the run is doing, in one line, and the buttons that stop it.
+import { useEffect, useState } from 'react';
+import { FINAL, RunState } from '../run';
+import type { Action, Info } from '../source';
+import { Icon } from './Icon';
+import { visible } from './text';
+
+const STATES: Record<string, string> = {
+  queued: 'Queued',
+  running: 'Working',
+  waiting: 'Needs you',
+  paused: 'Paused',
+  completed: 'Done',
+  failed: 'Failed',
+  cancelled: 'cancelled'
+};
+const REASONS: Record<string, string> = {
+  thinking: 'Thinking',
+  executing: 'Working',
+  starting: 'Starting',
+  compacting: 'Summarising the history',
+  budget: 'Paused: the budget is used up',
+  max_turns: 'Paused: the limit of turns is reached'
+};
+
+export function Header({ run, info, send }: { run: RunState; info: Info; send: (action: Action) => void }) {
+  const ended = FINAL.has(run.status);
+  const demo = run.demo || info.demo;
+  const done = run.todo.filter(item => item.status === 'completed').length;
+  const tokens = run.usage.input_tokens + run.usage.cache_read_tokens + run.usage.cache_write_tokens + run.usage.output_tokens;
+  return (
+    <header className="agk-header">
+      <span className={`agk-status agk-status-${run.status}`} role="status" aria-live="polite">
+        <span className="agk-dot" aria-hidden="true" />
+        {REASONS[run.reason] ?? STATES[run.status] ?? run.status}
+      </span>
+      <Elapsed run={run} ended={ended} />
+      {run.todo.length > 0 && (
+        <span className="agk-dim agk-progress" title={`${done} of ${run.todo.length} steps done`}>
+          <progress value={done} max={run.todo.length} aria-label="Plan" /> {done}/{run.todo.length}
+        </span>
+      )}
+      <span className="agk-space" />
+      {demo ? <span className="agk-chip agk-demo">offline demo, no AI</span> : <span className="agk-chip">{visible(run.model || info.model || '')}</span>}
+      {!demo && tokens > 0 && <span className="agk-dim agk-number">{short(tokens)} tokens</span>}
+      {!demo && run.usage.cost_usd ? <span className="agk-dim agk-number">${run.usage.cost_usd.toFixed(run.usage.cost_usd < 0.1 ? 4 : 2)}</span> : null}
+      {info.tier && (
+        <span className="agk-chip" title={`Tools act in a sandbox: ${info.tier}`}>
+          <Icon name="shield" /> {info.tier}
+        </span>
+      )}
+      {info.permission === 'bypass' && <span className="agk-chip agk-bypass">bypass: nothing asks</span>}
+      {info.permission && !['bypass', 'accept-edits'].includes(info.permission) && <span className="agk-chip">{info.permission}</span>}
+      {!ended && (
+        <span className="agk-buttons">
+          {run.status === 'paused' ? (
+            <button type="button" onClick={() => send({ kind: 'control', action: 'resume' })}>
+              <Icon name="play" /> Resume
+            </button>
+          ) : (
+            <button type="button" onClick={() => send({ kind: 'control', action: 'pause' })}>
+              <Icon name="pause" /> Pause
+            </button>
+          )}
+          <button type="button" className="agk-stop" onClick={() => send({ kind: 'control', action: 'cancel' })}>
+            <Icon name="stop" /> Stop
+          </button>
+        </span>
+      )}
+    </header>
+  );
+}
+
+function Elapsed({ run, ended }: { run: RunState; ended: boolean }) {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    if (ended) {
+      return undefined;
+    }
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [ended]);
+  if (!run.started) {
+    return null;
+  }
+  const seconds = Math.max(0, Math.round(((ended ? run.ended : now) - run.started) / 1000));
+  const text = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return <span className="agk-dim agk-number">{text}</span>;
+}
+
+function short(count: number): string {
+  return count < 10_000 ? count.toLocaleString('en') : `${Math.round(count / 1000).toLocaleString('en')}k`;
+}
