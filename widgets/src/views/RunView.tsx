@@ -67,7 +67,9 @@ function useInfo(source: RunSource) {
 
 function Timeline({ run, send, ended }: { run: RunState; send: (action: Action) => void; ended: boolean }) {
   const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
+  const lastTop = useRef(0);
   const [away, setAway] = useState(false);
   const [extra, setExtra] = useState(0);
   const first = Math.max(0, run.entries.length - WINDOW - extra);
@@ -77,6 +79,7 @@ function Timeline({ run, send, ended }: { run: RunState; send: (action: Action) 
     if (box) {
       follows.current = true;
       box.scrollTop = box.scrollHeight;
+      lastTop.current = box.scrollTop;
       setAway(false);
     }
   }, []);
@@ -85,16 +88,30 @@ function Timeline({ run, send, ended }: { run: RunState; send: (action: Action) 
       toEnd();
     }
   }, [run, toEnd]);
+  useEffect(() => {
+    // Pictures load and cards open after they were drawn.
+    const observer = new ResizeObserver(() => follows.current && toEnd());
+    if (content.current) {
+      observer.observe(content.current);
+    }
+    return () => observer.disconnect();
+  }, [toEnd]);
   const onScroll = (): void => {
     const box = scroller.current;
-    if (box) {
-      follows.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
-      setAway(!follows.current);
+    if (!box) {
+      return;
     }
+    const nearEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
+    if (nearEnd || box.scrollTop < lastTop.current - 2) {
+      follows.current = nearEnd; // only a reader moves up
+    }
+    lastTop.current = box.scrollTop;
+    setAway(!follows.current);
   };
   return (
     <div className="agk-frame">
-      <div className="agk-timeline" ref={scroller} onScroll={onScroll} onLoadCapture={() => follows.current && toEnd()} role="log" aria-label="What the agent does" tabIndex={0}>
+      <div className="agk-timeline" ref={scroller} onScroll={onScroll} role="log" aria-label="What the agent does" tabIndex={0}>
+        <div className="agk-entries" ref={content}>
         {first > 0 && (
           <button type="button" className="agk-quiet agk-earlier" onClick={() => { follows.current = false; setExtra(extra + WINDOW); }}>
             Show {Math.min(WINDOW, first)} of {first.toLocaleString('en')} earlier steps
@@ -104,6 +121,7 @@ function Timeline({ run, send, ended }: { run: RunState; send: (action: Action) 
           <EntryView key={entry.key} entry={entry} send={send} ended={ended} />
         ))}
         {!run.entries.length && <p className="agk-dim agk-empty">The agent is starting …</p>}
+        </div>
       </div>
       {away && !ended && (
         <button type="button" className="agk-latest" onClick={toEnd}>
