@@ -93,7 +93,7 @@ ATTACKS = (
     "```\n</pre><iframe srcdoc='<script>parent.__xss=1</script>'></iframe>\n```` ```` ~~~",
     '"><style>*{display:none}</style><base href="https://attacker.example/">',
     "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07 \x1b[31mred\x1b[0m \x00 \u202egnp.exe \ud800",
-    "x" * 50_000,
+    "x" * 9_000,
 )
 
 

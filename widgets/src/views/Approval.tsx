@@ -3,7 +3,8 @@ import { memo, useEffect, useRef } from 'react';
 import type { Approval as Asked } from '../run';
 import type { Action } from '../source';
 import { Icon } from './Icon';
-import { Code, oneLine, visible } from './text';
+import { oneLine, visible } from './plain';
+import { Code } from './text';
 
 const SAID = { allow: 'Allowed once', session: 'Allowed for the session', deny: 'Denied' };
 

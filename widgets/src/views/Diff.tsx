@@ -1,7 +1,7 @@
 // A unified diff, as one column or side by side.
 import { memo, useMemo, useState } from 'react';
 import type { FileChangeEvent } from '../events';
-import { visible } from './text';
+import { visible } from './plain';
 
 const MOST_ROWS = 400;
 

@@ -5,7 +5,8 @@ import type { Action } from '../source';
 import { Approval } from './Approval';
 import { Icon } from './Icon';
 import { ToolCard } from './ToolCard';
-import { Code, Markdown, oneLine, visible } from './text';
+import { oneLine, visible } from './plain';
+import { Code, Markdown } from './text';
 
 interface Props {
   entry: Entry;

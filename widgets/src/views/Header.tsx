@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react';
 import { FINAL, RunState } from '../run';
 import type { Action, Info } from '../source';
 import { Icon } from './Icon';
-import { visible } from './text';
+import { visible } from './plain';
 
 const STATES: Record<string, string> = {
   queued: 'Queued',

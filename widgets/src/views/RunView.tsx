@@ -5,7 +5,7 @@ import type { Action, RunSource } from '../source';
 import { EntryView } from './EntryView';
 import { Header } from './Header';
 import { Icon } from './Icon';
-import { visible } from './text';
+import { visible } from './plain';
 
 const WINDOW = 120;
 const NEAR_END = 40;

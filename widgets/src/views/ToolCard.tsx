@@ -5,7 +5,8 @@ import type { Call } from '../run';
 import type { Action } from '../source';
 import { Diff } from './Diff';
 import { Icon } from './Icon';
-import { Code, Tables, Terminal, oneLine, visible } from './text';
+import { oneLine, visible } from './plain';
+import { Code, Tables, Terminal } from './text';
 
 const CODE: Record<string, [string, string]> = {
   python: ['code', 'python'],

@@ -11,6 +11,7 @@ import yaml from 'highlight.js/lib/languages/yaml';
 import katex from 'katex';
 import MarkdownIt from 'markdown-it';
 import { memo, useMemo } from 'react';
+import { shortened, visible } from './plain';
 
 const LANGUAGES = { bash, javascript, json, markdown: markdownLanguage, python, sql, yaml };
 Object.entries(LANGUAGES).forEach(([name, language]) => hljs.registerLanguage(name, language));
@@ -19,22 +20,6 @@ hljs.registerAliases(['js', 'ts', 'typescript', 'jsx', 'tsx'], { languageName: '
 hljs.registerAliases(['py'], { languageName: 'python' });
 
 const MOST_HIGHLIGHTED = 20_000;
-
-// Characters that reorder or hide text are spelled out: what is read must be what is there.
-const DECEIVING = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001a\u001c-\u001f\u007f-\u009f]/g;
-
-export function visible(text: string): string {
-  return text
-    .replace(CONTROL, '�')
-    .replace(DECEIVING, char => `⟦U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟧`);
-}
-
-export function oneLine(text: string, most = 120): string {
-  const flat = visible(text.slice(0, most * 8)).replace(/\u001b\[[0-9;]*m/g, '').split(/\s+/).join(' ').trim();
-  return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
-}
 
 function highlighted(code: string, language: string): string {
   if (code.length > MOST_HIGHLIGHTED || !hljs.getLanguage(language)) {
@@ -110,7 +95,6 @@ export const Code = memo(function Code({ text, language }: { text: string; langu
   );
 });
 
-const MOST_SHOWN = 20_000;
 // eslint-disable-next-line no-control-regex
 const ESCAPES = /\u001b\[([0-9;]*)m|\u001b\[[0-?]*[ -/]*[@-~]|\u001b[\]PX^_][\s\S]*?(?:\u001b\\|\u0007|$)|\u001b./g;
 
@@ -131,14 +115,6 @@ export const Terminal = memo(function Terminal({ text, error }: { text: string; 
     </pre>
   );
 });
-
-export function shortened(text: string): string {
-  if (text.length <= MOST_SHOWN) {
-    return text;
-  }
-  const cut = text.length - MOST_SHOWN;
-  return `${text.slice(0, MOST_SHOWN / 2)}\n… ${cut.toLocaleString('en')} characters are not shown …\n${text.slice(-MOST_SHOWN / 2)}`;
-}
 
 function coloured(text: string): Array<{ text: string; className: string }> {
   const parts: Array<{ text: string; className: string }> = [];

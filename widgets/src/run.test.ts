@@ -1,0 +1,72 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import type { AnyEvent } from './events';
+import { emptyRun, reduce, reduceAll, summary } from './run';
+
+const DATA = fileURLToPath(new URL('../../tests/data/', import.meta.url));
+const NAMES = readdirSync(DATA).filter(name => name.endsWith('.jsonl')).map(name => name.slice(0, -6));
+
+function recorded(name: string): AnyEvent[] {
+  return readFileSync(`${DATA}${name}.jsonl`, 'utf8').trim().split('\n').map(line => JSON.parse(line) as AnyEvent);
+}
+
+function delta(id: string, text: string, turn: number, kind = 'text'): AnyEvent {
+  return { type: 'delta', run_id: 'r', seq: 0, version: 1, turn, timestamp: 0, kind, id, text, tool: '' } as AnyEvent;
+}
+
+describe.each(NAMES)('the recorded run %s', name => {
+  const expected = JSON.parse(readFileSync(`${DATA}${name}.summary.json`, 'utf8'));
+
+  it('gives the same summary as in Python', () => {
+    expect(summary(reduceAll(emptyRun(), recorded(name)))).toEqual(expected);
+  });
+
+  it('gives the same whether its events come one by one or at once, and however often', () => {
+    const events = recorded(name);
+    const oneByOne = events.reduce(reduce, emptyRun());
+    expect(summary(reduceAll(oneByOne, events))).toEqual(expected);
+  });
+});
+
+describe('reduce', () => {
+  const events = recorded('analysis');
+
+  it('says that something is missing, and takes nothing from behind the gap', () => {
+    const run = reduceAll(emptyRun(), [events[0]!, events[2]!]);
+    expect([run.seq, run.gap]).toEqual([1, true]);
+    expect(reduceAll(run, events.slice(1)).gap).toBe(false);
+  });
+
+  it('leaves the state it was given as it was', () => {
+    const before = reduceAll(emptyRun(), events.slice(0, 8));
+    const copy = structuredClone({ ...before, places: [...before.places], files: [...before.files] });
+    reduceAll(before, events.slice(8));
+    expect({ ...before, places: [...before.places], files: [...before.files] }).toEqual(copy);
+  });
+
+  it('gives back the same state when nothing is new', () => {
+    const run = reduceAll(emptyRun(), events);
+    expect(reduceAll(run, events)).toBe(run);
+  });
+
+  it('joins deltas, and lets the stored blocks of their turn replace them', () => {
+    const started = reduceAll(emptyRun(), events.slice(0, 4));
+    const writing = reduceAll(started, [delta('0', 'Hel', 1), delta('0', 'lo', 1), delta('1', 'x', 1, 'thinking')]);
+    expect(writing.entries.filter(entry => entry.kind === 'live').map(entry => entry.text)).toEqual(['Hello', 'x']);
+    const stored = reduceAll(writing, events.slice(4));
+    expect(stored.entries.some(entry => entry.kind === 'live')).toBe(false);
+    expect(reduce(stored, delta('0', 'late', 1)).entries.some(entry => entry.kind === 'live')).toBe(false);
+  });
+
+  it('throws away what a broken stream had written', () => {
+    const run = reduceAll(emptyRun(), [...recorded('changes').slice(0, 3), delta('0', 'half', 1)]);
+    expect(reduce(run, recorded('changes')[3]!).entries.some(entry => entry.kind === 'live')).toBe(false);
+  });
+
+  it('collects live output of a call until its result comes', () => {
+    const upToStart = reduceAll(emptyRun(), recorded('cancelled').slice(0, 8));
+    const run = reduceAll(upToStart, [delta('a', 'one\n', 1, 'output'), delta('a', 'two\n', 1, 'output')]);
+    expect(run.entries.find(entry => entry.kind === 'call')).toMatchObject({ output: 'one\ntwo\n', state: 'running' });
+  });
+});

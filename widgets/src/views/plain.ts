@@ -1,0 +1,26 @@
+// Text of strangers as plain text: nothing in it deceives, or is longer than can be read.
+// Characters that reorder or hide text are spelled out: what is read must be what is there.
+const DECEIVING = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001a\u001c-\u001f\u007f-\u009f]/g;
+
+export function visible(text: string): string {
+  return text
+    .replace(CONTROL, '�')
+    .replace(DECEIVING, char => `⟦U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟧`);
+}
+
+export function oneLine(text: string, most = 120): string {
+  const flat = visible(text.slice(0, most * 8)).replace(/\u001b\[[0-9;]*m/g, '').split(/\s+/).join(' ').trim();
+  return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
+}
+
+const MOST_SHOWN = 20_000;
+
+export function shortened(text: string): string {
+  if (text.length <= MOST_SHOWN) {
+    return text;
+  }
+  const cut = text.length - MOST_SHOWN;
+  return `${text.slice(0, MOST_SHOWN / 2)}\n… ${cut.toLocaleString('en')} characters are not shown …\n${text.slice(-MOST_SHOWN / 2)}`;
+}
