@@ -192,7 +192,8 @@ def call_text(args: dict[str, Any]) -> str:
     """What a call is about: its telling argument, else all of them."""
     for name in ("command", "path", "pattern", "code", "query", "url"):
         if isinstance(args.get(name), str):
-            return str(args[name])
+            rows = [row for row in args[name].splitlines() if row.strip()]
+            return (rows or [""])[0].strip().removeprefix("# ")
     return " ".join(f"{name}={value!r}" for name, value in args.items() if not isinstance(value, list | dict))
 
 

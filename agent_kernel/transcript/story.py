@@ -85,6 +85,8 @@ class Card:
         args = self.call.args
         if self.code:
             rows = [row.strip() for row in self.code.splitlines() if row.strip()]
+            if rows and rows[0].startswith("# "):
+                return rows[0][2:]  # its author says it
             telling = [row for row in rows if not row.startswith(("import ", "from ", "#"))]
             return (telling or rows or [""])[0]
         return str(args.get("path") or args.get("pattern") or args.get("command") or "")

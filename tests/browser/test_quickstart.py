@@ -50,8 +50,8 @@ def test_a_prompt_in_a_cell_does_real_work(folder: Path, tmp_path: Path) -> None
         assert "completed" in lab.cell(page, 4).inner_text()
         lab.save(page)
 
-        assert (folder / "data" / "mauna_loa_co2_chart.png").is_file()
-        assert (folder / "data" / "mauna_loa_co2_report.md").is_file()
+        assert (folder / "mauna_loa_co2_chart.png").is_file()
+        assert (folder / "mauna_loa_co2_report.md").is_file()
         assert not [p for p in page.problems if "agent" in p.lower()], page.problems
 
     notebook = nbformat.read(folder / "quickstart.ipynb", as_version=4)

@@ -40,7 +40,9 @@ def cancelled() -> list[Event]:
         ContextUpdate(model="m", input_tokens=5, output_tokens=2, cost_usd=None, turn=1),
         ToolStart(id="a", turn=1),
         Control(action="cancel", by="ada"),
-        ToolResult(id="a", content=[{"type": "text", "text": "Stopped"}], is_error=True, duration_ms=400, turn=1),
+        ToolResult(
+            id="a", content=[{"type": "text", "text": "Stopped"}], is_error=True, duration_ms=400, turn=1
+        ),
         Message(role="assistant", text="I was ab", partial=True, turn=2),
         Status(status="cancelled", reason="cancelled", turn=1),
     )
