@@ -258,7 +258,7 @@ def _start_demo(settings: ModelSettings) -> ScriptedMessages:
     from agent_kernel.testing.demo import Demo
     from agent_kernel.testing.messages_api import ScriptedMessages
 
-    return ScriptedMessages(default=Demo().answer, delay=settings.demo_delay).start()
+    return ScriptedMessages(default=Demo().answer, delay=settings.demo_delay, chunk_chars=60).start()
 
 
 def _client(settings: ModelSettings, server: ScriptedMessages | None) -> AsyncAnthropic:

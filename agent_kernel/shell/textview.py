@@ -192,8 +192,8 @@ def call_text(args: dict[str, Any]) -> str:
     """What a call is about: its telling argument, else all of them."""
     for name in ("command", "path", "pattern", "code", "query", "url"):
         if isinstance(args.get(name), str):
-            rows = [row for row in args[name].splitlines() if row.strip()]
-            return (rows or [""])[0].strip().removeprefix("# ")
+            rows = [row for row in str(args[name]).splitlines() if row.strip()]
+            return rows[0].strip().removeprefix("# ") if rows else ""
     return " ".join(f"{name}={value!r}" for name, value in args.items() if not isinstance(value, list | dict))
 
 

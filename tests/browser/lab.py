@@ -44,7 +44,9 @@ class Server:
 def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
     """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
     port = free_port()
-    home.mkdir(parents=True, exist_ok=True)
+    overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    overrides.write_text('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}')
     environment = {
         **os.environ,
         "HOME": str(home),

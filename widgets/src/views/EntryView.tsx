@@ -98,7 +98,7 @@ function Live({ of, text, tool }: { of: 'text' | 'thinking' | 'input'; text: str
       <div className="agk-summary">
         <Icon name={tool} />
         <span className="agk-tool">{visible(tool)}</span>
-        <code className="agk-title">{oneLine(text.slice(-200), 90)}</code>
+        <code className="agk-title">{oneLine(unescaped(text).slice(-200), 90)}</code>
         <span className="agk-space" />
         <span className="agk-spinner" aria-hidden="true" />
       </div>
@@ -109,5 +109,5 @@ function Live({ of, text, tool }: { of: 'text' | 'thinking' | 'input'; text: str
 
 /** Tool input is JSON while it is written: line ends are easier to read as such. */
 function unescaped(text: string): string {
-  return text.replace(/\\n/g, '\n').replace(/\\"/g, '"').replace(/\\t/g, '  ');
+  return text.replace(/^\{"\w+": "/, '').replace(/\\n/g, '\n').replace(/\\"/g, '"').replace(/\\t/g, '  ');
 }

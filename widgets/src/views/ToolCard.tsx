@@ -64,6 +64,9 @@ const MARKS = { pending: '', running: '', done: '✓', error: '✗', denied: '�
 function titleOf(call: Call, code: string): string {
   if (code) {
     const lines = code.split('\n').map(line => line.trim()).filter(Boolean);
+    if (lines[0]?.startsWith('# ')) {
+      return oneLine(lines[0].slice(2), 110); // its author says it
+    }
     const telling = lines.find(line => !/^(import |from |#)/.test(line));
     return oneLine(telling ?? lines[0] ?? '', 110);
   }
