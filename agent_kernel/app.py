@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -18,10 +17,20 @@ from uuid import uuid4
 
 from agent_kernel import folds
 from agent_kernel.errors import AgentKernelError, OwnershipLost, RunBusy, RunError, SettingsError
-from agent_kernel.events import FINAL_STATUSES, ApprovalAnswer, Control, Error, Event, Message, Status, Undo
+from agent_kernel.events import (
+    FINAL_STATUSES,
+    ApprovalAnswer,
+    Control,
+    Error,
+    Event,
+    Message,
+    Status,
+    Undo,
+    now_ms,
+)
 from agent_kernel.loop import Bounds
 from agent_kernel.model import Model, ModelSettings, open_model
-from agent_kernel.runner import Means, Order, execute
+from agent_kernel.runner import LEASE_MS, Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.bus import LocalBus
 from agent_kernel.runs.log import RunLog
@@ -55,7 +64,7 @@ class App:
         self.store = store
         self.log = RunLog(store, LocalBus(), redact=Redactor(settings.secrets()))
         self.blobs = Blobs(settings.folder / "blobs")
-        self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        self.worker = worker_name()
         self._places: defaultdict[str, _Place] = defaultdict(_Place)
         self._tasks: dict[str, asyncio.Task[Status]] = {}
         self._models: list[tuple[ModelSettings, Model]] = []
@@ -129,6 +138,12 @@ class App:
         await self.wait(run.id)  # an activation that has just ended is still tidying up
         if run.status in ("completed", "cancelled"):
             raise RunError(f"Run {run.id} is {run.status}; there is nothing to resume.")
+        fresh = now_ms() - (run.heartbeat_ms or 0) < LEASE_MS
+        if run.worker is not None and fresh and not is_dead(run.worker):
+            raise RunBusy(
+                f"Run {run.id} is being worked on by {run.worker}.",
+                hint=f"If that process hangs, end it and try again in {LEASE_MS // 1000} seconds.",
+            )
         await self.log.append(run.id, Control(action="resume", by=self.settings.owner))
         self._start(run, settings, interactive, kernel)
         return run

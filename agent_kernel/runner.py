@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from agent_kernel import folds
 from agent_kernel.errors import AgentKernelError, ModelError, OwnershipLost
@@ -67,7 +70,7 @@ async def execute(order: Order, means: Means) -> Status:
     Raises RunBusy when another live process owns the run, OwnershipLost when one took it over.
     """
     run = order.run
-    fence = await means.log.store.claim(run.id, order.worker, LEASE_MS)
+    fence = await means.log.store.claim(run.id, order.worker, LEASE_MS, dead=is_dead)
     earlier, events = await _session_events(means.log, run)
     journal = RunJournal(means.log, run.id, fence, earlier, events)
     heart = asyncio.create_task(_beat(means.log, run.id, order.worker, fence, asyncio.current_task()))
@@ -78,6 +81,25 @@ async def execute(order: Order, means: Means) -> Status:
         await journal.close()
         with suppress(OwnershipLost):
             await means.log.store.release(run.id, fence)
+
+
+def worker_name() -> str:
+    """Names this process: host, process id, and a part of its own."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:6]}"
+
+
+def is_dead(worker: str) -> bool:
+    """True for a worker of this host whose process is gone: nobody has to wait for its lease to end."""
+    host, _, rest = worker.partition("/")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(rest.partition("/")[0]), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, OSError):
+        return False
+    return False
 
 
 async def _session_events(log: RunLog, run: RunRow) -> tuple[list[Event], list[Event]]:

@@ -208,16 +208,26 @@ class Store:
 
     # -- who works on a run ------------------------------------------------------------------------------
 
-    async def claim(self, run_id: str, worker: str, ttl_ms: int = LEASE_MS, *, force: bool = False) -> int:
-        """Become the run's owner; the new fencing number. Raises RunBusy while a live other one has it."""
+    async def claim(
+        self,
+        run_id: str,
+        worker: str,
+        ttl_ms: int = LEASE_MS,
+        *,
+        dead: Callable[[str], bool] = lambda worker: False,
+    ) -> int:
+        """Become the run's owner; the new fencing number. Raises RunBusy while a live other one has it.
+
+        A worker lives while its heartbeat is younger than `ttl_ms`, unless `dead(worker)` knows better.
+        """
 
         def take(connection: Connection) -> int:
             query = select(RUN.c.worker, RUN.c.fence, RUN.c.heartbeat_ms).where(RUN.c.id == run_id)
             row = connection.execute(query.with_for_update()).first()
             if row is None:
                 raise RunNotFound(f"There is no run {run_id}.")
-            alive = row.worker not in (None, worker) and now_ms() - (row.heartbeat_ms or 0) < ttl_ms
-            if alive and not force:
+            fresh = row.worker not in (None, worker) and now_ms() - (row.heartbeat_ms or 0) < ttl_ms
+            if fresh and not dead(row.worker):
                 raise RunBusy(
                     f"Run {run_id} is being worked on by {row.worker}.",
                     hint=f"If that process is gone, try again in {ttl_ms // 1000} seconds.",

@@ -83,7 +83,7 @@ class Lines:
             case Error(retrying=True):
                 return [self._red(f"! {one_line(event.message)} Trying again.")]
             case Error():
-                return [self._red(f"! {one_line(f'{event.message} {event.hint}'.strip())}")]
+                return [self._red(f"! {one_line(sentences(event.message, event.hint), 1_000)}")]
             case Status(status="paused" | "cancelled") as status:
                 return [f"[{status.status}{f': {status.reason}' if status.reason != status.status else ''}]"]
             case _:
@@ -181,6 +181,12 @@ def print_line(line: str) -> None:
 def clean(text: str) -> str:
     """Text of a model, a tool or a file name without what a terminal would obey."""
     return _BIDI.sub("", _CONTROL.sub("", text.replace("\r\n", "\n")))
+
+
+def sentences(message: str, hint: str) -> str:
+    """A message and what to do next, told apart."""
+    ended = message.rstrip().endswith((".", "!", "?", ":"))
+    return f"{message.rstrip()}{'' if ended or not hint else '.'} {hint}".strip()
 
 
 def one_line(text: str, width: int = WIDTH) -> str:

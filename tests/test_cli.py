@@ -1,0 +1,231 @@
+"""The command line, as a program: what it prints, how it exits, and what survives its death."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import HttpError, Stall, Text, ToolUse
+
+
+class Program:
+    """`agent-kernel` in a folder, with a store and a model of its own."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.workspace = folder / "work"
+        self.workspace.mkdir()
+        self.environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("ANTHROPIC", "AGENT_KERNEL"))
+            },
+            "AGENT_KERNEL_DATA_DIR": str(folder / "data"),
+            "AGENT_KERNEL_DEMO_DELAY": "0",
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            **environment,
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "agent_kernel", *arguments],
+            env=self.environment,
+            cwd=self.workspace,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=90)
+        return process.returncode, out, err
+
+    def events(self, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        code, out, _ = self(*arguments)
+        return code, [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Program:
+    return Program(tmp_path, AGENT_KERNEL_MODEL="demo")
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, api: ScriptedMessages) -> Program:
+    return Program(
+        tmp_path, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY="key-of-the-test", AGENT_KERNEL_MODEL="m"
+    )
+
+
+def test_a_csv_never_seen_before_is_analysed_and_charted(demo: Program) -> None:
+    rows = "".join(f"2024-{month:02d}-01,{place},{month * 10 + len(place)}\n" for month in range(1, 13)
+                   for place in ("Oslo", "Rome", "Lima"))  # fmt: skip
+    (demo.workspace / "some.csv").write_text(f"month,place,visits\n{rows}")
+    code, events = demo.events("run", "--json", "Analyse some.csv and chart it")
+    assert code == 0
+    assert events[-1]["status"] == "completed"
+    said = [event["text"] for event in events if event["type"] == "message" and event["role"] == "assistant"][
+        -1
+    ]
+    assert "36 rows and 3 columns" in said
+    assert (demo.workspace / "some_chart.png").read_bytes().startswith(b"\x89PNG")
+    assert "36 rows" in (demo.workspace / "some_report.md").read_text()
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+def test_text_output_tells_the_story(demo: Program) -> None:
+    (demo.workspace / "t.csv").write_text("a,b\n1,x\n2,y\n")
+    code, out, _ = demo("run", "Analyse t.csv")
+    assert code == 0
+    assert "Offline demo, no AI." in out
+    assert "2 rows and 2 columns" in out
+
+
+def test_a_failed_run_exits_with_1(scripted: Program, api: ScriptedMessages) -> None:
+    api.add(HttpError(401, "authentication_error", "invalid key"))
+    code, out, err = scripted("run", "Hi")
+    assert code == 1
+    assert "key-of-the-test" not in out + err
+    assert "ANTHROPIC_API_KEY" in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run",), "Say what to do"),
+        (("run", "Hi", "--permission", "yolo"), "yolo"),
+        (("run", "Hi", "--cwd", "/no/such/folder"), "not a folder"),
+        (("run", "Hi", "--budget", "much"), "much"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_one_sentence(
+    demo: Program, arguments: tuple[str, ...], sentence: str
+) -> None:
+    code, _, err = demo(*arguments)
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_malformed_settings_are_one_sentence(demo: Program) -> None:
+    (demo.workspace / "agent-kernel.toml").write_text("permission = ")
+    code, out, err = demo("run", "Hi")
+    assert code == 1
+    assert "agent-kernel.toml is not valid TOML" in out + err
+
+
+def test_the_first_interrupt_stops_the_run_in_good_order(scripted: Program, api: ScriptedMessages) -> None:
+    api.add([Text("Well"), Stall()])
+    process = scripted.start("run", "--json", "Hi")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"thinking"' in line:
+            break
+    api.wait_for_requests(1)
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(30) == 3
+    assert json.loads(rest.splitlines()[-1])["status"] == "cancelled"
+
+
+def test_turns_run_out_with_4_and_resume_goes_on(scripted: Program, api: ScriptedMessages) -> None:
+    api.add([ToolUse("bash", {"command": "echo one"})], [Text("Done.")])
+    code, events = scripted.events("run", "--json", "--max-turns", "1", "Work")
+    assert (code, events[-1]["reason"]) == (4, "max_turns")
+    code, resumed = scripted.events("run", "--json", "--max-turns", "5", "--resume", events[0]["run_id"])
+    assert (code, resumed[-1]["status"]) == (0, "completed")
+
+
+@pytest.mark.parametrize("kind", ["tool_call", "tool_start", "tool_result", "context_update"])
+def test_killed_anywhere_the_log_is_whole_and_resume_finishes_without_doing_a_thing_twice(
+    scripted: Program, api: ScriptedMessages, kind: str
+) -> None:
+    step = "echo {n} >> done.txt; sleep 0.3"
+    for number in range(1, 4):
+        api.add([ToolUse("bash", {"command": step.format(n=number)})])
+    api.add([Text("All done.")])
+    process = scripted.start("run", "--json", "Do three things")
+    assert process.stdout is not None
+    seen = 0
+    for line in process.stdout:
+        seen += json.loads(line)["type"] == kind
+        if seen == 2:
+            break
+    process.kill()
+    process.wait()
+    run_id = json.loads(line)["run_id"]
+
+    code, out, _ = scripted("runs", "show", "--json", run_id)
+    kept = [json.loads(row) for row in out.splitlines()]
+    assert code == 0
+    assert [event["seq"] for event in kept] == list(range(1, len(kept) + 1))
+    assert kept[json.loads(line)["seq"] - 1] == json.loads(line), "what was shown is in the log"
+
+    answered = len(api.bodies)
+    code, out, err = scripted("run", "--json", "--resume", run_id)
+    if code == 1 and "being worked on" in err:
+        pytest.fail(err)
+    events = [json.loads(row) for row in out.splitlines()]
+    assert (code, events[-1]["status"]) == (0, "completed"), err
+    assert len(api.bodies) > answered
+    done = (scripted.workspace / "done.txt").read_text().split()
+    assert len(done) == len(set(done)), f"done twice: {done}"
+    calls = [event["id"] for event in events if event["type"] == "tool_call"]
+    results = [event["id"] for event in events if event["type"] == "tool_result"]
+    assert sorted(calls) == sorted(results), "each call has exactly one result"
+
+
+def test_runs_are_listed_shown_and_exported(demo: Program) -> None:
+    (demo.workspace / "t.csv").write_text("a,b\n1,2\n")
+    _, events = demo.events("run", "--json", "Analyse t.csv")
+    run_id = events[0]["run_id"]
+    assert run_id in demo("runs", "list")[1]
+    assert "1 rows and 2 columns" in demo("runs", "show", run_id)[1]
+    for name in ("run.ipynb", "run.html", "run.md"):
+        assert demo("runs", "export", run_id, name)[0] == 0
+        assert (demo.workspace / name).stat().st_size > 500
+    code, _, err = demo("runs", "show", "r-nothing")
+    assert code == 1
+    assert "There is no run" in err
+
+
+def test_the_doctor_says_what_works_and_where_settings_come_from(demo: Program) -> None:
+    demo.environment["ANTHROPIC_API_KEY"] = "sk-very-secret-value"
+    code, out, _ = demo("doctor", "--json")
+    report = json.loads(out)
+    assert code == 0, report["problems"]
+    assert report["sandbox"]["tier"] in ("bubblewrap", "landlock")
+    assert report["settings"]["model"] == {"value": "demo", "from": "AGENT_KERNEL_MODEL"}
+    assert "sk-very-secret-value" not in out
+    assert "sk-very-secret-value" not in demo("doctor")[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"this is no database at all" * 50, "damaged"), (None, "cannot be")],
+)
+def test_a_store_that_cannot_be_used_is_one_sentence_and_left_alone(
+    demo: Program, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    data = tmp_path / "data"
+    if content is None:
+        data.write_text("a file where the folder should be")
+    else:
+        data.mkdir()
+        (data / "runs.db").write_bytes(content)
+    code, _, err = demo("runs", "list")
+    assert code != 0
+    assert sentence in err
+    assert "Traceback" not in err
+    if content is not None:
+        assert (data / "runs.db").read_bytes() == content
