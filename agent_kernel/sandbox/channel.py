@@ -39,7 +39,8 @@ class Channel:
         self._sockets.setblocking(False)
         asyncio.get_running_loop().add_reader(self._sockets.fileno(), self._receive_socket)
         self._receiver = asyncio.create_task(self._receive(reader))
-        await asyncio.wait_for(asyncio.shield(self._answers[0]), timeout)
+        async with asyncio.timeout(timeout):  # `wait_for` can swallow a cancellation (3.11)
+            await asyncio.shield(self._answers[0])
 
     # -- sending ---------------------------------------------------------------------------------------
 

@@ -87,11 +87,13 @@ class EgressProxy:
             writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_TIMEOUT)
+        async with asyncio.timeout(HEAD_TIMEOUT):
+            head = await reader.readuntil(b"\r\n\r\n")
         host, port, forward = parse(head)
         try:
             address = await self._allowed_address(host, port)
-            upstream = await asyncio.wait_for(asyncio.open_connection(address, port), CONNECT_TIMEOUT)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                upstream = await asyncio.open_connection(address, port)
         except Refused as error:
             writer.write(answer("403 Forbidden", str(error)))
             await writer.drain()
@@ -147,7 +149,8 @@ class EgressProxy:
     async def _asked(self, host: str, port: int) -> bool:
         assert self.policy.ask is not None
         try:
-            return await asyncio.wait_for(self.policy.ask(NetworkRequest(host, port)), ASK_TIMEOUT)
+            async with asyncio.timeout(ASK_TIMEOUT):
+                return await self.policy.ask(NetworkRequest(host, port))
         except TimeoutError:
             return False
 

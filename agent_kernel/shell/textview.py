@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -83,7 +84,8 @@ class Lines:
             case Error(retrying=True):
                 return [self._red(f"! {one_line(event.message)} Trying again.")]
             case Error():
-                return [self._red(f"! {one_line(sentences(event.message, event.hint), 1_000)}")]
+                said = one_line(sentences(event.message, event.hint), 6 * WIDTH)
+                return [self._red(line) for line in textwrap.wrap(f"! {said}", WIDTH)]
             case Status(status="paused" | "cancelled") as status:
                 return [f"[{status.status}{f': {status.reason}' if status.reason != status.status else ''}]"]
             case _:
@@ -198,8 +200,8 @@ def call_text(args: dict[str, Any]) -> str:
     """What a call is about: its telling argument, else all of them."""
     for name in ("command", "path", "pattern", "code", "query", "url"):
         if isinstance(args.get(name), str):
-            rows = [row for row in str(args[name]).splitlines() if row.strip()]
-            return rows[0].strip().removeprefix("# ") if rows else ""
+            text = str(args[name])
+            return text.partition("\n")[0].removeprefix("# ") if text.startswith("# ") else text
     return " ".join(f"{name}={value!r}" for name, value in args.items() if not isinstance(value, list | dict))
 
 
