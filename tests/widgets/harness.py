@@ -36,7 +36,9 @@ def served(folder: Path) -> Iterator[str]:
 def open_view(context: Any, url: str, query: str = "") -> Any:
     page = context.new_page()
     page.goto(f"{url}/index.html{query}")
-    page.wait_for_function("() => window.harness")
+    page.wait_for_selector(".agk")
+    # React subscribes after it has drawn for the first time.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 20)))")
     return page
 
 

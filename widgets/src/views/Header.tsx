@@ -41,7 +41,7 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
         </span>
       )}
       <span className="agk-space" />
-      {demo ? <span className="agk-chip agk-demo">offline demo, no AI</span> : <span className="agk-chip">{visible(run.model || info.model || '')}</span>}
+      {demo ? <span className="agk-chip agk-demo">offline demo, no AI</span> : <Model name={run.model || info.model || ''} />}
       {!demo && tokens > 0 && <span className="agk-dim agk-number">{short(tokens)} tokens</span>}
       {!demo && run.usage.cost_usd ? <span className="agk-dim agk-number">${run.usage.cost_usd.toFixed(run.usage.cost_usd < 0.1 ? 4 : 2)}</span> : null}
       {info.tier && (
@@ -69,6 +69,10 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
       )}
     </header>
   );
+}
+
+function Model({ name }: { name: string }) {
+  return name ? <span className="agk-chip">{visible(name)}</span> : null;
 }
 
 function Elapsed({ run, ended }: { run: RunState; ended: boolean }) {
