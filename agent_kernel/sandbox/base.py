@@ -137,6 +137,8 @@ class Sandbox(Protocol):
     id: str
     tier: Tier
     workdir: str
+    session: str
+    """A folder inside that outlives the sandbox but not the session; `outputs` in it holds whole outputs."""
 
     async def exec(
         self,

@@ -39,7 +39,7 @@ from agent_kernel.sandbox.base import (
 )
 from agent_kernel.sandbox.channel import Channel
 from agent_kernel.sandbox.egress import PROXY_PORT, EgressProxy
-from agent_kernel.sandbox.environment import environment, python_tree
+from agent_kernel.sandbox.environment import SESSION, environment, python_tree
 from agent_kernel.sandbox.launch import Launcher
 from agent_kernel.sandbox.snapshots import Snapshots
 
@@ -69,6 +69,7 @@ class LocalSandbox:
         self.workspace = workspace
         self.folder = folder
         self.workdir = launcher.workdir(workspace)
+        self.session = SESSION if self.tier == "bubblewrap" else str(folder / "session")
         self._launcher = launcher
         self._python = python
         self._limits = limits
@@ -137,7 +138,8 @@ class LocalSandbox:
             handing.close()
         self._channel = Channel(ours, handed)
         await self._wait_until_ready()
-        await self._proxy.serve(await self._channel.hand_out(wire.LISTEN, PROXY_PORT))
+        with suppress(ConnectionError):  # a tier without any network has no way out either
+            await self._proxy.serve(await self._channel.hand_out(wire.LISTEN, PROXY_PORT))
 
     async def _wait_until_ready(self) -> None:
         assert self._channel is not None

@@ -63,6 +63,10 @@ class ToolContext:
     max_output: int = 30_000
     timeout: float = 600.0
 
+    def output_file(self, ending: str = "txt") -> str:
+        """Where the whole of this call's output is kept when the model gets a part of it."""
+        return f"{self.sandbox.session}/outputs/{self.call_id}.{ending}"
+
 
 class ToolRun(Protocol):
     async def __call__(self, args: Json, context: ToolContext) -> ToolOutput: ...

@@ -9,7 +9,7 @@ from typing import Any
 from agent_kernel.events import Json
 from agent_kernel.sandbox.base import Exit
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
-from agent_kernel.tools.output import OUTPUTS, cap, plain
+from agent_kernel.tools.output import cap, plain
 
 DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 120, 600
 MOST_OUTPUT = 8 << 20
@@ -43,7 +43,7 @@ async def _result(text: str, ended: Exit, timeout: float, context: ToolContext) 
     if ended.dropped:
         text += f"\n… {dropped:,} bytes left out …\n" + ended.tail.decode("utf-8", "replace")
     shown, left_out = plain(text), 0
-    path = f"{OUTPUTS}/{context.call_id}.txt"
+    path = context.output_file()
     kept: str | None = None
     if len(shown) > context.max_output:
         await context.sandbox.write(path, text.encode("utf-8", "replace"))
@@ -62,7 +62,7 @@ async def _result(text: str, ended: Exit, timeout: float, context: ToolContext) 
 
 
 async def _in_background(command: str, context: ToolContext) -> ToolOutput:
-    log = f"{OUTPUTS}/{context.call_id}.log"
+    log = context.output_file("log")
     result = await context.sandbox.exec(f"{{ {command}\n}} >{log} 2>&1", background=True)
     if result.exit_code or result.error:
         said = await context.sandbox.read(log, limit=context.max_output)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-OUTPUTS = "/session/outputs"
 # CSI, OSC and other escape sequences of terminals, and single-character ones.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[@-Z\\-_]", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")

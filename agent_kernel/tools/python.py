@@ -14,7 +14,7 @@ from agent_kernel.errors import SandboxUnavailable, ToolError
 from agent_kernel.events import CodeGeneration, Json, Output
 from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
-from agent_kernel.tools.output import OUTPUTS, cap, plain
+from agent_kernel.tools.output import cap, plain
 
 DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 120, 600
 START_TIMEOUT, INTERRUPT_TIMEOUT = 30.0, 3.0
@@ -198,7 +198,7 @@ class _Result:
         )
 
     def _path(self) -> str:
-        return f"{OUTPUTS}/{self._context.call_id}.txt"
+        return self._context.output_file()
 
     @staticmethod
     def _block(kind: str, text: str, data: dict[str, str]) -> tuple[Json, dict[str, str]]:

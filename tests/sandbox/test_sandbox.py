@@ -1,0 +1,306 @@
+"""The contract of every local tier, and the attacks the walls must stand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.errors import SandboxDenied, SandboxError, SandboxNotFound
+from agent_kernel.sandbox import open_sandbox, probe
+from agent_kernel.sandbox.base import Exit, Limits, Sandbox, Stdout, Tier
+
+TIERS = [report.tier for report in probe() if report.available]
+SECRET = "canary-7f3a9c"
+
+
+@pytest.fixture(params=TIERS)
+def tier(request: pytest.FixtureRequest) -> Tier:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+async def sandbox(tier: Tier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
+    monkeypatch.setenv("HOST_SECRET", SECRET)
+    workspace = tmp_path / "work"
+    workspace.mkdir()
+    (tmp_path / "secret.txt").write_text(SECRET)
+    opened = await open_sandbox(workspace=workspace, data_dir=tmp_path / "data", tier=tier)
+    async with opened:
+        yield opened
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+async def python(sandbox: Sandbox, code: str) -> str:
+    """What the code prints, errors included."""
+    result = await sandbox.exec(["python3", "-c", code], timeout=20)
+    return result.stdout + result.stderr
+
+
+def test_at_least_one_tier_runs_here() -> None:
+    assert TIERS, probe()
+
+
+# -- commands ------------------------------------------------------------------------------------------
+
+
+async def test_a_command_runs_in_the_workspace(sandbox: Sandbox, workspace: Path) -> None:
+    (workspace / "a.txt").write_text("x")
+    result = await sandbox.exec("ls; echo to-stderr >&2; exit 3")
+    assert (result.stdout, result.stderr, result.exit_code) == ("a.txt\n", "to-stderr\n", 3)
+
+
+async def test_stdin_environment_and_folder_reach_the_command(sandbox: Sandbox) -> None:
+    result = await sandbox.exec("mkdir -p d; cat; echo $WHO; pwd", stdin=b"in ", env={"WHO": "me"})
+    assert result.stdout == f"in me\n{sandbox.workdir}\n"
+
+
+async def test_a_command_that_does_not_exist_says_so(sandbox: Sandbox) -> None:
+    result = await sandbox.exec(["no-such-program"])
+    assert result.exit_code == 127
+    assert "no-such-program" in result.error
+
+
+async def test_output_comes_while_the_command_runs(sandbox: Sandbox) -> None:
+    seen: list[bytes] = []
+    async for item in sandbox.stream("echo one; read line; echo got $line", job="j", keep_stdin=True):
+        if isinstance(item, Stdout):
+            seen.append(item.data)
+            if item.data == b"one\n":
+                await sandbox.send("j", b"two\n")
+        elif isinstance(item, Exit):
+            assert item.exit_code == 0
+    assert b"".join(seen) == b"one\ngot two\n"
+
+
+async def test_a_flood_is_cut_in_the_middle_and_never_held(sandbox: Sandbox) -> None:
+    result = await sandbox.exec(
+        "echo start; head -c 2000000000 /dev/zero | tr '\\0' x; echo; echo end", max_output=10_000
+    )
+    assert result.stdout.startswith("start\n")
+    assert result.stdout.endswith("end\n")
+    assert result.truncated > 1_900_000_000
+    assert len(result.stdout) < 200_000
+
+
+async def test_invalid_bytes_are_replaced(sandbox: Sandbox) -> None:
+    assert (await sandbox.exec("printf '\\377ok'")).stdout == "�ok"
+
+
+async def test_many_commands_run_side_by_side(sandbox: Sandbox) -> None:
+    results = await asyncio.gather(*(sandbox.exec(f"sleep 0.1; echo {n}") for n in range(30)))
+    assert [result.stdout for result in results] == [f"{n}\n" for n in range(30)]
+
+
+async def test_a_timeout_kills_children_that_left_their_group(sandbox: Sandbox, workspace: Path) -> None:
+    late = "(setsid sh -c 'sleep 1.2; touch late' >/dev/null 2>&1 &) ; sleep 60"
+    result = await sandbox.exec(late, timeout=0.4)
+    assert result.timed_out
+    await asyncio.sleep(1.5)
+    assert not (workspace / "late").exists()
+
+
+async def test_closing_a_stream_kills_its_command(sandbox: Sandbox, workspace: Path) -> None:
+    stream = sandbox.stream("echo go; sleep 0.8; touch late")
+    async for _ in stream:
+        break
+    await stream.aclose()  # type: ignore[attr-defined]
+    await asyncio.sleep(1.1)
+    assert not (workspace / "late").exists()
+
+
+async def test_background_commands_go_on_and_kill_ends_them_all(sandbox: Sandbox, workspace: Path) -> None:
+    assert (await sandbox.exec("sleep 1.0; touch late", background=True)).exit_code == 0
+    await sandbox.kill()
+    await asyncio.sleep(1.2)
+    assert not (workspace / "late").exists()
+
+
+async def test_it_starts_again_after_it_died_or_was_stopped(sandbox: Sandbox, workspace: Path) -> None:
+    await sandbox.stop()
+    assert (await sandbox.exec("echo again")).stdout == "again\n"
+
+
+# -- files ---------------------------------------------------------------------------------------------
+
+
+async def test_files_are_written_read_moved_listed_and_removed(sandbox: Sandbox, workspace: Path) -> None:
+    data = os.urandom(5_000_000)
+    await sandbox.write("deep/er/ü file.bin", data)
+    assert await sandbox.read("deep/er/ü file.bin") == data
+    assert await sandbox.read("deep/er/ü file.bin", 10, 5) == data[10:15]
+    await sandbox.move("deep/er/ü file.bin", "moved.bin")
+    assert [(entry.name, entry.kind) for entry in await sandbox.list_dir(".")] == [
+        ("deep", "dir"),
+        ("moved.bin", "file"),
+    ]
+    assert (workspace / "moved.bin").stat().st_uid == workspace.stat().st_uid
+    await sandbox.remove("deep")
+    assert not (workspace / "deep").exists()
+
+
+async def test_what_is_missing_is_named(sandbox: Sandbox) -> None:
+    with pytest.raises(SandboxNotFound, match=r"gone\.txt"):
+        await sandbox.read("gone.txt")
+
+
+@pytest.mark.parametrize("path", ["/etc/cron.d/x", "../outside.txt", "/root/x", "/proc/self/mem", "link/x"])
+async def test_writes_stay_in_the_places_made_for_writing(
+    sandbox: Sandbox, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "work" / "link").symlink_to(tmp_path)
+    with pytest.raises(SandboxError):
+        await sandbox.write(path, b"x")
+    assert not (tmp_path / "outside.txt").exists()
+    assert not (tmp_path / "x").exists()
+
+
+async def test_reads_do_not_follow_links_out(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises((SandboxDenied, SandboxNotFound)):
+        await sandbox.read("link")
+
+
+# -- attacks -------------------------------------------------------------------------------------------
+
+
+async def test_secrets_of_the_host_are_not_there(sandbox: Sandbox, tmp_path: Path) -> None:
+    tries = (
+        f"cat {tmp_path}/secret.txt; env; cat /etc/shadow; cat /proc/*/environ; cat /root/.ssh/*; "
+        f"cat {Path.home()}/.bash_history; find / -name secret.txt -exec cat {{}} +"
+    )
+    result = await sandbox.exec(tries, timeout=30)
+    assert SECRET not in result.stdout + result.stderr
+    assert "root:" not in result.stdout
+
+
+async def test_nothing_outside_can_be_written(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = tmp_path / "secret.txt"
+    await sandbox.exec(
+        f"echo owned > {target}; rm -rf {tmp_path}/secret.txt; echo x > /usr/bin/owned; touch /etc/owned"
+    )
+    assert target.read_text() == SECRET
+    assert not Path("/usr/bin/owned").exists()
+    assert not Path("/etc/owned").exists()
+
+
+async def test_the_host_cannot_be_signalled_or_traced(sandbox: Sandbox) -> None:
+    said = await python(
+        sandbox,
+        f"import os, ctypes\ntry:\n os.kill({os.getpid()}, 0); print('SIGNALLED')\nexcept OSError as e: print(e)\n"
+        f"print('traced' if ctypes.CDLL(None).ptrace(16, {os.getpid()}, 0, 0) == 0 else 'no trace')",
+    )
+    assert "SIGNALLED" not in said
+    assert "no trace" in said
+
+
+async def test_there_is_no_network(sandbox: Sandbox) -> None:
+    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    said = await python(
+        sandbox,
+        "import socket\n"
+        f"for host, port in (('127.0.0.1', {port}), ('169.254.169.254', 80), ('1.1.1.1', 53)):\n"
+        "    try:\n        socket.create_connection((host, port), 2); print('REACHED', host)\n"
+        "    except OSError as error: print(error)\n"
+        "try:\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.1', 53))\n"
+        "except OSError as error: print(error)\n",
+    )
+    server.close()
+    assert "REACHED" not in said
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("vsock", "import socket; socket.socket(40, socket.SOCK_STREAM)"),
+        ("raw", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"),
+        (
+            "namespace",
+            "import ctypes, os; r = ctypes.CDLL(None, use_errno=True).unshare(0x10000000); assert r == 0",
+        ),
+        ("mount", "import ctypes; assert ctypes.CDLL(None).mount(b'none', b'/tmp', b'tmpfs', 0, None) == 0"),
+        (
+            "io_uring",
+            "import ctypes; assert ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(256)) >= 0",
+        ),
+        ("bpf", "import ctypes; assert ctypes.CDLL(None).syscall(321, 0, 0, 0) >= 0"),
+        ("chroot", "import os; os.chroot('.')"),
+        (
+            "setuid",
+            "import os; open('s', 'w').close(); os.chmod('s', 0o4755); assert os.stat('s').st_mode & 0o4000",
+        ),
+        ("device", "import os; os.mknod('d', 0o60600, os.makedev(8, 0))"),
+    ],
+)
+async def test_the_kernel_refuses(sandbox: Sandbox, what: str, code: str) -> None:
+    result = await sandbox.exec(["python3", "-c", code + "; print('WORKED')"], timeout=20)
+    assert "WORKED" not in result.stdout, what
+    assert result.exit_code != 0
+
+
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="needs a PID namespace of its own")
+async def test_too_many_processes_end_in_an_error_and_not_in_a_dead_host(tmp_path: Path) -> None:
+    limits = Limits(processes=60)
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier="bubblewrap", limits=limits)
+    async with opened:
+        result = await opened.exec("for i in $(seq 300); do sleep 5 & done; echo started", timeout=8)
+        assert "Resource temporarily unavailable" in result.stderr
+        assert (await opened.exec("echo alive", timeout=15)).stdout == "alive\n"
+
+
+async def test_memory_is_bounded(tier: Tier, tmp_path: Path) -> None:
+    limits = Limits(memory=300 << 20)
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier=tier, limits=limits)
+    async with opened:
+        result = await opened.exec(["python3", "-c", "x = bytearray(2 << 30); print('GOT IT')"], timeout=20)
+        assert "GOT IT" not in result.stdout
+        assert "MemoryError" in result.stderr
+
+
+HOST = """
+import asyncio, sys
+from agent_kernel.sandbox import open_sandbox
+async def main():
+    sandbox = await open_sandbox(workspace=sys.argv[1], data_dir=sys.argv[2], tier=sys.argv[3])
+    async with sandbox:
+        await sandbox.exec("(setsid sh -c 'sleep 2; touch survived' &) ; sleep 0.1", background=True)
+        print("ready", flush=True)
+        await sandbox.exec("sleep 60")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="needs a PID namespace of its own")
+async def test_nothing_survives_a_killed_host(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    command = [sys.executable, "-c", HOST, str(tmp_path / "w"), str(tmp_path / "d"), "bubblewrap"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as host:  # noqa: ASYNC220
+        assert host.stdout is not None
+        assert host.stdout.readline() == b"ready\n"
+        os.kill(host.pid, signal.SIGKILL)
+    await asyncio.sleep(2.5)
+    assert not (tmp_path / "w" / "survived").exists()
+
+
+# -- without walls ---------------------------------------------------------------------------------------
+
+
+async def test_the_same_attack_works_without_the_walls(tmp_path: Path) -> None:
+    """The control: these canaries can be reached, so not reaching them means something."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "secret.txt").write_text(SECRET)
+    opened = await open_sandbox(workspace=tmp_path / "work", data_dir=tmp_path / "d", allow_unsafe=True)
+    async with opened:
+        assert opened.tier == "none"
+        assert SECRET in (await opened.exec(f"cat {tmp_path}/secret.txt")).stdout

@@ -1,0 +1,138 @@
+"""Snapshots: what changed, and putting it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.errors import SandboxError, SandboxNotFound
+from agent_kernel.sandbox.diffs import MOST_BYTES
+from agent_kernel.sandbox.snapshots import MOST_KEPT, Snapshots
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def snapshots(work: Path, tmp_path: Path) -> Snapshots:
+    return Snapshots(work, tmp_path / "snapshots")
+
+
+def changes(snapshots: Snapshots, before: str) -> dict[str, str]:
+    return {change.path: change.action for change in snapshots.diff(before)}
+
+
+def test_what_was_made_edited_and_deleted_is_found(work: Path, snapshots: Snapshots) -> None:
+    (work / "edit").write_text("a\nb\n")
+    (work / "delete").write_text("x")
+    before = snapshots.take()
+    (work / "edit").write_text("a\nc\n")
+    (work / "delete").unlink()
+    (work / "sub").mkdir()
+    (work / "sub" / "make").write_text("new\n")
+    edit, delete, make = sorted(snapshots.diff(before), key=lambda change: "eds".index(change.path[0]))
+    assert (edit.action, edit.added, edit.removed) == ("edit", 1, 1)
+    assert edit.diff == "--- a/edit\n+++ b/edit\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n"
+    assert (delete.action, make.path, make.action) == ("delete", "sub/make", "create")
+
+
+def test_the_same_files_give_the_same_snapshot(work: Path, snapshots: Snapshots) -> None:
+    (work / "a").write_text("x")
+    assert snapshots.take() == snapshots.take()
+
+
+def test_everything_can_be_put_back(work: Path, snapshots: Snapshots) -> None:
+    (work / "a").write_text("one")
+    (work / "run.sh").write_text("#!/bin/sh\n")
+    (work / "run.sh").chmod(0o755)
+    (work / "link").symlink_to("a")
+    before = snapshots.take()
+    (work / "a").write_text("two")
+    (work / "run.sh").unlink()
+    (work / "link").unlink()
+    (work / "new").write_text("x")
+    restored = snapshots.restore(before)
+    assert restored.paths == ("a", "link", "new", "run.sh")
+    assert (work / "a").read_text() == "one"
+    assert (work / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert (work / "link").readlink() == Path("a")
+    assert not (work / "new").exists()
+    assert changes(snapshots, before) == {}
+
+
+def test_a_file_changed_since_is_left_alone(work: Path, snapshots: Snapshots) -> None:
+    (work / "a").write_text("one")
+    before = snapshots.take()
+    (work / "a").write_text("two")
+    after = snapshots.take()
+    (work / "a").write_text("mine")
+    restored = snapshots.restore(before, ["a"], after)
+    assert (restored.paths, restored.skipped) == ((), ("a",))
+    assert (work / "a").read_text() == "mine"
+
+
+def test_another_process_finds_the_snapshots_again(work: Path, snapshots: Snapshots, tmp_path: Path) -> None:
+    (work / "a").write_text("one")
+    before = snapshots.take()
+    (work / "a").write_text("two")
+    again = Snapshots(work, tmp_path / "snapshots")
+    assert changes(again, before) == {"a": "edit"}
+    with pytest.raises(SandboxNotFound):
+        again.diff("nosuchsnapshot")
+
+
+def test_binary_large_and_undecodable_files_are_told_apart(work: Path, snapshots: Snapshots) -> None:
+    before = snapshots.take()
+    (work / "binary").write_bytes(b"\0\1\2")
+    (work / "long").write_text("x" * (MOST_BYTES + 1))
+    (work / "latin").write_bytes(b"caf\xe9\n")
+    with (work / "huge").open("wb") as file:
+        file.truncate(MOST_KEPT + 1)
+    found = {change.path: change for change in snapshots.diff(before)}
+    assert found["binary"].binary
+    assert "too large" in found["long"].note
+    assert found["latin"].diff.endswith("+caf�\n")
+    assert "cannot be shown or undone" in found["huge"].note
+
+
+def test_hostile_names_stay_names(work: Path, snapshots: Snapshots) -> None:
+    before = snapshots.take()
+    (work / "a\n+++ b").write_text("x\n")
+    (work / "\x1b[31mred").write_text("x\n")
+    (change, other) = sorted(snapshots.diff(before), key=lambda change: change.path, reverse=True)
+    assert "\\x0a" in change.diff + other.diff
+    assert "\x1b" not in change.diff.splitlines()[1] + other.diff.splitlines()[1]
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a/../../out", ""])
+def test_no_path_leads_out(snapshots: Snapshots, path: str) -> None:
+    before = snapshots.take()
+    with pytest.raises(SandboxError, match="not a path"):
+        snapshots.restore(before, [path])
+
+
+def test_a_folder_swapped_for_a_link_leads_nowhere(work: Path, snapshots: Snapshots, tmp_path: Path) -> None:
+    (work / "d").mkdir()
+    (work / "d" / "a").write_text("inside")
+    before = snapshots.take()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a").write_text("outside")
+    (work / "d" / "a").unlink()
+    (work / "d").rmdir()
+    (work / "d").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError):
+        snapshots.restore(before, ["d/a"])
+    assert (tmp_path / "outside" / "a").read_text() == "outside"
+
+
+def test_folders_of_tools_are_left_out(work: Path, snapshots: Snapshots) -> None:
+    before = snapshots.take()
+    for name in (".git", "node_modules", "__pycache__"):
+        (work / name).mkdir()
+        (work / name / "x").write_text("x")
+    assert changes(snapshots, before) == {}
