@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -27,6 +28,9 @@ class Redactor:
         forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
         self._forms = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, self._forms))) if forms else None
+        # How the forms look within an event's JSON: one search there says whether there is anything to do.
+        inside = sorted({json.dumps(form, ensure_ascii=False)[1:-1] for form in forms}, key=len, reverse=True)
+        self._hint = re.compile("|".join(map(re.escape, inside))) if inside else None
         self._held: dict[tuple[str, str, str, int], str] = {}
 
     def __call__(self, run_id: str, event: Event) -> Event:
@@ -36,7 +40,7 @@ class Redactor:
             text = event.model_dump_json()
         except ValueError:  # lone surrogates
             return self._rebuilt(event)
-        if self._pattern is None or not self._pattern.search(text):
+        if self._hint is None or not self._hint.search(text):
             return event
         return self._rebuilt(event)
 
@@ -80,8 +84,6 @@ class Redactor:
 
 def _forms(secret: str) -> set[str]:
     """The secret itself, and how it looks after usual encodings."""
-    import json
-
     found = {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret)}
     raw = secret.encode()
     for shift in range(3):  # base64 looks different at each of three offsets

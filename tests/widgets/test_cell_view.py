@@ -90,7 +90,7 @@ def test_hostile_text_runs_nothing_loads_nothing_and_shows_itself(context: Any, 
     page.on("request", lambda request: requests.append(request.url))
     send(page, hostile())
     for kind in ("text", "thinking", "input"):
-        send(page, [Delta(kind=kind, id="9", text="<img src=x onerror=window.__xss=1>", turn=99)])  # type: ignore[arg-type]
+        send(page, [Delta(kind=kind, id="9", text="<img src=x onerror=window.__xss=1>", turn=99)])
     page.eval_on_selector_all(
         "button[aria-expanded=false]", "buttons => buttons.forEach(button => button.click())"
     )

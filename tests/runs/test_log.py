@@ -1,0 +1,285 @@
+"""The store and the log: numbered without gaps, followed without loss, owned by one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
+from agent_kernel.events import Delta, Event, Message, Status, ToolCall, ToolStart
+from agent_kernel.runs.blobs import Blobs
+from agent_kernel.runs.bus import LocalBus
+from agent_kernel.runs.database import file_system, is_network
+from agent_kernel.runs.log import RunLog
+from agent_kernel.runs.records import RunRow
+from agent_kernel.runs.store import Store, open_store
+
+DONE = Status(status="completed", reason="complete")
+
+
+def said(text: str = "x") -> Message:
+    return Message(role="assistant", text=text)
+
+
+async def test_events_are_numbered_from_1_and_come_back_as_they_were(log: RunLog, run: RunRow) -> None:
+    first = await log.append(run.id, said("a ü \0 \u2028"), said("b"))
+    second = await log.append(run.id, DONE)
+    assert [event.seq for event in first + second] == [1, 2, 3]
+    assert await log.read(run.id) == first + second
+    assert await log.read(run.id, after=1, limit=1) == [first[1]]
+
+
+async def test_the_run_knows_its_head_and_state(log: RunLog, store: Store, run: RunRow) -> None:
+    await log.append(run.id, Status(status="running", reason="starting"), said(), DONE)
+    found = await store.get_run(run.id[:15])
+    assert (found.head, found.status, found.reason) == (3, "completed", "complete")
+    assert found.ended_ms is not None
+
+
+async def test_what_is_no_stored_event_is_refused(log: RunLog, run: RunRow) -> None:
+    with pytest.raises(ValueError, match="delta"):
+        await log.append(run.id, Delta(kind="text", id="0", text="x"))
+    with pytest.raises(ValueError, match="message 4"):
+        await log.append(run.id, said().numbered("r", 4))
+    with pytest.raises(RunNotFound):
+        await log.append("r-nothing", said())
+
+
+async def test_waiting_appends_share_commits_and_fifty_followers_miss_nothing(
+    log: RunLog, run: RunRow
+) -> None:
+    async def follow(after: int) -> list[int]:
+        return [event.seq async for event in log.follow(run.id, after=after)]
+
+    followers = [asyncio.create_task(follow(0)) for _ in range(25)]
+    before = log.store.writer.commits
+
+    async def write() -> None:
+        for _ in range(25):
+            await log.append(run.id, said())
+
+    writers = asyncio.gather(*(write() for _ in range(20)))
+    await asyncio.sleep(0.02)
+    followers += [asyncio.create_task(follow(0)) for _ in range(25)]
+    await writers
+    assert log.store.writer.commits - before < 250, "500 appends, far fewer commits"
+    await log.append(run.id, DONE)
+    for seen in await asyncio.wait_for(asyncio.gather(*followers), 30):
+        assert seen == list(range(1, 502))
+
+
+async def test_a_follower_that_comes_late_begins_where_it_says(log: RunLog, run: RunRow) -> None:
+    await log.append(run.id, said(), said(), said(), DONE)
+    assert [event.seq async for event in log.follow(run.id, after=2)] == [3, 4]
+
+
+async def test_appends_of_another_program_are_followed_too(log: RunLog, run: RunRow, address: str) -> None:
+    other = await open_store(address)
+    follower = asyncio.create_task(_collect(log, run.id))
+    await asyncio.sleep(0.1)
+    await other.append(run.id, [said("from elsewhere"), DONE])
+    assert [event.seq for event in await asyncio.wait_for(follower, 15)] == [1, 2]
+    await other.close()
+
+
+async def _collect(log: RunLog, run_id: str) -> list[Event]:
+    return [event async for event in log.follow(run_id)]
+
+
+async def test_deltas_are_shown_before_their_stored_turn_and_never_after(log: RunLog, run: RunRow) -> None:
+    from agent_kernel.events import ContextUpdate
+
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for event in log.follow(run.id):
+            seen.append(event.text if isinstance(event, Delta) else event.type)
+
+    follower = asyncio.create_task(follow())
+    await asyncio.sleep(0.05)
+    log.publish(run.id, Delta(kind="text", id="0", text="early", turn=1))
+    await log.append(run.id, said("early"), ContextUpdate(model="m", turn=1))
+    await asyncio.sleep(0.05)
+    log.publish(run.id, Delta(kind="text", id="0", text="late", turn=1))
+    await log.append(run.id, DONE)
+    await asyncio.wait_for(follower, 10)
+    assert seen == ["early", "message", "context_update", "status"]
+
+
+async def test_of_two_owners_one_wins_and_the_other_can_do_no_harm(
+    store: Store, log: RunLog, run: RunRow
+) -> None:
+    fence = await store.claim(run.id, "worker-1")
+    with pytest.raises(RunBusy, match="worker-1"):
+        await store.claim(run.id, "worker-2")
+    taken = await store.claim(run.id, "worker-2", ttl_ms=-1)
+    assert taken == fence + 1
+    with pytest.raises(OwnershipLost):
+        await log.append(run.id, said(), fence=fence)
+    with pytest.raises(OwnershipLost):
+        await store.heartbeat(run.id, "worker-1", fence)
+    await log.append(run.id, said("a person's"), fence=None)
+    await log.append(run.id, said(), fence=taken)
+    assert len(await log.read(run.id)) == 2
+
+
+async def test_a_call_starts_once_and_a_refused_append_takes_no_neighbour_with_it(
+    log: RunLog, run: RunRow
+) -> None:
+    await log.append(run.id, ToolCall(id="c", tool="bash", args={}), ToolStart(id="c"))
+    results = await asyncio.gather(
+        log.append(run.id, said("before")),
+        log.append(run.id, ToolStart(id="c")),
+        log.append(run.id, said("after")),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [list, AlreadyAppended, list]
+    assert [event.seq for event in await log.read(run.id)] == [1, 2, 3, 4]
+
+
+async def test_a_session_is_found_again_and_made_once(store: Store) -> None:
+    made = await asyncio.gather(
+        *(store.create_session(owner="ada", name="n", workspace="/w", notebook="a.ipynb") for _ in range(5))
+    )
+    assert len({session.id for session in made}) == 1
+    assert (await store.find_session("ada", "a.ipynb", "n")) == made[0]
+    assert await store.find_session("ada", None, "n") is None
+    with pytest.raises(RunNotFound):
+        await store.get_session(made[0].id, owner="eve")
+
+
+async def test_runs_belong_to_their_owner(store: Store, run: RunRow) -> None:
+    assert (await store.get_run(run.id, owner="ada")).id == run.id
+    with pytest.raises(RunNotFound):
+        await store.get_run(run.id, owner="eve")
+    assert [found.id for found in await store.list_runs(owner="ada")] == [run.id]
+
+
+async def test_opening_again_keeps_everything_and_two_may_open_at_once(address: str) -> None:
+    first, second = await asyncio.gather(open_store(address), open_store(address))
+    session = await first.create_session(owner="ada", name="n", workspace="/w")
+    assert (await second.get_session(session.id)).workspace == "/w"
+    await first.close()
+    await second.close()
+
+
+WRITER = """
+import asyncio, sys
+from agent_kernel.events import Message
+from agent_kernel.runs.store import open_store
+async def main():
+    store = await open_store(sys.argv[1])
+    for number in range(10**6):
+        (event,) = await store.append(sys.argv[2], [Message(role="user", text=str(number))])
+        print(event.seq, flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_a_kill_and_two_programs_share_a_file(
+    store: Store, run: RunRow, address: str
+) -> None:
+    command = [sys.executable, "-c", WRITER, address, run.id]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]  # noqa: ASYNC220
+    acknowledged: set[int] = set()
+    for writer in writers:
+        assert writer.stdout is not None
+        acknowledged |= {int(writer.stdout.readline()) for _ in range(60)}
+    for writer in writers:
+        writer.kill()
+        assert writer.stdout is not None
+        acknowledged |= {
+            int(line) for line in writer.stdout.read().splitlines(keepends=True) if line.endswith("\n")
+        }
+        writer.wait()
+        writer.stdout.close()
+    stored = [event.seq for event in await store.read(run.id)]
+    assert stored == list(range(1, len(stored) + 1))
+    assert acknowledged <= set(stored)
+
+
+# -- what goes wrong with a file -------------------------------------------------------------------------
+
+
+async def test_a_store_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    await (await open_store(path)).close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="newer agent-kernel"):
+        await open_store(path)
+
+
+async def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="damaged"):
+        await open_store(path)
+    assert path.read_bytes() == b"not a database" * 100
+
+
+async def test_a_full_disk_is_one_sentence_and_loses_nothing_stored(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    store = await open_store(path)
+    session = await store.create_session(owner="a", name="n", workspace="/w")
+    run = await store.create_run(session_id=session.id, prompt="p", model="m", owner="a")
+    await store.append(run.id, [said("kept")])
+    pages = await store.writer.do(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
+    await store.writer.do(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}").scalar())
+    with pytest.raises(StoreError, match="no room left"):
+        await store.append(run.id, [said("y" * 1_000_000)])
+    assert (await store.read(run.id))[0].model_dump()["text"] == "kept"
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False)]
+)
+def test_network_file_systems_are_told_from_local_ones(kind: str, refused: bool, tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        f"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:9 / {tmp_path}/home rw - {kind} server:/x rw\n"
+    )
+    (tmp_path / "home").mkdir()
+    assert is_network(file_system(tmp_path / "home" / "runs.db", mounts)) is refused
+    assert not is_network(file_system(tmp_path / "elsewhere", mounts))
+
+
+async def test_other_databases_are_refused_in_a_sentence() -> None:
+    with pytest.raises(StoreError, match="mysql database cannot hold runs"):
+        await open_store("mysql://localhost/x")
+
+
+# -- blobs -----------------------------------------------------------------------------------------------
+
+
+async def test_blobs_are_named_by_what_they_hold_and_checked(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    name = await blobs.put(b"data")
+    assert await blobs.put(b"data") == name
+    assert await blobs.get(name) == b"data"
+    next(path for path in tmp_path.rglob("*") if path.is_file()).write_bytes(b"other")
+    with pytest.raises(StoreError, match="damaged"):
+        await blobs.get(name)
+    with pytest.raises(StoreError, match="not the name"):
+        await blobs.get("../../etc/passwd")
+
+
+async def test_a_slow_follower_loses_deltas_but_no_event(store: Store, run: RunRow) -> None:
+    log = RunLog(store, LocalBus())
+    follower = log.follow(run.id)
+    await log.append(run.id, said("first"))
+    assert (await anext(follower)).seq == 1
+    for number in range(5_000):
+        log.publish(run.id, Delta(kind="output", id="c", text=str(number)))
+    for _ in range(30):
+        await log.append(run.id, said())
+    await log.append(run.id, DONE)
+    rest = [event async for event in follower]
+    assert [event.seq for event in rest if event.seq] == list(range(2, 33))
+    assert sum(isinstance(event, Delta) for event in rest) < 5_000
