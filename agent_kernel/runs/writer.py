@@ -15,7 +15,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, Insert, Update, bindparam, insert, select, update
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Dialect,
+    Engine,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from agent_kernel.errors import AgentKernelError, AlreadyAppended, OwnershipLost, RunNotFound, StoreError
@@ -168,22 +180,23 @@ def _perform(connection: Connection, batch: list[_Job]) -> None:
     _store(connection, appends)
 
 
-_HEADS = (
-    select(RUN.c.id, RUN.c.head, RUN.c.fence, RUN.c.session_id)
-    .where(RUN.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(RUN.c.id)
-    .with_for_update()
-)
+_COLUMNS = select(RUN.c.id, RUN.c.head, RUN.c.fence, RUN.c.session_id, RUN.c.started_ms)
+_HEAD = _COLUMNS.where(RUN.c.id == bindparam("b_id")).with_for_update()
+_HEADS = _COLUMNS.where(RUN.c.id.in_(bindparam("ids", expanding=True))).order_by(RUN.c.id).with_for_update()
 _INSERT = insert(EVENT)
-_NEW_HEAD = update(RUN).where(RUN.c.id == bindparam("b_id")).values(head=bindparam("b_head"))
+_THE_RUN = update(RUN).where(RUN.c.id == bindparam("b_id"))
+_STATUS = _THE_RUN.values(status=bindparam("b_status"), reason=bindparam("b_reason"))
+_STARTED = _THE_RUN.values(started_ms=bindparam("b_at"))
+_ENDED = _THE_RUN.values(ended_ms=bindparam("b_at"))
+_TOUCHED = update(SESSION).where(SESSION.c.id == bindparam("b_id")).values(updated_ms=bindparam("b_at"))
+_NEW_HEAD = _THE_RUN.values(head=bindparam("b_head"))
 
 
 def _store(connection: Connection, jobs: list[_Job]) -> None:
     if not jobs:
         return
     appends = [job.work for job in jobs if isinstance(job.work, Append)]
-    found = connection.execute(_HEADS, {"ids": list({append.run_id for append in appends})})
-    runs = {row.id: row for row in found}
+    runs = _runs(connection, list({append.run_id for append in appends}))
     heads = {run_id: row.head for run_id, row in runs.items()}
     rows: list[dict[str, Any]] = []
     for job, append in zip(jobs, appends, strict=True):
@@ -196,9 +209,23 @@ def _store(connection: Connection, jobs: list[_Job]) -> None:
         heads[append.run_id] = head + len(append.rows)
     _execute_many(connection, _INSERT, rows)
     _execute_many(connection, _NEW_HEAD, [{"b_id": run, "b_head": head} for run, head in heads.items()])
-    for append in appends:
-        if append.status is not None:
-            _set_status(connection, append.run_id, runs[append.run_id].session_id, *append.status)
+    changed = {append.run_id: append.status for append in appends if append.status is not None}
+    for run_id, (status, reason, at) in changed.items():
+        _set_status(connection, runs[run_id], status, reason, at)
+
+
+def _runs(connection: Connection, ids: list[str]) -> dict[str, Any]:
+    """The runs' heads, fences and sessions, locked in a fixed order."""
+    if len(ids) > 1:
+        return {row.id: row for row in connection.execute(_HEADS, {"ids": ids})}
+    return {row.id: row for row in _execute(connection, _HEAD, {"b_id": ids[0]})}
+
+
+def _execute(
+    connection: Connection, statement: Select[Any] | Update, values: dict[str, Any]
+) -> CursorResult[Any]:
+    text, order = _compiled(statement, connection.dialect)
+    return connection.exec_driver_sql(text, tuple(values[name] for name in order) if order else values)
 
 
 def _execute_many(connection: Connection, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
@@ -210,24 +237,21 @@ def _execute_many(connection: Connection, statement: Insert | Update, rows: list
 
 
 @cache
-def _compiled(statement: Insert | Update, dialect: Dialect) -> tuple[str, Sequence[str]]:
+def _compiled(statement: Insert | Update | Select[Any], dialect: Dialect) -> tuple[str, Sequence[str]]:
     """The SQL text, and the order of its parameters where they have no names."""
     compiled = statement.compile(dialect=dialect)
     return str(compiled), (compiled.positiontup or ()) if compiled.positional else ()
 
 
-def _set_status(
-    connection: Connection, run_id: str, session_id: str, status: str, reason: str, at: int
-) -> None:
-    values: dict[str, Any] = {"status": status, "reason": reason}
+def _set_status(connection: Connection, run: Any, status: str, reason: str, at: int) -> None:
+    _execute(connection, _STATUS, {"b_id": run.id, "b_status": status, "b_reason": reason})
+    first = status == "running" and run.started_ms is None
+    if first:
+        _execute(connection, _STARTED, {"b_id": run.id, "b_at": at})
     if status in FINAL_STATUSES:
-        values["ended_ms"] = at
-    connection.execute(update(RUN).where(RUN.c.id == run_id).values(**values))
-    if status == "running":
-        started = update(RUN).where(RUN.c.id == run_id, RUN.c.started_ms.is_(None))
-        connection.execute(started.values(started_ms=at))
-    touched = update(SESSION).where(SESSION.c.id == session_id).values(updated_ms=now_ms())
-    connection.execute(touched)
+        _execute(connection, _ENDED, {"b_id": run.id, "b_at": at})
+    if first or status != "running":  # every step would be too often for a list sorted by it
+        _execute(connection, _TOUCHED, {"b_id": run.session_id, "b_at": now_ms()})
 
 
 def _plain(error: Exception) -> AgentKernelError:
