@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     only = parser.parse_args().only
     figures: list[Figure] = []
-    print(f"{'figure':<34} {'value':>10}      {'goal':<8} {'spread':<14} reference")
+    print(f"{'figure':<42} {'value':>10}      {'goal':<8} {'spread':<14} reference")
     for part in [only] if only else PARTS:
         for figure in asyncio.run(importlib.import_module(f"benchmarks.{part}").figures()):
             figures.append(figure)
@@ -29,7 +29,7 @@ def main() -> None:
 def line(figure: Figure) -> str:
     mark = {True: "✓", False: "✗", None: " "}[figure.holds]
     value = f"{figure.value:.2f} {figure.unit}"
-    return f"{figure.name:<34} {value:>10}  {mark}   {figure.goal:<8} {figure.spread:<14} {figure.reference}"
+    return f"{figure.name:<42} {value:>10}  {mark}   {figure.goal:<8} {figure.spread:<14} {figure.reference}"
 
 
 main()
