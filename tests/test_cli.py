@@ -121,7 +121,7 @@ def test_malformed_settings_are_one_sentence(demo: Program) -> None:
     (demo.workspace / "agent-kernel.toml").write_text("permission = ")
     code, out, err = demo("run", "Hi")
     assert code == 1
-    assert "agent-kernel.toml is not valid TOML" in out + err
+    assert "agent-kernel.toml is not valid TOML" in " ".join((out + err).split())
 
 
 def test_the_first_interrupt_stops_the_run_in_good_order(scripted: Program, api: ScriptedMessages) -> None:

@@ -116,7 +116,10 @@ class Bridge:
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Start `work` and wait for it. An interrupt, or `timeout` seconds, cancels it."""
-        return self.wait(self.submit(work), timeout, cancel=True)
+        if threading.current_thread() is not threading.main_thread():
+            return self.wait(self.submit(work), timeout, cancel=True)
+        with self.attended():  # before the work starts: it may ask for the main thread at once
+            return self.wait(self.submit(work), timeout, cancel=True)
 
     def wait(self, future: Future[T], timeout: float | None = None, *, cancel: bool = False) -> T:
         """The future's result. In the main thread, jobs are done meanwhile and interrupts get through.

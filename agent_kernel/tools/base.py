@@ -63,6 +63,10 @@ class ToolContext:
     max_output: int = 30_000
     timeout: float = 600.0
 
+    def seconds(self, wanted: float) -> float:
+        """How long a tool may take when it ends by itself: early enough to still tell what it has."""
+        return min(wanted, max(self.timeout - 10, self.timeout * 0.9))
+
     def output_file(self, ending: str = "txt") -> str:
         """Where the whole of this call's output is kept when the model gets a part of it."""
         return f"{self.sandbox.session}/outputs/{self.call_id}.{ending}"

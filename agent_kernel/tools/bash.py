@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import signal
 from contextlib import aclosing
 from typing import Any
 
@@ -20,7 +21,7 @@ async def run(args: Json, context: ToolContext) -> ToolOutput:
     """Standard output and error come as one text, in the order they arrived."""
     if args.get("background"):
         return await _in_background(args["command"], context)
-    timeout = min(args.get("timeout", DEFAULT_TIMEOUT), LONGEST_TIMEOUT)
+    timeout = context.seconds(args.get("timeout", DEFAULT_TIMEOUT))
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     pieces: list[str] = []
     live, ended = 0, Exit(-9)
@@ -48,17 +49,24 @@ async def _result(text: str, ended: Exit, timeout: float, context: ToolContext) 
     if len(shown) > context.max_output:
         await context.sandbox.write(path, text.encode("utf-8", "replace"))
         kept = path
-        shown, left_out = cap(shown, context.max_output, path)
+        shown, left_out = cap(shown, context.max_output, path, whole=not dropped)
     notes = []
     if ended.timed_out:
         notes.append(f"Stopped after {timeout:g} s. Give a longer timeout, or use background for a server.")
     elif ended.error:
         notes.append(ended.error)
     elif ended.exit_code:
-        notes.append(f"Exit code {ended.exit_code}")
+        notes.append(f"Exit code {ended.exit_code}{_signal(ended.exit_code)}")
     body = "\n".join([*([shown.rstrip("\n")] if shown.strip() else []), *notes]) or "(no output)"
     failed = bool(ended.exit_code or ended.timed_out or ended.error)
     return ToolOutput.text(body, is_error=failed, truncated_bytes=left_out + dropped, output_path=kept)
+
+
+def _signal(code: int) -> str:
+    try:
+        return f" (killed by {signal.Signals(-code).name})" if code < 0 else ""
+    except ValueError:
+        return ""
 
 
 async def _in_background(command: str, context: ToolContext) -> ToolOutput:

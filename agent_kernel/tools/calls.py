@@ -22,14 +22,14 @@ async def run_tool(tools: Mapping[str, Tool], name: str, args: Json, context: To
     tool = tools.get(name)
     if tool is None:
         return failed(f"There is no tool {name!r}. The tools are: {', '.join(tools)}.")
-    if problem := invalid(tool, args):
-        return failed(problem)
     try:
+        if problem := invalid(tool, args):
+            return failed(problem)
         async with asyncio.timeout(context.timeout):
             return await tool.run(args, context)
     except TimeoutError:
         return failed(
-            f"{name} took longer than {context.timeout:.0f} s and was stopped. Do it in smaller steps."
+            f"{name} took longer than {context.timeout:g} s and was stopped. Do it in smaller steps."
         )
     except ToolError as error:
         return failed(str(error))
@@ -50,7 +50,9 @@ def failed(text: str) -> ToolOutput:
 
 def invalid(tool: Tool, args: Any) -> str:
     """Empty when `args` fit the tool's schema; else what does not, with the value given."""
-    problems = sorted(_validator(tool.name, tool).iter_errors(args), key=lambda error: list(error.path))
+    problems = sorted(
+        _validator(tool.name, tool).iter_errors(args), key=lambda error: [str(step) for step in error.path]
+    )
     if not problems:
         return ""
     lines = [f"- {_said(problem)}" for problem in problems[:5]]
@@ -58,18 +60,20 @@ def invalid(tool: Tool, args: Any) -> str:
 
 
 def _said(problem: Any) -> str:
-    where = ".".join(map(str, problem.path)) or "input"
+    where = ".".join(map(str, problem.path)) or "the input"
     value = repr(problem.instance)
-    shown = value if len(value) <= MOST_VALUE else value[:MOST_VALUE] + "…"
+    shown = _brief(value)
     if problem.validator == "required":
-        return f"{problem.message}; given were: {', '.join(problem.instance) or 'none'}"
+        given = _brief(", ".join(problem.instance) or "nothing")
+        return f"{problem.message} of {where}; given: {given}."
     if problem.validator == "additionalProperties":
-        return f"{problem.message} Known are: {', '.join(problem.schema['properties'])}."
-    return f"{where} = {shown}: {_short(problem.message, value, shown)}"
+        known = ", ".join(problem.schema.get("properties", {})) or "none"
+        return f"{_brief(problem.message)} The known ones are: {known}."
+    return f"{where} = {shown}: {problem.message.replace(value, 'it' if shown != value else value)}"
 
 
-def _short(message: str, value: str, shown: str) -> str:
-    return message.replace(value, "it" if len(value) > MOST_VALUE else shown)
+def _brief(text: str) -> str:
+    return text if len(text) <= MOST_VALUE else text[:MOST_VALUE] + "…"
 
 
 @lru_cache(maxsize=256)

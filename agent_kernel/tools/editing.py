@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from pathlib import PurePosixPath
 
@@ -29,7 +30,7 @@ async def write(args: Json, context: ToolContext) -> ToolOutput:
     data = content.encode("utf-8", "replace")
     await context.sandbox.write(path, data)
     done = "Wrote" if earlier is None else "Replaced"
-    text = f"{done} {path} ({len(data):,} bytes, {content.count(chr(10)) + 1:,} lines)."
+    text = f"{done} {path} ({len(data):,} bytes, {_count(content, 'line')})."
     language = LANGUAGES.get(PurePosixPath(path).suffix.lower())
     events = (
         [CodeGeneration(language=language, code=content, path=path, call_id=context.call_id)]
@@ -43,8 +44,8 @@ async def edit(args: Json, context: ToolContext) -> ToolOutput:
     path, old, new = args["path"], args["old_string"], args["new_string"]
     if old == new:
         raise ToolError("old_string and new_string are the same; nothing would change.")
-    text, windows, mark = await _load(path, context)
-    old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
+    text, mark = await _load(path, context)
+    old, new = _fitting(text, old, new)
     count = text.count(old)
     if count == 0:
         raise ToolError(f"old_string does not occur in {path}.", hint=_hint(text, old))
@@ -55,22 +56,39 @@ async def edit(args: Json, context: ToolContext) -> ToolOutput:
             hint="Add lines around it until it is unique, or say replace_all.",
         )
     changed = text.replace(old, new)
-    data = (changed.replace("\n", "\r\n") if windows else changed).encode("utf-8", "replace")
-    await context.sandbox.write(path, mark + data)
+    await context.sandbox.write(path, mark + changed.encode("utf-8", "replace"))
     where = ", ".join(map(str, _line_numbers(text, old)[:10]))
-    return ToolOutput.text(f"Edited {path}: {count} replacement{'s' * (count > 1)} (line {where}).")
+    return ToolOutput.text(f"Edited {path}: {_count(count, 'replacement')} (line {where}).")
 
 
-async def _load(path: str, context: ToolContext) -> tuple[str, bool, bytes]:
-    """The text with plain line ends, whether they were Windows', and a byte order mark. Refuses what an edit
-    would damage."""
+def _fitting(text: str, old: str, new: str) -> tuple[str, str]:
+    """Both with the line ends of the place they are for: the model sees and writes plain ones."""
+    ends = text.count("\r\n")
+    mixed = ends < text.count("\n")
+    return (old, new) if not ends or (mixed and old in text) else (_windows(old), _windows(new))
+
+
+def _windows(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\n", "\r\n")
+
+
+def _count(what: str | int, name: str) -> str:
+    number = len(what.splitlines()) if isinstance(what, str) else what
+    return f"{number:,} {name}" + "s" * (number != 1)
+
+
+async def _load(path: str, context: ToolContext) -> tuple[str, bytes]:
+    """The text as it stands, and its byte order mark. Refuses what an edit would damage."""
     info = await existing(context.sandbox, path)
     if info.kind == "dir":
         raise ToolError(f"{path} is a folder.")
-    if info.size > MOST_BYTES:
-        raise ToolError(f"{path} has {info.size:,} bytes, too many to edit.", hint="Use python or bash.")
-    data = await context.sandbox.read(path)
-    mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
+    # The read is bounded, not the size that was told: a link has its own, and files grow.
+    data = await context.sandbox.read(path, limit=MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ToolError(
+            f"{path} has more than {MOST_BYTES:,} bytes, too many to edit.", hint="Use python or bash."
+        )
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     try:
         text = data[len(mark) :].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -79,8 +97,7 @@ async def _load(path: str, context: ToolContext) -> tuple[str, bool, bytes]:
         ) from None
     if "\0" in text:
         raise ToolError(f"{path} is a binary file.", hint="Use python to change it.")
-    windows = "\r\n" in text and text.count("\r\n") == text.count("\n")
-    return (text.replace("\r\n", "\n") if windows else text), windows, mark
+    return text, mark
 
 
 def _line_numbers(text: str, old: str) -> list[int]:
@@ -95,7 +112,7 @@ def _hint(text: str, old: str) -> str:
     """Why an exact match failed, as far as it can be told."""
     squeezed = " ".join(old.split())
     if squeezed and squeezed in " ".join(text.split()):
-        return "It is there with other white space: copy it exactly, without the line numbers."
+        return "It is there with other white space: copy it exactly, without line numbers."
     first = next((line for line in old.splitlines() if line.strip()), "")
     near = difflib.get_close_matches(first, text.splitlines()[:20_000], 1, 0.6)
     if near:

@@ -10,16 +10,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.errors import SandboxUnavailable, ToolError
+from agent_kernel.errors import SandboxError, SandboxUnavailable
 from agent_kernel.events import CodeGeneration, Json, Output
 from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
+from agent_kernel.tools.images import image_block
 from agent_kernel.tools.output import cap, plain
 
 DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 120, 600
 START_TIMEOUT, INTERRUPT_TIMEOUT = 30.0, 3.0
 MOST_STREAM = 1 << 50
-MOST_OUTPUTS = 60
+MOST_OUTPUTS = 120
+MOST_LIVE = 200_000
+MOST_FRAME, MOST_WAITING = 6 << 20, 64
 LOST = "(The Python session was started anew: variables of earlier calls are gone.)"
 RICH = ("text/html", "image/svg+xml")
 
@@ -30,8 +33,8 @@ class PythonSession:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._job = f"python-{secrets.token_hex(4)}"
-        self._token = secrets.token_hex(8)
-        self._frames: asyncio.Queue[Json | None] = asyncio.Queue()
+        self._token = secrets.token_hex(16).encode()
+        self._frames: asyncio.Queue[Json | None] = asyncio.Queue(MOST_WAITING)
         self._reader: asyncio.Task[None] | None = None
         self.ended = ""
         self.alive = False
@@ -39,35 +42,58 @@ class PythonSession:
     async def start(self) -> None:
         source = (Path(__file__).with_name("python_driver.py")).read_text(encoding="utf-8")
         stream = self._sandbox.stream(
-            ["python3", "-u", "-c", source, self._token],
+            ["python3", "-u", "-c", source],
+            env={"PYTHONSAFEPATH": "1"},
             job=self._job,
+            stdin=self._token + b"\n",
             keep_stdin=True,
             max_output=MOST_STREAM,
         )
         self.alive = True
         self._reader = asyncio.create_task(self._read(stream))
-        async with asyncio.timeout(START_TIMEOUT):
-            if await self._frames.get() is None:
-                raise SandboxUnavailable(f"Python did not start in the sandbox: {self.ended}")
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                ready = await self._frames.get()
+        except TimeoutError:
+            raise SandboxUnavailable(f"Python did not start within {START_TIMEOUT:.0f} s.") from None
+        if ready is None:
+            raise SandboxUnavailable(f"Python did not start in the sandbox: {self.ended}")
 
     async def _read(self, stream: AsyncIterator[Any]) -> None:
         """Split the driver's output into frames; anything without the token was not written by it."""
-        rest, errors = b"", b""
+        line, errors = bytearray(), b""
         try:
             async for item in stream:
                 if isinstance(item, Exit):
                     said = errors.decode("utf-8", "replace").strip().splitlines()
                     self.ended = item.error or (said[-1] if said else f"exit code {item.exit_code}")
                 elif isinstance(item, Stdout):
-                    *lines, rest = (rest + item.data).split(b"\n")
-                    for line in lines:
-                        if line.startswith(self._token.encode()):
-                            self._frames.put_nowait(json.loads(line[len(self._token) :]))
+                    first, *others = item.data.split(b"\n")
+                    line += first
+                    for other in others:
+                        if frame := self._frame(line):
+                            await self._frames.put(frame)
+                        line = bytearray(other)
+                    if len(line) > MOST_FRAME:
+                        line = bytearray(b"-")  # too long for one of ours
                 else:
                     errors = (errors + item.data)[-4096:]
+        except SandboxError as error:
+            self.ended = str(error)
         finally:
             self.alive = False
+            if self._frames.full():
+                self._frames.get_nowait()
             self._frames.put_nowait(None)
+
+    def _frame(self, line: bytearray) -> Json | None:
+        if not line.startswith(self._token):
+            return None
+        try:
+            frame = json.loads(line[len(self._token) :])
+        except ValueError:
+            return None
+        return frame if isinstance(frame, dict) and "kind" in frame else None
 
     async def execute(self, code: str, timeout: float) -> AsyncIterator[Json]:
         """Frames until the code is done. Raises TimeoutError after the code was interrupted (or killed)."""
@@ -86,7 +112,7 @@ class PythonSession:
 
     async def _interrupt(self) -> None:
         """SIGINT first: then the variables survive."""
-        with contextlib.suppress(SandboxUnavailable, ToolError):
+        with contextlib.suppress(SandboxError):
             await self._sandbox.interrupt(self._job)
         try:
             async with asyncio.timeout(INTERRUPT_TIMEOUT):
@@ -97,7 +123,7 @@ class PythonSession:
 
     async def close(self) -> None:
         self.alive = False
-        with contextlib.suppress(SandboxUnavailable):
+        with contextlib.suppress(SandboxError):
             await self._sandbox.kill(self._job)
         if self._reader is not None:
             self._reader.cancel()
@@ -105,7 +131,7 @@ class PythonSession:
 
 
 async def run(args: Json, context: ToolContext) -> ToolOutput:
-    code, timeout = args["code"], min(args.get("timeout", DEFAULT_TIMEOUT), LONGEST_TIMEOUT)
+    code, timeout = args["code"], context.seconds(args.get("timeout", DEFAULT_TIMEOUT))
     lock = context.state.setdefault("python-lock", asyncio.Lock())
     async with lock:
         session, lost = await _session(context)
@@ -115,7 +141,9 @@ async def run(args: Json, context: ToolContext) -> ToolOutput:
                 async for frame in frames:
                     result.take(frame)
         except TimeoutError:
-            kept = "Its variables are kept." if session.alive else LOST
+            kept = (
+                "Its variables are kept." if session.alive else "It had to be killed: its variables are gone."
+            )
             result.fail(
                 f"Interrupted after {timeout:g} s. {kept} Work in smaller steps, or give a longer timeout."
             )
@@ -134,6 +162,7 @@ async def _session(context: ToolContext) -> tuple[PythonSession, bool]:
         await session.start()
     except BaseException:
         context.state.pop("python", None)
+        await asyncio.shield(session.close())
         raise
     return session, found is not None
 
@@ -145,13 +174,16 @@ class _Result:
         self._context = context
         self._blocks: list[tuple[str, str, dict[str, str]]] = []
         self._dropped = 0
+        self._live = 0
         self._failed = False
 
     def take(self, frame: Json) -> None:
         match frame["kind"]:
             case "stdout" | "stderr" as kind:
                 self._text(kind, frame["text"])
-                self._context.emit(frame["text"])
+                if self._live < MOST_LIVE:
+                    self._context.emit(frame["text"][: MOST_LIVE - self._live])
+                    self._live += len(frame["text"])
             case "result" | "display" as kind:
                 self._blocks.append((kind, "", frame["data"]))
             case "error":
@@ -168,10 +200,15 @@ class _Result:
         self._blocks.append(("error", text, {"name": name} if name else {}))
 
     def _text(self, kind: str, text: str) -> None:
-        if self._blocks and self._blocks[-1][0] == kind:
-            self._blocks[-1] = (kind, self._blocks[-1][1] + text, {})
-        else:
-            self._blocks.append((kind, text, {}))
+        """Added to the stream's last block, unless something was shown since: the two streams come through two
+        pipes, so that their order among each other says nothing."""
+        for at in range(len(self._blocks) - 1, -1, -1):
+            if self._blocks[at][0] not in ("stdout", "stderr"):
+                break
+            if self._blocks[at][0] == kind:
+                self._blocks[at] = (kind, self._blocks[at][1] + text, {})
+                return
+        self._blocks.append((kind, text, {}))
 
     async def output(self, note: str) -> ToolOutput:
         content: list[Json] = [{"type": "text", "text": note}] if note else []
@@ -181,7 +218,7 @@ class _Result:
             block, rich = self._block(kind, text, data)
             if block["type"] == "text":
                 whole.append(block["text"])
-                shown, cut = cap(block["text"], max(500, room), self._path())
+                shown, cut = cap(block["text"], max(500, room), self._path(), whole=not self._dropped)
                 block, room, left_out = {"type": "text", "text": shown}, room - len(shown), left_out + cut
             outputs.append(Output(block=len(content), kind=kind, data=rich))  # type: ignore[arg-type]
             content.append(block)
@@ -205,10 +242,11 @@ class _Result:
         if kind in ("stdout", "stderr", "error"):
             return {"type": "text", "text": plain(text) or " "}, data
         rich = {mime: data[mime] for mime in RICH if mime in data}
-        if "image/png" in data:
-            source = {"type": "base64", "media_type": "image/png", "data": data["image/png"]}
-            return {"type": "image", "source": source}, rich
+        if "image/png" in data and (image := image_block(data["image/png"])):
+            return image, rich
         words = plain(data.get("text/plain", "")) or "(nothing to show)"
+        if "image/svg+xml" in rich:
+            words += "\n(The person sees it as an SVG image.)"
         return {"type": "text", "text": words}, rich
 
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 import base64
 import difflib
 import posixpath
+from collections.abc import AsyncIterator
 
 from agent_kernel.errors import SandboxError, SandboxNotFound, ToolError
 from agent_kernel.events import Json
 from agent_kernel.sandbox.base import FileInfo, Sandbox
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
-from agent_kernel.tools.output import plain
+from agent_kernel.tools.images import MOST_BYTES, image_block, media_type, problem
+from agent_kernel.tools.output import line_of
 
 LINES, MOST_LINE = 2_000, 2_000
 PIECE = 1 << 20
-MOST_IMAGE = 5 << 20
-_IMAGES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF87a": "image/gif",
-    b"GIF89a": "image/gif",
-}
+KEPT = 4 * MOST_LINE
 
 
 async def run(args: Json, context: ToolContext) -> ToolOutput:
@@ -29,8 +25,8 @@ async def run(args: Json, context: ToolContext) -> ToolOutput:
     if info.kind == "dir":
         raise ToolError(f"{path} is a folder.", hint="Use list_files.")
     head = await context.sandbox.read(path, limit=8192)
-    if media := image_type(head):
-        return await _image(path, media, info.size, context)
+    if media := media_type(head):
+        return await _image(path, media, context)
     if b"\0" in head:
         raise ToolError(
             f"{path} is a binary file of {info.size:,} bytes.", hint="Use python or bash to look into it."
@@ -52,58 +48,58 @@ async def _near(sandbox: Sandbox, path: str) -> str:
         names = [entry.name for entry in await sandbox.list_dir(folder or ".")]
     except SandboxError:
         return f"The folder {folder} is not there either. Use list_files."
-    near = difflib.get_close_matches(name, names, 3, 0.5)
-    shown = near or names[:8]
+    near = difflib.get_close_matches(name, names[:5000], 3, 0.5)
+    shown = [line_of(found) for found in near or names[:8]]
     return f"There is: {', '.join(shown)}." if shown else "The folder is empty."
 
 
-def image_type(head: bytes) -> str | None:
-    """The media type of an image the model can see, by its first bytes."""
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return next((media for magic, media in _IMAGES.items() if head.startswith(magic)), None)
-
-
-async def _image(path: str, media: str, size: int, context: ToolContext) -> ToolOutput:
-    if size > MOST_IMAGE:
-        raise ToolError(f"{path} is an image of {size:,} bytes; at most {MOST_IMAGE:,} can be shown.",
-                        hint="Make a smaller copy first.")  # fmt: skip
-    data = base64.b64encode(await context.sandbox.read(path)).decode()
-    source = {"type": "base64", "media_type": media, "data": data}
-    return ToolOutput(content=[{"type": "image", "source": source}])
+async def _image(path: str, media: str, context: ToolContext) -> ToolOutput:
+    data = await context.sandbox.read(path, limit=MOST_BYTES + 1)
+    block = image_block(base64.b64encode(data).decode())
+    if block is None:
+        raise ToolError(
+            f"{path} is an image ({media}) that cannot be shown: {problem(data)}.",
+            hint="Make a smaller or a new copy with python.",
+        )
+    return ToolOutput(content=[block])
 
 
 async def _text(path: str, first: int, count: int, context: ToolContext) -> ToolOutput:
     """Read piece by piece up to the wanted lines: a file of gigabytes is never held."""
     lines: list[str] = []
-    number, size, offset, rest, more = 0, 0, 0, b"", False
-    while not more:
-        piece = await context.sandbox.read(path, offset, PIECE)
-        offset += len(piece)
-        *whole, rest = (rest + piece).split(b"\n")
-        if not piece and rest:
-            whole, rest = [rest], b""
-        for line in whole:
-            number += 1
-            if number < first:
-                continue
-            if len(lines) >= count or size > context.max_output:
-                more = True
-                break
-            text = plain(line.decode("utf-8", "replace"))
-            shown = text if len(text) <= MOST_LINE else f"{text[:MOST_LINE]}… ({len(text):,} characters)"
-            lines.append(f"{number:>6}\t{shown}")
-            size += len(shown) + 8
-        if not piece:
+    number, size, more = 0, 0, False
+    async for line, length in _lines(path, context.sandbox):
+        number += 1
+        if number < first:
+            continue
+        if len(lines) >= count or size > context.max_output:
+            more = True
             break
-        if len(rest) > 64 * PIECE:
-            rest = rest[: 64 * PIECE]
+        text = line_of(line.removesuffix(b"\r").decode("utf-8", "replace"))
+        if length > len(line) or len(text) > MOST_LINE:
+            text = f"{text[:MOST_LINE]}… (a line of {length:,} bytes)"
+        lines.append(f"{number:>6}\t{text}")
+        size += len(text) + 8
     if not lines:
         text = f"{path} is empty." if number == 0 else f"{path} has only {number:,} lines."
         return ToolOutput.text(text, is_error=bool(number))
     if more:
         lines.append(f"… there is more; go on with offset {first + len(lines)}.")
     return ToolOutput.text("\n".join(lines))
+
+
+async def _lines(path: str, sandbox: Sandbox) -> AsyncIterator[tuple[bytes, int]]:
+    """Each line's beginning (as much of it as can be shown) and its length in bytes."""
+    offset, line, length = 0, b"", 0
+    while piece := await sandbox.read(path, offset, PIECE):
+        offset += len(piece)
+        *ended, open_ = piece.split(b"\n")
+        for part in ended:
+            yield line + part[: KEPT - len(line)], length + len(part)
+            line, length = b"", 0
+        line, length = line + open_[: KEPT - len(line)], length + len(open_)
+    if length:
+        yield line, length
 
 
 READ_FILE = Tool(

@@ -8,17 +8,18 @@ from typing import Any
 from agent_kernel.errors import ToolError
 from agent_kernel.events import Json
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
-from agent_kernel.tools.output import cap, plain
+from agent_kernel.tools.output import cap, line_of, plain
 
 MOST_FOUND = 500
 TIMEOUT = 30.0
 _SCRIPT = r"""
-import fnmatch, json, os, re, sys
+import collections, fnmatch, json, os, re, stat, sys
 said = json.loads(sys.argv[1])
 skip = {"node_modules", "__pycache__"}
 root, pattern, most = said["path"], said.get("glob"), said["most"]
+out, more = [], False
 if not os.path.exists(root):
-    sys.exit("There is no folder " + root + ".")
+    sys.exit("There is no file or folder " + root + ".")
 def matches(path):
     return not pattern or fnmatch.fnmatch(path, pattern) or fnmatch.fnmatch(os.path.basename(path), pattern)
 def walk(top, depth):
@@ -30,55 +31,76 @@ def walk(top, depth):
         if entry.name.startswith(".") or entry.name in skip:
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield entry, True
+            yield entry.path, True
             if depth != 1:
                 yield from walk(entry.path, depth - 1)
         else:
-            yield entry, False
-out, more = [], False
-if said["do"] == "list":
-    for entry, folder in walk(root, said.get("depth") or 0):
-        path = os.path.relpath(entry.path, root)
-        if folder and pattern or not folder and not matches(path):
+            yield entry.path, False
+def found():
+    if not os.path.isdir(root):
+        yield root, root, False
+        return
+    for path, folder in walk(root, said.get("depth") or 0):
+        yield path, os.path.relpath(path, root), folder
+def list_all():
+    for path, name, folder in found():
+        if folder and pattern or not folder and not matches(name):
             continue
         if len(out) >= most:
-            more = True
-            break
+            return True
         try:
-            size = entry.stat(follow_symlinks=False).st_size
+            size = os.lstat(path).st_size
         except OSError:
             size = 0
-        out.append([path + "/" * folder, None if folder else size])
-else:
+        out.append([name + "/" * folder, None if folder else size])
+    return False
+def regular(path):
+    # Opened without waiting and asked afterwards: a pipe would wait for ever, a device never end.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError
+    return os.fdopen(file, "rb")
+def lines_of(file):
+    # Line after line, of each no more than its first 100 kB.
+    number, goes_on = 0, False
+    while piece := file.readline(100_000):
+        if not goes_on:
+            number += 1
+            yield number, piece.rstrip(b"\r\n").decode("utf-8", "replace")
+        goes_on = not piece.endswith(b"\n")
+def search(name, file, wanted, around):
+    before, after = collections.deque(maxlen=around), 0
+    for number, line in lines_of(file):
+        if wanted.search(line):
+            if len(out) >= most:
+                return True
+            out.extend([name, n, text[:400], False] for n, text in before)
+            out.append([name, number, line[:400], True])
+            before.clear()
+            after = around
+        elif after:
+            out.append([name, number, line[:400], False])
+            after -= 1
+        elif around:
+            before.append((number, line))
+    return False
+def search_all():
     wanted = re.compile(said["pattern"])
-    around = said.get("context") or 0
-    files = [root] if os.path.isfile(root) else (e.path for e, folder in walk(root, 0) if not folder)
-    for path in files:
-        name = os.path.relpath(path, root) if path != root else path
-        if not matches(name):
+    for path, name, folder in found():
+        if folder or not matches(name):
             continue
         try:
-            if os.path.getsize(path) > 50_000_000:
-                continue
-            with open(path, "rb") as file:
-                data = file.read()
+            with regular(path) as file:
+                if b"\0" in file.read(8192):
+                    continue
+                file.seek(0)
+                if search(name, file, wanted, said.get("context") or 0):
+                    return True
         except OSError:
             continue
-        if b"\0" in data[:8192]:
-            continue
-        lines = data.decode("utf-8", "replace").splitlines()
-        shown = set()
-        for number, line in enumerate(lines):
-            if wanted.search(line[:5000]):
-                for near in range(max(0, number - around), min(len(lines), number + around + 1)):
-                    if near not in shown:
-                        shown.add(near)
-                        out.append([name, near + 1, lines[near][:400], near == number])
-                if len(out) >= most:
-                    more = True
-                    break
-        if more:
-            break
+    return False
+more = list_all() if said["do"] == "list" else search_all()
 print(json.dumps({"found": out, "more": more}))
 """
 
@@ -91,7 +113,10 @@ async def _script(tool: ToolContext, **said: Any) -> Any:
             f"Looking took longer than {TIMEOUT:.0f} s.", hint="Name a smaller folder or a simpler pattern."
         )
     if result.exit_code:
-        raise ToolError(result.error or plain(result.stderr).strip().splitlines()[-1])
+        said_last = plain(result.stderr).strip().rsplit("\n", 1)[-1]
+        raise ToolError(result.error or said_last or f"Looking ended with exit code {result.exit_code}.")
+    if result.truncated:
+        raise ToolError("Too much was found.", hint="Narrow the pattern or the folder.")
     return json.loads(result.stdout)
 
 
@@ -100,7 +125,9 @@ async def list_files(args: Json, context: ToolContext) -> ToolOutput:
     answer = await _script(context, do="list", path=path, glob=args.get("pattern"), depth=args.get("depth"))
     if not answer["found"]:
         return ToolOutput.text(f"{path}: nothing there" + (" that fits." if args.get("pattern") else "."))
-    lines = [plain(name) if size is None else f"{plain(name)}  {size:,}" for name, size in answer["found"]]
+    lines = [
+        line_of(name) if size is None else f"{line_of(name)}  {size:,}" for name, size in answer["found"]
+    ]
     if answer["more"]:
         lines.append(f"… more than {MOST_FOUND}; name a folder or a pattern.")
     return _capped("\n".join(lines), context)
@@ -120,7 +147,7 @@ async def search_files(args: Json, context: ToolContext) -> ToolOutput:
     if not answer["found"]:
         return ToolOutput.text("Nothing was found.")
     lines = [
-        f"{plain(name)}:{number}{':' if hit else '-'} {plain(text)}"
+        f"{line_of(name)}:{number}{':' if hit else '-'} {line_of(text)}"
         for name, number, text, hit in answer["found"]
     ]
     if answer["more"]:
@@ -136,7 +163,7 @@ def _capped(text: str, context: ToolContext) -> ToolOutput:
 _PATH = {
     "type": "string",
     "minLength": 1,
-    "description": "A folder, relative to the notebook's (default: it).",
+    "description": "A folder or file, relative to the notebook's folder (default: all of it).",
 }
 LIST_FILES = Tool(
     name="list_files",

@@ -137,10 +137,11 @@ def test_an_interrupt_of_a_job_keeps_its_result_and_reaches_the_cell(bridge: Bri
     async def ask() -> str:
         return await bridge.in_main(job)
 
-    future = bridge.submit(ask())
-    with pytest.raises(KeyboardInterrupt):
-        bridge.wait(future)
-    assert bridge.wait(future) == "half done"
+    with bridge.attended():
+        future = bridge.submit(ask())
+        with pytest.raises(KeyboardInterrupt):
+            bridge.wait(future)
+        assert bridge.wait(future) == "half done"
 
 
 def test_cancelling_interrupts_the_job_and_not_the_cell(bridge: Bridge) -> None:
@@ -181,10 +182,11 @@ def test_an_interrupt_of_plain_work_is_an_error_for_who_asked(bridge: Bridge) ->
         except AgentKernelError as error:
             seen.append(error)
 
-    future = bridge.submit(ask())
-    with pytest.raises(KeyboardInterrupt):
+    with bridge.attended():
+        future = bridge.submit(ask())
+        with pytest.raises(KeyboardInterrupt):
+            bridge.wait(future)
         bridge.wait(future)
-    bridge.wait(future)
     assert [str(error) for error in seen] == ["Interrupted."]
 
 
