@@ -394,3 +394,25 @@ async def test_ids_an_endpoint_uses_again_in_each_turn_stay_apart(
     assert run.status == "completed"
     assert len(folds.calls(run.events)) == 2
     assert [texts(result).strip() for result in of(run, ToolResult)] == ["one", "two"]
+
+
+async def test_the_network_asks_a_person_who_may_say_no(new_agent: NewAgent, api: ScriptedMessages) -> None:
+    api.add([bash("curl -sS -m 60 http://data.example/secret?x=1")], [Text("Not reached.")])
+    run = await new_agent(interactive=True).start("Fetch it")
+    request = await until(run, lambda event: isinstance(event, ApprovalRequest))
+    assert isinstance(request, ApprovalRequest)
+    assert (request.scope, request.tool) == ("network:data.example", "bash")
+    await run.answer(request.id, "deny")
+    await run.wait()
+    (result,) = of(run, ToolResult)
+    assert "did not allow a connection to data.example" in texts(result)
+
+
+async def test_where_nobody_can_be_asked_there_is_no_network(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([bash("curl -sS -m 60 http://data.example/")], [Text("No network.")])
+    run = await agent.run("Fetch it")
+    assert run.status == "completed"
+    (answer,) = of(run, ApprovalAnswer)
+    assert answer.decision == "deny"
+    (result,) = of(run, ToolResult)
+    assert "data.example" in texts(result)

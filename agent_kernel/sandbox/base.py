@@ -109,7 +109,7 @@ NetworkDecision: TypeAlias = Callable[[NetworkRequest], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """Egress. `allow` holds host patterns (`pypi.org`, `*.example.org`); `ask` is called for any other
+    """Egress. `allow` holds host patterns (`example.org`, `*.example.org`); `ask` is called for any other
     public host and decides; without `ask` those are refused. Private, link-local and metadata addresses
     are refused whatever the lists say, except pairs in `allow_private` (for tests and mirrors)."""
 
