@@ -4,7 +4,9 @@ can act on."""
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -23,6 +25,9 @@ async def run_tool(tools: Mapping[str, Tool], name: str, args: Json, context: To
     if tool is None:
         return failed(f"There is no tool {name!r}. The tools are: {', '.join(tools)}.")
     try:
+        # The first import takes most of a second (it builds a grammar): not on the loop.
+        if "jsonschema" not in sys.modules:
+            await asyncio.to_thread(importlib.import_module, "jsonschema")
         if problem := invalid(tool, args):
             return failed(problem)
         async with asyncio.timeout(context.timeout):
