@@ -73,7 +73,7 @@ def _said(problem: Any) -> str:
         return f"{problem.message} of {where}; given: {given}."
     if problem.validator == "additionalProperties":
         known = ", ".join(problem.schema.get("properties", {})) or "none"
-        return f"{_brief(problem.message)} The known ones are: {known}."
+        return f"{_brief(problem.message)} Known are: {known}."
     return f"{where} = {shown}: {problem.message.replace(value, 'it' if shown != value else value)}"
 
 

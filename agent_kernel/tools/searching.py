@@ -19,7 +19,7 @@ skip = {"node_modules", "__pycache__"}
 root, pattern, most = said["path"], said.get("glob"), said["most"]
 out, more = [], False
 if not os.path.exists(root):
-    sys.exit("There is no file or folder " + root + ".")
+    sys.exit("There is no folder or file " + root + ".")
 def matches(path):
     return not pattern or fnmatch.fnmatch(path, pattern) or fnmatch.fnmatch(os.path.basename(path), pattern)
 def walk(top, depth):

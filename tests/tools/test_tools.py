@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,7 +161,8 @@ async def test_reading_what_is_not_text_says_what_it_is(bench: Bench) -> None:
     (bench.folder / "b.bin").write_bytes(b"\0\1" * 50)
     (bench.folder / "empty").write_text("")
     (bench.folder / "sales.csv").write_text("a")
-    (bench.folder / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 20)
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
+    (bench.folder / "p.png").write_bytes(base64.b64decode(pixel))
     assert "binary file of 100 bytes" in text(await bench("read_file", path="b.bin"))
     assert "is empty" in text(await bench("read_file", path="empty"))
     assert "sales.csv" in text(await bench("read_file", path="sale.csv"))
