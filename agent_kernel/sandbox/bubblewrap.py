@@ -16,7 +16,8 @@ DROPPED_UID = 61_000
 """The user a root host becomes: one that owns nothing on the host."""
 SUPERVISOR = "/run/agent-kernel/supervisor.py"
 _ETC = (
-    "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/ca-certificates", "/etc/pki", "/etc/fonts",
+    "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates",
+    "/etc/pki/tls/certs", "/etc/pki/ca-trust", "/etc/fonts",
     "/etc/localtime", "/etc/mime.types", "/etc/bash.bashrc", "/etc/profile", "/etc/terminfo", "/etc/matplotlibrc",
 )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """The fallback where user namespaces are refused: Landlock and the system-call filter. Also run as a program,
 standard library only, that restricts itself and then executes the supervisor.
 
-Weaker than bubblewrap: other processes can be seen, file names can be asked for (`stat`), and there is no
-network at all, not even through the proxy.
+Weaker than bubblewrap: file names can be asked for (`stat`) and times of files of the same user set, nothing below
+the workspace can be kept from being written, the memory of all processes together has no bound, and there are no
+sockets at all, so no network, not even through the proxy. Before ABI 6 processes of the same user can be signalled.
 """
 
 import ctypes
@@ -17,9 +18,13 @@ ALL_FILES = (1 << 13) - 1
 DEVICES = 64 | 2048  # make char and block devices
 FILE_ONLY = 1 | 2 | 4 | 16384 | 32768
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAPBSET_DROP = 38, 22, 24
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl",
-          "/etc/ca-certificates", "/etc/fonts", "/etc/localtime", "/etc/mime.types", "/dev/urandom", "/dev/random",
-          "/proc/self")  # fmt: skip
+OLDEST = 3
+"""Before it any file of the same user could be cut to nothing (`truncate`)."""
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/fonts", "/etc/localtime", "/etc/mime.types",
+    "/dev/urandom", "/dev/random", "/proc/self",
+)  # fmt: skip
 DEVICE_FILES = ("/dev/null", "/dev/zero", "/dev/tty")
 
 
@@ -38,18 +43,16 @@ def order(tree, writable, package):
     return {
         "read": readable,
         "write": [*writable, *DEVICE_FILES],
-        "filter": seccomp.program(sockets=(seccomp.UNIX,)).hex(),
+        "filter": seccomp.program(strict=True).hex(),
     }
 
 
 def restrict(readable, writable):
     libc = ctypes.CDLL(None, use_errno=True)
     version = abi()
-    if version < 1:
-        raise OSError("this kernel has no Landlock")
-    handled = ALL_FILES
-    for since, right in ((2, 8192), (3, 16384), (5, 32768)):
-        handled |= right if version >= since else 0
+    if version < OLDEST:
+        raise OSError(f"this kernel's Landlock is too old (ABI {version})")
+    handled = ALL_FILES | 8192 | 16384 | (32768 if version >= 5 else 0)
     network = 3 if version >= 4 else 0
     scopes = 3 if version >= 6 else 0
     attributes = struct.pack("QQQ", handled, network, scopes)

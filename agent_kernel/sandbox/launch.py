@@ -198,13 +198,14 @@ def _bubblewrap_report() -> TierReport:
 
 def landlock_report() -> TierReport:
     version = landlock.abi()
-    if version < 1 or not seccomp.supported():
-        return TierReport("landlock", False, "this kernel has no Landlock (Linux 5.13 or newer has)")
+    if version < landlock.OLDEST or not seccomp.supported():
+        return TierReport("landlock", False, "this kernel has no usable Landlock (Linux 6.2 or newer has)")
     with tempfile.TemporaryDirectory() as folder:
         problem = _tried(ProgramLauncher("landlock"), Path(folder))
-    return TierReport(
-        "landlock", not problem, problem or f"ABI {version}; no network, weaker than bubblewrap"
-    )
+    known = f"ABI {version}; no network, weaker than bubblewrap"
+    if version < 6:
+        known += "; it can signal your other processes"
+    return TierReport("landlock", not problem, problem or known)
 
 
 def seatbelt_report() -> TierReport:

@@ -1,7 +1,12 @@
 """The system-call filter: a deny-list as classic BPF, in pure Python (x86_64 and aarch64).
 
 Namespaces alone leave ways out that were walked in trials: nested user namespaces, mounts, io_uring, AF_VSOCK
-(which a network namespace does not cover), and set-uid files in a workspace that the host shares.
+(which a network namespace does not cover), and set-uid files in a workspace that the host shares. Memory files
+are refused because no limit and no table of processes counts them.
+
+Without namespaces (`strict`, for Landlock) more is shared with the host: its Unix sockets (Docker, D-Bus), its
+System V memory, and the modes and owners of files that may only be read. There, sockets and System V objects are
+refused, and changes of mode and owner do nothing but succeed: a refusal would stop pip, git and tar.
 """
 
 from __future__ import annotations
@@ -18,7 +23,8 @@ X32_BIT = 0x40000000
 # Every namespace a clone could open, CLONE_NEWTIME (0x80) included.
 NEW_NAMESPACES = 0x7E020000 | 0x80
 SET_ID_BITS = 0o6000
-O_CREAT = 0o100
+CREATES = 0o100 | 0o20000000
+"""O_CREAT and O_TMPFILE: with either, `open` takes a mode."""
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
 # ioctls that push characters into a terminal: TIOCSTI, TIOCLINUX.
 TERMINAL_INJECTION = (0x5412, 0x541C)
@@ -35,11 +41,12 @@ _X86_64 = {
     "vhangup": 153, "uselib": 134, "ustat": 136, "sysfs": 139, "_sysctl": 156, "nfsservctl": 180,
     "move_pages": 279, "migrate_pages": 256, "mbind": 237, "set_mempolicy": 238, "kcmp": 312,
     "process_madvise": 440, "fanotify_init": 300, "mknod": 133, "mknodat": 259, "sethostname": 170,
-    "setdomainname": 171, "lsm_set_self_attr": 460,
+    "setdomainname": 171, "lsm_set_self_attr": 460, "open_tree_attr": 467,
+    "memfd_secret": 447,
 }  # fmt: skip
 _X86_64_CHECKED = {
     "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "creat": 85, "open": 2, "openat": 257,
-    "openat2": 437, "clone": 56, "clone3": 435, "socket": 41, "socketpair": 53, "ioctl": 16,
+    "openat2": 437, "clone": 56, "clone3": 435, "socket": 41, "socketpair": 53, "ioctl": 16, "memfd_create": 319,
 }  # fmt: skip
 _AARCH64 = {
     "bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "keyctl": 219, "add_key": 217, "request_key": 218,
@@ -52,12 +59,31 @@ _AARCH64 = {
     "clock_settime": 112, "clock_adjtime": 266, "adjtimex": 171, "vhangup": 58, "nfsservctl": 42,
     "move_pages": 239, "migrate_pages": 238, "mbind": 235, "set_mempolicy": 237, "kcmp": 272,
     "process_madvise": 440, "fanotify_init": 262, "mknodat": 33, "sethostname": 161, "setdomainname": 162,
+    "open_tree_attr": 467, "memfd_secret": 447,
 }  # fmt: skip
 _AARCH64_CHECKED = {
     "fchmod": 52, "fchmodat": 53, "fchmodat2": 452, "openat": 56, "openat2": 437, "clone": 220, "clone3": 435,
-    "socket": 198, "socketpair": 199, "ioctl": 29,
+    "socket": 198, "socketpair": 199, "ioctl": 29, "memfd_create": 279,
 }  # fmt: skip
-# (call, argument with the mode, argument with the flags that must hold O_CREAT)
+# Only in the strict filter: what reaches the host where there are no namespaces.
+_X86_64_SHARED = {
+    "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "msgget": 68, "msgsnd": 69,
+    "msgrcv": 70, "msgctl": 71, "semtimedop": 220, "mq_open": 240, "mq_unlink": 241, "setxattr": 188,
+    "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
+    "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
+}  # fmt: skip
+_X86_64_PRETENDED = {
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "chown": 92, "fchown": 93, "lchown": 94,
+    "fchownat": 260,
+}  # fmt: skip
+_AARCH64_SHARED = {
+    "mq_open": 180, "mq_unlink": 181, "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190,
+    "semctl": 191, "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196, "setxattr": 5,
+    "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+    "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
+}  # fmt: skip
+_AARCH64_PRETENDED = {"fchmod": 52, "fchmodat": 53, "fchmodat2": 452, "fchownat": 54, "fchown": 55}
+# (call, argument with the mode, argument with the flags that must hold one of CREATES)
 _MODES = (
     ("chmod", 1, None), ("fchmod", 1, None), ("fchmodat", 2, None), ("fchmodat2", 2, None),
     ("creat", 1, None), ("open", 2, 1), ("openat", 3, 2),
@@ -69,12 +95,16 @@ class Machine:
     audit: int
     denied: dict[str, int]
     checked: dict[str, int]
+    shared: dict[str, int]
+    pretended: dict[str, int]
     x32: bool
 
 
 MACHINES = {
-    "x86_64": Machine(0xC000003E, _X86_64, _X86_64_CHECKED, x32=True),
-    "aarch64": Machine(0xC00000B7, _AARCH64, _AARCH64_CHECKED, x32=False),
+    "x86_64": Machine(0xC000003E, _X86_64, _X86_64_CHECKED, _X86_64_SHARED, _X86_64_PRETENDED, x32=True),
+    "aarch64": Machine(
+        0xC00000B7, _AARCH64, _AARCH64_CHECKED, _AARCH64_SHARED, _AARCH64_PRETENDED, x32=False
+    ),
 }
 
 
@@ -101,8 +131,8 @@ class _Program:
         return b"".join(struct.pack("=HBBI", *instruction) for instruction in self.code)
 
 
-def program(machine: str | None = None, *, sockets: tuple[int, ...] = (UNIX, INET, INET6, NETLINK)) -> bytes:
-    """The filter for this machine. `sockets` are the address families a process may open."""
+def program(machine: str | None = None, *, strict: bool = False) -> bytes:
+    """The filter for this machine; `strict` where no namespace stands between the processes and the host."""
     kind = MACHINES[machine or platform.machine()]
     filter_ = _Program()
     filter_.add(LOAD, ARCHITECTURE)
@@ -112,12 +142,15 @@ def program(machine: str | None = None, *, sockets: tuple[int, ...] = (UNIX, INE
     if kind.x32:
         filter_.add(AT_LEAST, X32_BIT, 0, 1)
         filter_.refuse(errno.ENOSYS)
-    for number in kind.denied.values():
+    for number in (*kind.denied.values(), *(kind.shared.values() if strict else ())):
         filter_.add(EQUAL, number, 0, 1)
         filter_.refuse(errno.EPERM)
+    for number in kind.pretended.values() if strict else ():
+        filter_.add(EQUAL, number, 0, 1)
+        filter_.refuse(0)
     _clones(filter_, kind.checked)
-    for name, families in (("socket", sockets), ("socketpair", (UNIX,))):
-        _families(filter_, kind.checked[name], families)
+    _families(filter_, kind.checked["socket"], () if strict else (UNIX, INET, INET6, NETLINK))
+    _families(filter_, kind.checked["socketpair"], (UNIX,))
     for name, mode, flags in _MODES:
         if name in kind.checked:
             _mode(filter_, kind.checked[name], mode, flags)
@@ -127,7 +160,12 @@ def program(machine: str | None = None, *, sockets: tuple[int, ...] = (UNIX, INE
 
 
 def _clones(filter_: _Program, calls: dict[str, int]) -> None:
-    for name in ("clone3", "openat2"):  # their flags lie behind a pointer; libc falls back to the others
+    for name in (
+        "clone3",
+        "openat2",
+        "memfd_create",
+    ):  # flags behind a pointer, or memory nobody counts; there
+        # are older calls for all of them, which programs fall back to
         filter_.add(EQUAL, calls[name], 0, 1)
         filter_.refuse(errno.ENOSYS)
     filter_.add(EQUAL, calls["clone"], 0, 4)
@@ -151,7 +189,7 @@ def _mode(filter_: _Program, call: int, mode: int, flags: int | None) -> None:
     filter_.add(EQUAL, call, 0, 4 if flags is None else 6)
     if flags is not None:
         filter_.load_argument(flags)
-        filter_.add(ANY_BIT, O_CREAT, 0, 3)
+        filter_.add(ANY_BIT, CREATES, 0, 3)
     filter_.load_argument(mode)
     filter_.add(ANY_BIT, SET_ID_BITS, 0, 1)
     filter_.refuse(errno.EPERM)

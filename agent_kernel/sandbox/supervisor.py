@@ -29,6 +29,8 @@ READY, OUT, ERR, EXIT, RESULT, FAILED = range(100, 106)
 PIECE = 1 << 18
 PIPE_SIZE = 1 << 20
 LOOK = 1.0
+LONGEST_END = 3.0
+LEAST_MEMORY = 128 << 20
 LINUX = sys.platform == "linux"
 F_SETPIPE_SZ = 1031
 MARK = "AGENT_KERNEL_JOB"
@@ -68,6 +70,7 @@ class Supervisor:
         self.poll = select.poll()
         self.next_look = time.monotonic() + LOOK
         self.free_at_start = free_bytes(config["workdir"])
+        self.left = False  # processes outlived their job
 
     # -- the loop ------------------------------------------------------------------------------------
 
@@ -85,22 +88,30 @@ class Supervisor:
                 if fd == self.frames.fileno():
                     self.receive()
                 elif fd == wake:
-                    self.reap(wake)
+                    self.woken(wake)
                 elif fd in self.readers:
                     self.pump(self.readers[fd], fd)
                 elif fd in self.writers:
                     self.feed(self.writers[fd])
             self.end_overdue()
-            if self.jobs and time.monotonic() >= self.next_look:
+            if (self.jobs or self.left) and time.monotonic() >= self.next_look:
                 self.watch()
 
     def send(self, kind, number, payload):
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        self.frames.sendall(HEADER.pack(len(data), kind, number) + data)
+        try:
+            self.frames.sendall(HEADER.pack(len(data), kind, number) + data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the host is gone: `receive` sees it, and ends what still runs
 
     def receive(self):
-        data = self.frames.recv(PIECE)
+        try:
+            data = self.frames.recv(PIECE)
+        except ConnectionResetError:
+            data = b""
         if not data:
+            if os.getpid() != 1:  # where it is, all ends with it
+                self.end_descendants()
             os._exit(0)
         self.incoming += data
         while len(self.incoming) >= HEADER.size:
@@ -253,11 +264,14 @@ class Supervisor:
 
     # -- ends ----------------------------------------------------------------------------------------
 
-    def reap(self, wake):
+    def woken(self, wake):
         try:
             os.read(wake, 4096)
         except BlockingIOError:
             pass
+        self.reap()
+
+    def reap(self):
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -273,6 +287,8 @@ class Supervisor:
         job.process.returncode = code
         if not job.background:
             self.kill_tree(job.number, job.process.pid)
+        elif not self.left:
+            self.left, self.next_look = True, time.monotonic() + LOOK
         for fd in list(job.pipes):
             self.pump(job, fd, rounds=64)
             if fd in job.pipes:
@@ -296,7 +312,7 @@ class Supervisor:
         )
 
     def milliseconds_to_wait(self):
-        if not self.jobs:
+        if not self.jobs and not self.left:
             return None
         deadlines = [job.deadline for job in self.jobs.values() if job.deadline]
         return max(0, min([self.next_look, *deadlines]) - time.monotonic()) * 1000 + 1
@@ -304,7 +320,10 @@ class Supervisor:
     def watch(self):
         """No limit of the kernel bounds all processes together, or the workspace's disk: look now and then."""
         self.next_look = time.monotonic() + LOOK
-        used, free = resident_bytes(), free_bytes(self.config["workdir"])
+        self.left = bool(self.orphans())
+        segments = shared_segments()
+        used = resident_bytes() + sum(segments.values())
+        free, memory_left = free_bytes(self.config["workdir"]), free_memory()
         problem = ""
         if used > self.config["memory"]:
             problem = f"The sandbox used more than {self.config['memory'] >> 20} MiB of memory."
@@ -312,11 +331,14 @@ class Supervisor:
             problem = f"More than {self.config['growth'] >> 20} MiB were written to disk."
         elif free < self.config["reserve"] and self.free_at_start >= self.config["reserve"]:
             problem = f"The disk is almost full ({free >> 20} MiB left)."
+        elif memory_left < LEAST_MEMORY:
+            problem = f"The machine is almost out of memory ({memory_left >> 20} MiB left)."
         if problem:
             self.free_at_start = free
             for job in list(self.jobs.values()):
                 job.error = problem + " What ran was stopped."
             self.kill(None)
+            remove_segments(segments)
 
     def end_overdue(self):
         now = time.monotonic()
@@ -341,10 +363,27 @@ class Supervisor:
             except OSError:
                 pass
         elif number is None:  # without a PID namespace, -1 would be everything of this user
-            for job in list(self.jobs.values()):
-                self.kill_tree(job.number, job.process.pid)
+            self.end_descendants()
         elif number in self.jobs:
             self.kill_tree(number, self.jobs[number].process.pid)
+
+    def end_descendants(self):
+        """Without a PID namespace: what loses its parent becomes a child of this process (a subreaper), so
+        killing children until there are none ends all that were ever started here."""
+        for job in list(self.jobs.values()):
+            self.kill_tree(job.number, job.process.pid)
+        until = time.monotonic() + LONGEST_END
+        while LINUX and time.monotonic() < until:
+            children = self.children()
+            if not children:
+                return
+            for pid in children:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+            self.reap()
+            time.sleep(0.002)
 
     def kill_tree(self, number, leader):
         """The process group, and whatever left it: each descendant carries the job's mark."""
@@ -371,10 +410,14 @@ class Supervisor:
         if not LINUX:
             return []
         try:
-            with open(f"/proc/self/task/{os.getpid()}/children") as file:
-                return [pid for pid in map(int, file.read().split()) if pid not in self.pids]
+            return [pid for pid in self.children() if pid not in self.pids]
         except (OSError, ValueError):
             return [0]  # cannot be told: look at all
+
+    @staticmethod
+    def children():
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return list(map(int, file.read().split()))
 
     def marked(self, number):
         """Processes with the job's mark, and strays that took theirs off."""
@@ -448,15 +491,17 @@ class Supervisor:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
         path = os.path.realpath(path)
         self.writable(path)
-        partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:80]}.{os.getpid()}.part")
+        partial = os.path.join(
+            os.path.dirname(path), f".{os.path.basename(path)[:80]}.{request['part']}.part"
+        )
         try:
-            with open(partial, "wb") as file:
+            if not request["offset"]:
+                self.make_like(path, partial)
+            with open(partial, "r+b") as file:
+                file.seek(request["offset"])
                 file.write(data)
-            try:
-                os.chmod(partial, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
-            except FileNotFoundError:
-                pass
-            os.replace(partial, path)
+            if request["last"]:
+                os.replace(partial, path)
         except BaseException:
             try:
                 os.unlink(partial)
@@ -464,6 +509,19 @@ class Supervisor:
                 pass
             raise
         return {"size": len(data)}
+
+    @staticmethod
+    def make_like(path, partial):
+        """An empty file with the mode of the one it will replace (made with it: Landlock's tier has no chmod)."""
+        try:
+            mode, mask = stat.S_IMODE(os.stat(path).st_mode) & 0o777, 0
+        except FileNotFoundError:
+            mode, mask = 0o666, 0o022
+        before = os.umask(mask)
+        try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode))
+        finally:
+            os.umask(before)
 
     def file_stat(self, path, request, data):
         return self.entry(os.path.basename(path), os.lstat(path))
@@ -524,6 +582,40 @@ def resident_bytes():
             except (OSError, IndexError, ValueError):
                 pass
     return pages * resource.getpagesize()
+
+
+def shared_segments():
+    """{id: bytes in memory} of System V segments, which outlive their processes; none without namespaces."""
+    found = {}
+    try:
+        with open("/proc/sysvipc/shm") as file:
+            names = file.readline().split()
+            for line in file if os.getpid() == 1 else ():
+                row = dict(zip(names, line.split()))
+                found[int(row["shmid"])] = int(row["rss"])
+    except (OSError, ValueError, KeyError):
+        pass
+    return found
+
+
+def remove_segments(segments):
+    if segments:
+        import ctypes
+
+        for number in segments:
+            ctypes.CDLL(None).shmctl(number, 0, None)  # IPC_RMID
+
+
+def free_memory():
+    """What the machine has left; no limit counts the buffers of sockets and pipes."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) << 10
+    except (OSError, ValueError):
+        pass
+    return LEAST_MEMORY
 
 
 def free_bytes(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.errors import SandboxDenied, SandboxError, SandboxNotFound
+from agent_kernel.errors import SandboxDenied, SandboxError, SandboxLimit, SandboxNotFound
 from agent_kernel.sandbox import open_sandbox, probe
 from agent_kernel.sandbox.base import Exit, Limits, Sandbox, Stdout, Tier
 
@@ -45,6 +46,17 @@ async def python(sandbox: Sandbox, code: str) -> str:
     """What the code prints, errors included."""
     result = await sandbox.exec(["python3", "-c", code], timeout=20)
     return result.stdout + result.stderr
+
+
+def descendants(parent: int, name: str) -> list[int]:
+    """Processes below `parent` whose last argument vector holds a program called `name` and start with Python."""
+    found: list[int] = []
+    for child in map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()):
+        argv = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        if any(part.endswith(name.encode()) for part in argv[:4]) and b"python" in argv[0]:
+            found.append(child)
+        found += descendants(child, name)
+    return found
 
 
 def test_at_least_one_tier_runs_here() -> None:
@@ -126,9 +138,22 @@ async def test_background_commands_go_on_and_kill_ends_them_all(sandbox: Sandbox
     assert not (workspace / "late").exists()
 
 
-async def test_it_starts_again_after_it_died_or_was_stopped(sandbox: Sandbox, workspace: Path) -> None:
+async def test_stopping_leaves_nothing_running(sandbox: Sandbox, workspace: Path) -> None:
+    late = f"(setsid sh -c 'sleep 1.0; touch {sandbox.workdir}/late' >/dev/null 2>&1 &); sleep 60"
+    await sandbox.exec(late, background=True)
+    await sandbox.stop()
+    await asyncio.sleep(1.2)
+    assert not (workspace / "late").exists()
+
+
+async def test_it_starts_again_after_it_was_stopped_or_has_died(tmp_path: Path, sandbox: Sandbox) -> None:
     await sandbox.stop()
     assert (await sandbox.exec("echo again")).stdout == "again\n"
+    (inside,) = descendants(os.getpid(), "supervisor.py")
+    os.kill(inside, signal.SIGKILL)
+    dying = await sandbox.exec("sleep 20")  # it may notice only with the answer that never comes
+    assert dying.exit_code == -9 or dying.error
+    assert (await sandbox.exec("echo back")).stdout == "back\n"
 
 
 # -- files ---------------------------------------------------------------------------------------------
@@ -171,6 +196,22 @@ async def test_reads_do_not_follow_links_out(sandbox: Sandbox, tmp_path: Path) -
         await sandbox.read("link")
 
 
+async def test_a_full_disk_is_a_limit_with_the_name_of_the_file(tier: Tier, tmp_path: Path) -> None:
+    limits = Limits(tmp_size=8 << 20, file_size=8 << 20)
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier=tier, limits=limits)
+    async with opened:
+        with pytest.raises(SandboxLimit, match=r"big\.bin"):
+            await opened.write("/tmp/big.bin" if tier == "bubblewrap" else "big.bin", bytes(40 << 20))
+        assert (await opened.exec("ls -A /tmp" if tier == "bubblewrap" else "ls -A")).stdout in ("", "d\n")
+
+
+async def test_a_file_written_over_keeps_its_mode(sandbox: Sandbox, workspace: Path) -> None:
+    (workspace / "run.sh").write_text("old")
+    (workspace / "run.sh").chmod(0o755)
+    await sandbox.write("run.sh", b"#!/bin/sh\necho ran\n")
+    assert (await sandbox.exec("./run.sh")).stdout == "ran\n"
+
+
 # -- attacks -------------------------------------------------------------------------------------------
 
 
@@ -204,6 +245,26 @@ async def test_the_host_cannot_be_signalled_or_traced(sandbox: Sandbox) -> None:
     assert "no trace" in said
 
 
+async def test_unix_sockets_of_the_host_cannot_be_reached(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Docker, D-Bus and the rest: who reaches one of those is outside."""
+    server = await asyncio.start_unix_server(lambda r, w: w.write(b"REACHED"), str(tmp_path / "s"))
+    said = await python(
+        sandbox,
+        f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(tmp_path / 's')!r}); print(s.recv(9))",
+    )
+    server.close()
+    assert "REACHED" not in said
+    assert "Error" in said
+
+
+async def test_modes_and_owners_of_files_outside_stay(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = tmp_path / "secret.txt"
+    target.chmod(0o600)
+    await python(sandbox, f"import os; os.chmod({str(target)!r}, 0o666)")
+    await sandbox.exec(f"chmod 666 {target}; chgrp $(id -g) {target}; setfattr -n user.x -v y {target}")
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 async def test_there_is_no_network(sandbox: Sandbox) -> None:
     server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -235,6 +296,7 @@ async def test_there_is_no_network(sandbox: Sandbox) -> None:
             "import ctypes; assert ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(256)) >= 0",
         ),
         ("bpf", "import ctypes; assert ctypes.CDLL(None).syscall(321, 0, 0, 0) >= 0"),
+        ("memfd", "import os; os.memfd_create('uncounted')"),
         ("chroot", "import os; os.chroot('.')"),
         (
             "setuid",
@@ -268,6 +330,37 @@ async def test_memory_is_bounded(tier: Tier, tmp_path: Path) -> None:
         assert "MemoryError" in result.stderr
 
 
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="Landlock cannot count the memory of all processes")
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import time; x = bytearray(90 << 20); time.sleep(4)",
+        "import ctypes as c; l = c.CDLL(None); l.shmat.restype = c.c_void_p; i = l.shmget(0, 90 << 20, 0o1600); "
+        "c.memset(l.shmat(i, None, 0), 1, 90 << 20)",
+    ],
+    ids=["processes left behind", "segments that outlive their process"],
+)
+async def test_memory_is_bounded_for_all_together_also_when_no_command_runs(tmp_path: Path, use: str) -> None:
+    limits = Limits(memory=200 << 20)
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier="bubblewrap", limits=limits)
+    async with opened:
+        script = f"for i in 1 2 3; do python3 -c '{use}' & done; wait; sleep 4; touch finished"
+        await opened.exec(f"setsid sh -c {shlex.quote(script)} >/dev/null 2>&1 &", background=True)
+        await asyncio.sleep(5)
+        assert not (tmp_path / "finished").exists()
+        assert (await opened.exec("cat /proc/sysvipc/shm | wc -l")).stdout == "1\n"  # its heading
+
+
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="needs a limit that is looked at")
+async def test_what_fills_the_disk_is_stopped_and_says_why(tmp_path: Path) -> None:
+    limits = Limits(workspace_growth=50 << 20)
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier="bubblewrap", limits=limits)
+    async with opened:
+        result = await opened.exec("head -c 300000000 /dev/zero > big; sleep 20", timeout=15)
+        assert "were written to disk" in result.error
+        assert not result.timed_out
+
+
 HOST = """
 import asyncio, sys
 from agent_kernel.sandbox import open_sandbox
@@ -281,10 +374,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif("bubblewrap" not in TIERS, reason="needs a PID namespace of its own")
-async def test_nothing_survives_a_killed_host(tmp_path: Path) -> None:
+async def test_nothing_survives_a_killed_host(tier: Tier, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
-    command = [sys.executable, "-c", HOST, str(tmp_path / "w"), str(tmp_path / "d"), "bubblewrap"]
+    command = [sys.executable, "-c", HOST, str(tmp_path / "w"), str(tmp_path / "d"), tier]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as host:  # noqa: ASYNC220
         assert host.stdout is not None
         assert host.stdout.readline() == b"ready\n"
