@@ -25,7 +25,7 @@ def main() -> None:
             lab.run_cell(page, 2, wait=False)
             cell = lab.cell(page, 2)
             cell.locator(".agk img").wait_for(timeout=90_000)
-            page.wait_for_timeout(700)
+            page.wait_for_timeout(150)
             cell.screenshot(path=ROOT / "docs" / "quickstart.png")
 
 
