@@ -35,7 +35,7 @@ MOST_TAIL = 16 << 10
 MOST_FIGURES = 20
 MOST_DISPLAYS = 20
 MOST_PIXELS = 4000
-NAME = "<python>"
+NAME, VALUE = "<python>", "__value__"
 
 
 class Driver:
@@ -212,14 +212,15 @@ class Driver:
         name = f"{NAME[:-1]}-{self.calls}>"
         linecache.cache[name] = (len(code), None, code.splitlines(True), name)
         tree = ast.parse(code, name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        self.evaluate(compile(tree, name, "exec", flags, dont_inherit=True))
-        if last is None:
-            return
-        quiet = code.rstrip().endswith(";")
-        value = self.evaluate(compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True))
-        if value is not None and not quiet:
+        if tree.body and isinstance(tree.body[-1], ast.Expr):
+            last = tree.body[-1]
+            # As one piece with the rest: with an `await` anywhere, all of it runs in the loop.
+            target = ast.copy_location(ast.Name(VALUE, ast.Store()), last)
+            tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
+        self.namespace.pop(VALUE, None)
+        self.evaluate(compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True))
+        value = self.namespace.pop(VALUE, None)
+        if value is not None and not code.rstrip().endswith(";"):
             self.namespace["_"] = value
             self.drain()
             self.send("result", data=bundle(value))
