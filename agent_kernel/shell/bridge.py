@@ -148,6 +148,11 @@ class Bridge:
                 self._step()
         return future.result()
 
+    @property
+    def is_attended(self) -> bool:
+        """True while the main thread waits here."""
+        return self._attended > 0
+
     @contextmanager
     def attended(self) -> Iterator[None]:
         """The main thread waits, or soon will again: jobs given meanwhile are kept for it."""
