@@ -39,7 +39,7 @@ async def open_sandbox(
 
     folder = Path(workspace).resolve()
     sandbox_id = id or f"sb-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    home = Path(data_dir) if data_dir is not None else Path(tempfile.mkdtemp(prefix="agent-kernel-"))
+    home = Path(data_dir or tempfile.mkdtemp(prefix="agent-kernel-")).resolve()
     return LocalSandbox(
         sandbox_id=sandbox_id,
         launcher=launcher_for(tier or best_tier(allow_unsafe=allow_unsafe)),

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_kernel.sandbox import guards
 from agent_kernel.sandbox.base import Limits
 from agent_kernel.sandbox.environment import HOME, SESSION, WORKSPACE, PythonTree
 
@@ -16,24 +17,46 @@ DROPPED_UID = 61_000
 """The user a root host becomes: one that owns nothing on the host."""
 SUPERVISOR = "/run/agent-kernel/supervisor.py"
 _ETC = (
-    "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates",
-    "/etc/pki/tls/certs", "/etc/pki/ca-trust", "/etc/fonts",
+    "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf",
+    "/etc/ca-certificates",
+    "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/ca-trust", "/etc/fonts",
     "/etc/localtime", "/etc/mime.types", "/etc/bash.bashrc", "/etc/profile", "/etc/terminfo", "/etc/matplotlibrc",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Binds:
-    """Folders shown inside: workspace and session to write, those of Python to read."""
+    """Folders shown inside: workspace and session to write, those of Python to read; see guards.py for what in
+    the workspace is not the agent's."""
 
-    workspace: str
-    session: str
+    workspace: Path
+    session: Path
     python: PythonTree
 
     def pairs(self) -> list[tuple[str, str, bool]]:
-        """(source, place inside, writable)."""
+        """(source, place inside, writable), in the order of mounting."""
         trees = [(folder, folder, False) for folder in self.python.folders()]
-        return [*trees, (self.workspace, WORKSPACE, True), (self.session, SESSION, True)]
+        kept = guards.read_only(self.workspace, self.python.folders())
+        return [
+            *trees,
+            (str(self.workspace), WORKSPACE, True),
+            *((str(path), self._inside(path), writable) for path, writable in kept),
+            (str(self.session), SESSION, True),
+        ]
+
+    def covers(self) -> list[str]:
+        """Options that put something empty over what is hidden."""
+        argv: list[str] = []
+        for path in guards.hidden(self.workspace, self.session.parent):
+            place = self._inside(path)
+            if path.is_dir():
+                argv += ["--size", "4096", "--tmpfs", place, "--remount-ro", place]
+            else:
+                argv += ["--ro-bind", "/dev/null", place]
+        return argv
+
+    def _inside(self, path: Path) -> str:
+        return f"{WORKSPACE}/{path.relative_to(self.workspace)}"
 
 
 def command(
@@ -57,6 +80,7 @@ def command(
     for source, (_, place, writable) in zip(sources, pairs, strict=True):
         argv += ["--bind" if writable else "--ro-bind", source, place]
     argv += [
+        *binds.covers(),
         "--ro-bind-data", str(descriptors["passwd"]), "/etc/passwd",
         "--ro-bind-data", str(descriptors["group"]), "/etc/group",
         "--ro-bind-data", str(descriptors["supervisor"]), SUPERVISOR,

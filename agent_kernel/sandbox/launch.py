@@ -69,7 +69,7 @@ class BubblewrapLauncher:
         errors: IO[bytes],
     ) -> subprocess.Popen[bytes]:
         config = {**config, "writable": [WORKSPACE, SESSION, HOME, "/tmp", "/dev/shm"]}  # noqa: S108
-        binds = bubblewrap.Binds(str(workspace), str(session), tree)
+        binds = bubblewrap.Binds(workspace, session, tree)
         given = {
             "passwd": bubblewrap.passwd(),
             "group": bubblewrap.group(),
@@ -190,7 +190,7 @@ def _bubblewrap_report() -> TierReport:
     if shutil.which("bwrap") is None:
         return TierReport("bubblewrap", False, "bubblewrap is not installed: apt install bubblewrap")
     with tempfile.TemporaryDirectory() as folder:
-        problem = _tried(BubblewrapLauncher(), Path(folder))
+        problem = _tried(BubblewrapLauncher(), Path(folder).resolve())
     if "ermission" in problem or "not permitted" in problem:
         problem += " (user namespaces are refused here; in a container they must be allowed)"
     return TierReport("bubblewrap", not problem, problem)

@@ -107,6 +107,7 @@ class LocalSandbox:
     async def _start(self) -> None:
         if not self.workspace.is_dir():
             raise SandboxNotFound(f"The workspace {self.workspace} is not a folder.")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds copies of private files
         session = self.folder / "session"
         for name in ("python", "outputs", "cache"):
             (session / name).mkdir(parents=True, exist_ok=True)

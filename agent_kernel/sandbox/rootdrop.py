@@ -10,6 +10,7 @@ Bind number i of the list is found at DIR/i; DIR is any folder, hidden only here
 """
 
 import ctypes
+import errno
 import json
 import os
 import struct
@@ -77,7 +78,12 @@ def attach(tree, source, target, writable, uid):
     setting = struct.pack("QQQQ", attributes, 0, 0, namespace)
     # Only the folder itself is mapped: a mount below it may be of a kind that cannot be.
     where = AT_EMPTY_PATH if writable else AT_EMPTY_PATH | AT_RECURSIVE
-    checked(libc.syscall(MOUNT_SETATTR, tree, b"", where, setting, len(setting)), f"map {source}")
+    if libc.syscall(MOUNT_SETATTR, tree, b"", where, setting, len(setting)) < 0:
+        number = ctypes.get_errno()
+        if number == errno.EINVAL and writable:
+            sys.exit(f"the file system of {source} cannot be shown with another owner (idmapped mount): use a "
+                     "folder on ext4, xfs, btrfs or tmpfs, or work as a user who is not root")  # fmt: skip
+        raise OSError(number, f"map {source}: {os.strerror(number)}")
     moved = libc.syscall(MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(target), MOVE_FROM_EMPTY_PATH)
     checked(moved, f"mount {source}")
     os.close(tree)

@@ -14,12 +14,13 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from agent_kernel.errors import SandboxError, SandboxNotFound
+from agent_kernel.sandbox import guards
 from agent_kernel.sandbox.base import FileChange, Restored
 from agent_kernel.sandbox.diffs import file_change
 
@@ -29,7 +30,11 @@ SKIPPED = frozenset(
 )  # fmt: skip
 MOST_KEPT = 20 << 20
 """Bytes of a file whose content is kept. Larger ones are compared, but cannot be put back."""
-MOST_FILES = 100_000
+MOST_HELD = 4 << 30
+"""Bytes of contents in one store; what comes after that is compared, but not kept."""
+MOST_SHOWN = 8 << 20
+"""Bytes of all diffs of one answer."""
+MOST_FILES, MOST_DEEP = 100_000, 64
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OPEN_DIR = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
 
@@ -52,9 +57,11 @@ Stamp: TypeAlias = tuple[int, int, int, int, int]
 class Snapshots:
     """Snapshots of `workspace`, kept in `folder`. Methods block; they may be called from any thread."""
 
-    def __init__(self, workspace: Path, folder: Path) -> None:
+    def __init__(self, workspace: Path, folder: Path, *, most_held: int = MOST_HELD) -> None:
         self._workspace = workspace
         self._folder = folder
+        self._most_held = most_held
+        self._held: int | None = None
         self._seen: dict[str, tuple[Stamp, Entry]] = {}
         self._manifests: dict[str, Manifest] = {}
         self._last: tuple[str, Manifest] | None = None
@@ -63,7 +70,7 @@ class Snapshots:
     def take(self) -> str:
         """Remember the files as they are. The same files give the same id."""
         with self._lock:
-            manifest = self._scan(keep=True)
+            manifest = self._scan()
             if self._last is not None and self._last[1] == manifest:
                 return self._last[0]
             text = json.dumps(
@@ -79,16 +86,23 @@ class Snapshots:
         """What changed from one snapshot to another, or to now."""
         with self._lock:
             old = self._manifest(before)
-            new = self._manifest(after) if after is not None else self._scan(keep=True)
+            new = self._manifest(after) if after is not None else self._scan()
             paths = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
-            return [self._change(path, old.get(path), new.get(path)) for path in paths]
+            changes, shown = [], 0
+            for path in paths:
+                change = self._change(path, old.get(path), new.get(path))
+                shown += len(change.diff)
+                if shown > MOST_SHOWN:
+                    change = replace(change, diff="", note="too many changes at once to show them all")
+                changes.append(change)
+            return changes
 
     def restore(
         self, snapshot: str, paths: Sequence[str] | None = None, unless_changed_since: str | None = None
     ) -> Restored:
         """Put files back to `snapshot`; see `Sandbox.restore`."""
         with self._lock:
-            target, now = self._manifest(snapshot), self._scan(keep=False)
+            target, now = self._manifest(snapshot), self._scan()
             since = self._manifest(unless_changed_since) if unless_changed_since is not None else None
             wanted = sorted(target.keys() | now.keys()) if paths is None else [_clean(path) for path in paths]
             restored, skipped = [], []
@@ -100,17 +114,22 @@ class Snapshots:
                 if changed or (entry is not None and not entry.kept):
                     skipped.append(path)
                     continue
-                self._put_back(path, entry)
                 self._seen.pop(path, None)
-                restored.append(path)
+                try:
+                    self._put_back(path, entry)
+                except OSError:  # a folder or a link is where its folder was, or the disk is full
+                    skipped.append(path)
+                else:
+                    restored.append(path)
             self._last = None
             return Restored(tuple(restored), tuple(skipped))
 
     # -- looking ---------------------------------------------------------------------------------------
 
-    def _scan(self, *, keep: bool) -> Manifest:
+    def _scan(self) -> Manifest:
         found: Manifest = {}
-        for path, directory, name, info in _walk(self._workspace):
+        hidden = {os.fspath(p.relative_to(self._workspace)) for p in self._hidden()}
+        for path, directory, name, info in _walk(self._workspace, hidden):
             if len(found) >= MOST_FILES:
                 raise SandboxError(
                     f"The workspace has more than {MOST_FILES:,} files; changes are not tracked.",
@@ -118,24 +137,22 @@ class Snapshots:
                 )
             stamp = (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode)
             seen = self._seen.get(path)
-            if seen is not None and seen[0] == stamp and (seen[1].kept or not keep or _too_large(info)):
+            if seen is not None and seen[0] == stamp:
                 found[path] = seen[1]
                 continue
-            entry = self._entry(directory, name, info)
-            if entry is not None:
-                found[path] = entry
-                self._seen[path] = (stamp, entry)
+            found[path] = self._entry(directory, name, info)
+            self._seen[path] = (stamp, found[path])
         for path in self._seen.keys() - found.keys():
             del self._seen[path]
         return found
 
-    def _entry(self, directory: int, name: str, info: os.stat_result) -> Entry | None:
+    def _entry(self, directory: int, name: str, info: os.stat_result) -> Entry:
         mode = stat.S_IMODE(info.st_mode)
         try:
             if stat.S_ISLNK(info.st_mode):
                 target = os.readlink(name, dir_fd=directory)
                 return Entry(f"→{target}", 0, 0, kept=True, link=True)
-            if _too_large(info):
+            if info.st_size > MOST_KEPT:
                 return Entry(f"{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
             descriptor = os.open(name, _OPEN, dir_fd=directory)
             with open(descriptor, "rb") as file:
@@ -143,8 +160,11 @@ class Snapshots:
         except OSError:
             return Entry(f"unreadable.{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
         content = hashlib.blake2b(data, digest_size=20).hexdigest()
-        self._write(self._content(content), data)
-        return Entry(content, mode, len(data), kept=True)
+        kept = len(data) <= MOST_KEPT and self._keep(self._content(content), data)  # it may have grown since
+        return Entry(content, mode, len(data), kept=kept)
+
+    def _hidden(self) -> list[Path]:
+        return guards.hidden(self._workspace, self._folder.parent)
 
     def _change(self, path: str, old: Entry | None, new: Entry | None) -> FileChange:
         return file_change(
@@ -166,6 +186,18 @@ class Snapshots:
 
     # -- keeping ---------------------------------------------------------------------------------------
 
+    def _keep(self, path: Path, data: bytes) -> bool:
+        """Whether the content is in the store (now)."""
+        if self._held is None:
+            self._held = sum(file.stat().st_size for file in self._folder.glob("files/*/*"))
+        if path.exists():
+            return True
+        if self._held + len(data) > self._most_held:
+            return False
+        self._write(path, data)
+        self._held += len(data)
+        return True
+
     def _content(self, name: str) -> Path:
         return self._folder / "files" / name[:2] / name
 
@@ -179,7 +211,7 @@ class Snapshots:
                 )
             except (OSError, ValueError) as error:
                 raise SandboxNotFound(f"Snapshot {name} is not there: {error}.") from None
-            self._manifests[name] = {path: Entry(*fields) for path, fields in raw.items()}
+            self._manifests[name] = {_clean(path): Entry(*fields) for path, fields in raw.items()}
         return self._manifests[name]
 
     @staticmethod
@@ -221,11 +253,11 @@ class Snapshots:
                     file.write(self._content(entry.content).read_bytes())
                     os.fchmod(file.fileno(), entry.mode & 0o777)
             _own(partial, owner, directory)
-            os.rename(partial, name, src_dir_fd=directory, dst_dir_fd=directory)
-
-
-def _too_large(info: os.stat_result) -> bool:
-    return stat.S_ISREG(info.st_mode) and info.st_size > MOST_KEPT
+            try:
+                os.rename(partial, name, src_dir_fd=directory, dst_dir_fd=directory)
+            except OSError:
+                os.unlink(partial, dir_fd=directory)
+                raise
 
 
 def _clean(path: str) -> str:
@@ -247,13 +279,15 @@ def _own(name: str, owner: os.stat_result, directory: int) -> None:
         os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, int, str, os.stat_result]]:
+def _walk(root: Path, hidden: Collection[str]) -> Iterator[tuple[str, int, str, os.stat_result]]:
     """(path, descriptor of its folder, name, lstat) of files and symlinks; the descriptor is good until the next."""
     top = os.open(root, _OPEN_DIR)
-    yield from _walk_dir(top, "")
+    yield from _walk_dir(top, "", hidden)
 
 
-def _walk_dir(directory: int, prefix: str) -> Iterator[tuple[str, int, str, os.stat_result]]:
+def _walk_dir(
+    directory: int, prefix: str, hidden: Collection[str]
+) -> Iterator[tuple[str, int, str, os.stat_result]]:
     try:
         folders: list[str] = []
         for entry in _entries(directory):
@@ -262,8 +296,11 @@ def _walk_dir(directory: int, prefix: str) -> Iterator[tuple[str, int, str, os.s
             except OSError:
                 continue
             if stat.S_ISDIR(info.st_mode):
-                if entry.name not in SKIPPED:
+                deep = prefix.count("/") >= MOST_DEEP  # each level holds a descriptor
+                if entry.name not in SKIPPED and not deep and prefix + entry.name not in hidden:
                     folders.append(entry.name)
+            elif prefix + entry.name in hidden:
+                continue
             elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
                 yield prefix + entry.name, directory, entry.name, info
         for name in folders:
@@ -271,7 +308,7 @@ def _walk_dir(directory: int, prefix: str) -> Iterator[tuple[str, int, str, os.s
                 inner = os.open(name, _OPEN_DIR, dir_fd=directory)
             except OSError:
                 continue
-            yield from _walk_dir(inner, f"{prefix}{name}/")
+            yield from _walk_dir(inner, f"{prefix}{name}/", hidden)
     finally:
         os.close(directory)
 

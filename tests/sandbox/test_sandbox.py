@@ -361,6 +361,57 @@ async def test_what_fills_the_disk_is_stopped_and_says_why(tmp_path: Path) -> No
         assert not result.timed_out
 
 
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="Landlock cannot take back a part of a folder")
+async def test_what_would_run_outside_later_can_only_be_read(tmp_path: Path) -> None:
+    """A repository's hooks and settings run with the person's next `git status`; their .venv in their kernel."""
+    (tmp_path / ".git" / "hooks").mkdir(parents=True)
+    (tmp_path / ".git" / "config").write_text("[core]\n")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)  # noqa: ASYNC221
+    python = str(tmp_path / ".venv" / "bin" / "python")
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier="bubblewrap", python=python)
+    async with opened:
+        attack = (
+            "echo evil >> .git/config; echo evil > .git/hooks/pre-commit; rm -rf .git/config; mv .git moved; "
+            "for d in .venv/lib/python3*/site-packages; do echo 'import evil' > $d/evil.pth; done; mv .venv moved; "
+            "touch .git/index; python3 -c 'import sys; print(sys.prefix)'"
+        )
+        assert (await opened.exec(attack)).stdout == f"{tmp_path}/.venv\n"
+    assert (tmp_path / ".git" / "config").read_text() == "[core]\n"
+    assert not list((tmp_path / ".git" / "hooks").iterdir())
+    assert (tmp_path / ".git" / "index").exists()
+    assert not list((tmp_path / ".venv").rglob("evil.pth"))
+
+
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="Landlock cannot take back a part of a folder")
+async def test_the_platforms_files_and_a_homes_dot_files_are_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id").write_text(SECRET)
+    (tmp_path / ".netrc").write_text(SECRET)
+    (tmp_path / "notes.txt").write_text("seen\n")
+    opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "store", tier="bubblewrap")
+    async with opened:
+        said = await opened.exec("cat notes.txt; ls -A .ssh store; cat .ssh/id .netrc; touch store/x .ssh/x")
+        assert "seen" in said.stdout
+        assert SECRET not in said.stdout
+        assert opened.id not in said.stdout
+    assert not (tmp_path / "store" / "x").exists()
+    assert (tmp_path / ".netrc").read_text() == SECRET
+
+
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="about what bubblewrap shows")
+async def test_a_link_in_the_place_of_a_repository_shows_nothing(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config").write_text(SECRET)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ".git").symlink_to(tmp_path / "out")
+    opened = await open_sandbox(workspace=tmp_path / "work", data_dir=tmp_path / "d", tier="bubblewrap")
+    async with opened:
+        assert SECRET not in (await opened.exec("cat .git/config; find . -name config | xargs cat")).stdout
+
+
 HOST = """
 import asyncio, sys
 from agent_kernel.sandbox import open_sandbox

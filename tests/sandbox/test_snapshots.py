@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -125,8 +127,7 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(work: Path, snapshots: Snapsh
     (work / "d" / "a").unlink()
     (work / "d").rmdir()
     (work / "d").symlink_to(tmp_path / "outside")
-    with pytest.raises(OSError):
-        snapshots.restore(before, ["d/a"])
+    assert snapshots.restore(before, ["d/a"]).skipped == ("d/a",)
     assert (tmp_path / "outside" / "a").read_text() == "outside"
 
 
@@ -136,3 +137,61 @@ def test_folders_of_tools_are_left_out(work: Path, snapshots: Snapshots) -> None
         (work / name).mkdir()
         (work / name / "x").write_text("x")
     assert changes(snapshots, before) == {}
+
+
+def test_a_forged_snapshot_leads_nowhere(work: Path, snapshots: Snapshots, tmp_path: Path) -> None:
+    (work / "a").write_text("x")
+    before = snapshots.take()
+    manifest = tmp_path / "snapshots" / f"{before}.json"
+    manifest.write_text(manifest.read_text().replace('"a"', '"../a"'))
+    with pytest.raises(SandboxError, match="not a path"):
+        Snapshots(work, tmp_path / "snapshots").restore(before)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_where_a_file_was_is_left_alone_and_the_rest_is_put_back(
+    work: Path, snapshots: Snapshots
+) -> None:
+    (work / "a").write_text("one")
+    (work / "b").write_text("one")
+    before = snapshots.take()
+    (work / "a").unlink()
+    (work / "a" / "inner").mkdir(parents=True)
+    (work / "b").write_text("two")
+    restored = snapshots.restore(before)
+    assert (restored.paths, restored.skipped) == (("b",), ("a",))
+    assert [path.name for path in sorted(work.iterdir())] == ["a", "b"]
+
+
+def test_a_store_that_is_full_still_sees_changes_but_keeps_no_more(work: Path, tmp_path: Path) -> None:
+    snapshots = Snapshots(work, tmp_path / "snapshots", most_held=1000)
+    (work / "small").write_text("x" * 900)
+    (work / "more").write_text("y" * 900)
+    before = snapshots.take()
+    (work / "small").write_text("changed")
+    (work / "more").write_text("changed too")
+    found = {change.path: change for change in snapshots.diff(before)}
+    assert found.keys() == {"small", "more"}
+    assert sum("cannot be shown or undone" in change.note for change in found.values()) == 1
+    assert len(snapshots.restore(before).skipped) == 1
+
+
+def test_folders_in_folders_without_end_are_no_trouble(work: Path, snapshots: Snapshots) -> None:
+    directory = os.open(work, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=directory)
+        inner = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = inner
+    os.close(directory)
+    (work / "a").write_text("x")
+    before = snapshots.take()
+    (work / "a").write_text("y")
+    assert changes(snapshots, before) == {"a": "edit"}
+    subprocess.run(["rm", "-rf", work], check=True)  # deeper than Python can clear away
+
+
+def test_its_own_store_inside_the_workspace_is_not_followed(work: Path) -> None:
+    snapshots = Snapshots(work, work / "store" / "sb" / "snapshots")
+    (work / "a").write_text("x")
+    assert snapshots.take() == snapshots.take()
