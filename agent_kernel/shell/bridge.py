@@ -116,10 +116,27 @@ class Bridge:
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Start `work` and wait for it. An interrupt, or `timeout` seconds, cancels it."""
+        begun: list[asyncio.Task[Any]] = []
+        stopped = threading.Event()
+
+        async def tracked() -> T:
+            if (task := asyncio.current_task()) is not None:
+                begun.append(task)
+            if stopped.is_set():
+                work.close()
+                raise asyncio.CancelledError
+            return await work
+
         if threading.current_thread() is not threading.main_thread():
-            return self.wait(self.submit(work), timeout, cancel=True)
-        with self.attended():  # before the work starts: it may ask for the main thread at once
-            return self.wait(self.submit(work), timeout, cancel=True)
+            return self.wait(self.submit(tracked()), timeout, cancel=True)
+        try:
+            with self.attended():  # before the work starts: it may ask for the main thread at once
+                return self.wait(self.submit(tracked()), timeout, cancel=True)
+        except KeyboardInterrupt:  # may come before there is a future to cancel
+            stopped.set()
+            for task in begun:
+                self.loop.call_soon_threadsafe(task.cancel)
+            raise
 
     def wait(self, future: Future[T], timeout: float | None = None, *, cancel: bool = False) -> T:
         """The future's result. In the main thread, jobs are done meanwhile and interrupts get through.
