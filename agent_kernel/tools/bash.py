@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shlex
 import signal
 from contextlib import aclosing
 from typing import Any
@@ -71,7 +72,7 @@ def _signal(code: int) -> str:
 
 async def _in_background(command: str, context: ToolContext) -> ToolOutput:
     log = context.output_file("log")
-    result = await context.sandbox.exec(f"{{ {command}\n}} >{log} 2>&1", background=True)
+    result = await context.sandbox.exec(f"{{ {command}\n}} >{shlex.quote(log)} 2>&1", background=True)
     if result.exit_code or result.error:
         said = await context.sandbox.read(log, limit=context.max_output)
         text = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from agent_kernel.sandbox import open_sandbox
 from tests.tools.conftest import Desk, said
 
 
@@ -85,6 +87,13 @@ async def test_a_server_stays_in_the_background(desk: Desk) -> None:
     assert not output.is_error
     wait = "until [ -e started ] && pgrep -x sleep >/dev/null; do :; done"
     assert await desk.text("bash", command=f"{wait}; cat {output.output_path}", timeout=20) == "up"
+
+
+async def test_the_background_log_may_lie_in_a_folder_with_spaces(workspace: Path, tmp_path: Path) -> None:
+    data = tmp_path / "Application Support"
+    async with await open_sandbox(workspace=workspace, data_dir=data, tier="none") as sandbox:
+        text = await Desk(sandbox, workspace).error("bash", command="echo why; exit 3", background=True)
+    assert "exit code 3" in text and "why" in text
 
 
 async def test_a_background_command_that_fails_at_once_says_so(desk: Desk) -> None:
