@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import fnmatch
 import ipaddress
+import logging
 import socket
 from urllib.parse import urlsplit
 
-from agent_kernel.sandbox.base import NetworkPolicy, NetworkRequest
+from agent_kernel.sandbox.base import NetworkDecision, NetworkPolicy, NetworkRequest
 
 PROXY_PORT = 3128
 HEAD_TIMEOUT, CONNECT_TIMEOUT, ASK_TIMEOUT = 20.0, 15.0, 600.0
 MOST_HEAD = 64 << 10
+MOST_CLIENTS = 128
+"""At once; each takes two descriptors of this process, which is the person's kernel."""
 _NEVER = [
     ipaddress.ip_network(network)
     for network in (
@@ -77,6 +80,10 @@ class EgressProxy:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(self._clients) >= MOST_CLIENTS:
+            writer.write(answer("503 Service Unavailable", "Too many connections at once."))
+            writer.close()
+            return
         self._clients.add(task)
         try:
             await self._serve_one(reader, writer)
@@ -89,7 +96,12 @@ class EgressProxy:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(HEAD_TIMEOUT):
             head = await reader.readuntil(b"\r\n\r\n")
-        host, port, forward = parse(head)
+        try:
+            host, port, forward = parse(head)
+        except ValueError:
+            writer.write(answer("400 Bad Request", "This is a proxy for HTTP, and for CONNECT."))
+            await writer.drain()
+            return
         try:
             address = await self._allowed_address(host, port)
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -118,12 +130,13 @@ class EgressProxy:
         policy = self.policy
         if matches(host, policy.deny):
             raise Refused(f"Connections to {host} are not allowed.")
-        listed = matches(host, policy.allow)
-        if not listed and policy.ask is None:
-            raise Refused(f"{host} is not on the list of hosts that may be reached, and nobody can be asked.")
-        if not listed and (host, port) not in policy.allow_private:
-            await self._refuse_private_literal(host, port)
-            if not await self._ask(host, port):
+        if not matches(host, policy.allow) and (host, port) not in policy.allow_private:
+            _refuse_private_literal(host)
+            if policy.ask is None:
+                raise Refused(
+                    f"{host} may not be reached: it is not on the list of allowed hosts. A person can add it."
+                )
+            if not await self._ask(host, port, policy.ask):
                 raise Refused(f"The person did not allow a connection to {host}.")
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for *_, address in found:
@@ -131,32 +144,43 @@ class EgressProxy:
                 return str(address[0])
         raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
 
-    async def _refuse_private_literal(self, host: str, port: int) -> None:
-        """A person is not bothered about an address that could never be reached."""
-        with contextlib.suppress(ValueError):
-            if not is_public(host):
-                raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
-
-    async def _ask(self, host: str, port: int) -> bool:
+    async def _ask(self, host: str, port: int, ask: NetworkDecision) -> bool:
         """Ask once for all connections that wait for the same answer."""
         key = (host, port)
         task = self._asking.get(key)
         if task is None:
-            task = self._asking[key] = asyncio.create_task(self._asked(host, port))
+            task = self._asking[key] = asyncio.create_task(_asked(NetworkRequest(host, port), ask))
             task.add_done_callback(lambda _: self._asking.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _asked(self, host: str, port: int) -> bool:
-        assert self.policy.ask is not None
-        try:
-            async with asyncio.timeout(ASK_TIMEOUT):
-                return await self.policy.ask(NetworkRequest(host, port))
-        except TimeoutError:
-            return False
+
+async def _asked(request: NetworkRequest, ask: NetworkDecision) -> bool:
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT):
+            return await ask(request)
+    except Exception:
+        logging.getLogger(__name__).exception("asking about %s failed; it is refused", request.host)
+        return False
+
+
+def _refuse_private_literal(host: str) -> None:
+    """A person is not bothered about an address that could never be reached, however it is written: the system's
+    resolver also takes decimal, octal and shortened IPv4 addresses."""
+    written = host
+    with contextlib.suppress(OSError, UnicodeError):
+        written = socket.inet_ntoa(socket.inet_aton(host))
+    private = host == "localhost" or host.endswith(".localhost")
+    with contextlib.suppress(ValueError):
+        private = private or not is_public(written)
+    if private:
+        raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
 
 
 def parse(head: bytes) -> tuple[str, int, bytes | None]:
-    """Host, port, and the request to forward (None for CONNECT). Raises ValueError."""
+    """Host, port, and the request to forward (None for CONNECT). Raises ValueError.
+
+    The `Host` that is forwarded is the one that was checked: what answers at an allowed address may serve others.
+    """
     line, _, rest = head.partition(b"\r\n")
     method, target, _ = line.decode("latin-1").split(" ", 2)
     if method == "CONNECT":
@@ -169,9 +193,11 @@ def parse(head: bytes) -> tuple[str, int, bytes | None]:
     kept = [
         header
         for header in rest.rstrip(b"\r\n").split(b"\r\n")
-        if not header.lower().startswith((b"proxy-", b"connection:"))
+        if not header.lower().startswith((b"proxy-", b"connection:", b"host:"))
     ]
-    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), *kept, b"Connection: close", b"", b""]
+    name = url.netloc.rpartition("@")[2]
+    first = f"{method} {path} HTTP/1.1\r\nHost: {name}".encode("latin-1")
+    lines = [first, *kept, b"Connection: close", b"", b""]
     return url.hostname.lower().rstrip("."), url.port or 80, b"\r\n".join(lines)
 
 

@@ -124,7 +124,12 @@ class ProgramLauncher:
                 *supervisor,
             ]
         elif self.tier == "seatbelt":
-            command = ["/usr/bin/sandbox-exec", "-p", seatbelt.profile(writable), *supervisor]
+            command = [
+                "/usr/bin/sandbox-exec",
+                "-p",
+                seatbelt.profile(writable, [*tree.folders(), str(HERE)]),
+                *supervisor,
+            ]
         else:
             command = supervisor
         return _start(command, config, errors)

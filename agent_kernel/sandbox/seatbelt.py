@@ -1,5 +1,5 @@
 """macOS: the profile for `sandbox-exec`. Reads are allowed but for people's own folders; writes only where named;
-there is no network."""
+there is no network, and of the system's services only what starting a program needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from collections.abc import Sequence
 _BASE = """\
 (version 1)
 (deny default)
-(allow process-fork process-exec signal (target same-sandbox))
-(allow sysctl-read mach-lookup ipc-posix-sem ipc-posix-shm)
+(allow process-fork)
+(allow process-exec)
+(allow signal (target same-sandbox))
+(allow sysctl-read)
+(allow ipc-posix-sem)
+(allow mach-lookup (global-name "com.apple.system.opendirectoryd.libinfo"))
+(allow mach-lookup (global-name "com.apple.system.notification_center"))
+(allow mach-lookup (global-name "com.apple.logd"))
 (allow file-read*)
 (deny file-read* (subpath "/Users") (subpath "/private/var/root") (subpath "/Volumes"))
 (allow file-write-data (literal "/dev/null") (literal "/dev/zero") (literal "/dev/tty"))
