@@ -136,6 +136,7 @@ class App:
         if run.id in self._tasks and not _at_rest(run):
             return run
         await self.wait(run.id)  # an activation that has just ended is still tidying up
+        run = await self.get_run(run.id)
         if run.status in ("completed", "cancelled"):
             raise RunError(f"Run {run.id} is {run.status}; there is nothing to resume.")
         fresh = now_ms() - (run.heartbeat_ms or 0) < LEASE_MS
