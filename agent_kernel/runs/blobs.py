@@ -29,9 +29,7 @@ class Blobs:
         return await asyncio.to_thread(self._get, name)
 
     def _path(self, name: str) -> Path:
-        if not _HASH.fullmatch(name):
-            raise StoreError(f"{name!r} is not the name of a blob.")
-        return self._folder / name[:2] / name
+        return self._folder / checked_name(name)[:2] / name
 
     def _put(self, data: bytes) -> str:
         name = hashlib.sha256(data).hexdigest()
@@ -55,6 +53,18 @@ class Blobs:
             data = path.read_bytes()
         except OSError as error:
             raise StoreError(f"Blob {name} cannot be read: {error.strerror}.") from error
-        if hashlib.sha256(data).hexdigest() != name:
-            raise StoreError(f"Blob {name} is damaged.", hint=f"Remove {path}.")
-        return data
+        return checked(name, data, str(path))
+
+
+def checked_name(name: str) -> str:
+    """Names come out of logs and requests: one that is no hash never becomes a path."""
+    if not _HASH.fullmatch(name):
+        raise StoreError(f"{name!r} is not the name of a blob.")
+    return name
+
+
+def checked(name: str, data: bytes, where: str) -> bytes:
+    """`data`, when it is what `name` stands for."""
+    if hashlib.sha256(data).hexdigest() != name:
+        raise StoreError(f"Blob {name} is damaged.", hint=f"Remove {where}.")
+    return data

@@ -28,19 +28,28 @@ class Subscription(Protocol):
 class Bus(Protocol):
     def publish(self, run_id: str, item: Item) -> None: ...
 
-    def subscribe(self, run_id: str) -> AbstractContextManager[Subscription]: ...
+    def subscribe(self, run_id: str, *, deltas: bool = True) -> AbstractContextManager[Subscription]: ...
+
+    async def check(self) -> None:
+        """Raises StoreError when it cannot carry anything."""
+
+    async def close(self) -> None:
+        """Let go of what is outside this process."""
 
 
 class _Local:
     """One subscriber. A slow one loses deltas; of doorbells only the newest matters."""
 
-    def __init__(self) -> None:
+    def __init__(self, deltas: bool) -> None:
+        self._deltas = deltas
         self._loop = asyncio.get_running_loop()
         self._items: deque[Item] = deque()
         self._ready = asyncio.Event()
         self._lock = threading.Lock()
 
     def push(self, item: Item) -> None:
+        if not self._deltas and isinstance(item, Delta):
+            return
         with self._lock:
             waiting = bool(self._items)
             if len(self._items) >= MOST_WAITING:
@@ -92,8 +101,8 @@ class LocalBus:
             subscriber.push(item)
 
     @contextmanager
-    def subscribe(self, run_id: str) -> Iterator[Subscription]:
-        subscriber = _Local()
+    def subscribe(self, run_id: str, *, deltas: bool = True) -> Iterator[Subscription]:
+        subscriber = _Local(deltas)
         with self._lock:
             self._subscribers[run_id] = {*self._subscribers[run_id], subscriber}
         try:
@@ -105,3 +114,9 @@ class LocalBus:
                     self._subscribers[run_id] = left
                 else:
                     del self._subscribers[run_id]
+
+    async def check(self) -> None:
+        """There is nothing outside that could fail."""
+
+    async def close(self) -> None:
+        """There is nothing outside to let go of."""

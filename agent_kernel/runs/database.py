@@ -7,6 +7,8 @@ newer program is left exactly as it is.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlche
 
 from agent_kernel.errors import StoreError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration of this program; migrations are numbered upwards."""
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
@@ -43,7 +45,9 @@ def open_engine(where: str | Path) -> Engine:
 def _postgresql(url: str) -> Engine:
     rest = url.split("://", 1)[1]
     try:
-        return create_engine(f"postgresql+psycopg://{rest}", pool_size=6, pool_pre_ping=True)
+        return create_engine(
+            f"postgresql+psycopg://{rest}", pool_size=6, pool_pre_ping=True, paramstyle="format"
+        )
     except ImportError as error:
         raise StoreError(
             "PostgreSQL needs psycopg.", hint='Install it: pip install "agent-kernel[postgres]"'
@@ -63,12 +67,24 @@ def _sqlite(path: Path) -> Engine:
     def prepare(connection: Any, _: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
     return engine
+
+
+def _use_wal(cursor: Any) -> None:
+    """The last one to close a database holds it for a moment in a way that `busy_timeout` does not cover."""
+    for wait in (0.01, 0.05, 0.2, 1.0, 0.0):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or not wait:
+                raise
+            time.sleep(wait)
 
 
 def is_network(kind: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
 from agent_kernel.runs.bus import Bus, Item
@@ -44,37 +44,35 @@ class RunLog:
 
     async def heads(self, run_id: str, after: int = 0) -> AsyncIterator[int]:
         """The run's head each time it may have grown, wherever the append was made. Never ends."""
-        with self.bus.subscribe(run_id) as bell:
+        with self.bus.subscribe(run_id, deltas=False) as bell:
             head, pause = after, POLL
             while True:
-                item = await bell.next(pause)
-                if isinstance(item, Delta):
-                    continue
-                pause = POLL if item is not None else min(pause * 1.5, SLOWEST_POLL)
-                now = (
-                    await self.store.head(run_id)
-                    if item is None
-                    else item
-                    if isinstance(item, int)
-                    else item[-1].seq
-                )
+                match await bell.next(pause):
+                    case int():  # other processes can write to a bus: only the store says where the head is
+                        pause = POLL
+                        now = await self.store.head(run_id)
+                    case (*_, Event(seq=now)):
+                        pause = POLL
+                    case _:
+                        pause = min(pause * 1.5, SLOWEST_POLL)
+                        now = await self.store.head(run_id)
                 if now > head:
                     head = now
                     yield head
 
     async def follow(
         self, run_id: str, after: int = 0, *, deltas: bool = True, until_final: bool = True
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Replay, then wait: no gap and no double. Deltas of a turn come only before its stored blocks.
 
         Ends after a final status (unless `until_final` is false).
         """
-        with self.bus.subscribe(run_id) as bell:
+        with self.bus.subscribe(run_id, deltas=deltas) as bell:
             head, turn, pause = after, 0, POLL
             item: Item | None = after + 1  # look at once
             while True:
                 if isinstance(item, Delta):
-                    if deltas and (item.kind == "output" or item.turn > turn):
+                    if item.kind == "output" or item.turn > turn:
                         yield item
                 elif item is None or isinstance(item, int) or item[-1].seq > head:
                     grown = False

@@ -96,6 +96,37 @@ class EventTable(Base):
     data: Mapped[str] = mapped_column(Text)
 
 
+class ExecutorTable(Base):
+    __tablename__ = "executors"
+
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    beat_ms: Mapped[int]
+
+
+class ScheduleTable(Base):
+    __tablename__ = "schedules"
+    __table_args__ = (UniqueConstraint("owner", "name"), Index("ix_schedules_next", "next_ms"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(200))
+    cron: Mapped[str] = mapped_column(String(200))
+    timezone: Mapped[str] = mapped_column(String(80))
+    prompt: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, Any]]
+    overlap: Mapped[str] = mapped_column(String(20))
+    missed: Mapped[str] = mapped_column(String(20))
+    paused: Mapped[bool]
+    created_ms: Mapped[int]
+    next_ms: Mapped[int | None]
+    """When it is due; NULL while paused."""
+    last_ms: Mapped[int | None]
+    last_run_id: Mapped[str | None] = mapped_column(String(40))
+    last_result: Mapped[str] = mapped_column(Text, default="")
+
+
 RUN = cast("Table", RunTable.__table__)
 EVENT = cast("Table", EventTable.__table__)
 SESSION = cast("Table", SessionTable.__table__)
+EXECUTOR = cast("Table", ExecutorTable.__table__)
+SCHEDULE = cast("Table", ScheduleTable.__table__)

@@ -50,6 +50,28 @@ class RunRow:
     heartbeat_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A prompt that starts by the clock. `options` is for whoever submits its runs; `next_ms` is None while
+    it is paused; `last_result` says what came of the last time it was due."""
+
+    id: str
+    owner: str
+    name: str
+    cron: str
+    timezone: str
+    prompt: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overlap: str = "skip"
+    missed: str = "skip"
+    paused: bool = False
+    created_ms: int = 0
+    next_ms: int | None = None
+    last_ms: int | None = None
+    last_run_id: str | None = None
+    last_result: str = ""
+
+
 def new_id(kind: str) -> str:
     """`r-0mxb2k1f-9d3a6c20`: sorts by time, and can be told apart by its beginning."""
     return f"{kind}-{_base36(time.time_ns() // 1_000_000):0>9}-{secrets.token_hex(4)}"

@@ -25,13 +25,19 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
+        self._secrets: set[str] = set()
+        self._held: dict[tuple[str, str, str, int], str] = {}
+        self.keep(secrets)
+
+    def keep(self, secrets: Iterable[str]) -> None:
+        """Know these too from now on."""
+        self._secrets |= set(secrets)
+        forms = {form for secret in self._secrets if len(secret) >= SHORTEST for form in _forms(secret)}
         self._forms = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, self._forms))) if forms else None
         # How the forms look within an event's JSON: one search there says whether there is anything to do.
         inside = sorted({json.dumps(form, ensure_ascii=False)[1:-1] for form in forms}, key=len, reverse=True)
         self._hint = re.compile("|".join(map(re.escape, inside))) if inside else None
-        self._held: dict[tuple[str, str, str, int], str] = {}
 
     def __call__(self, run_id: str, event: Event) -> Event:
         if isinstance(event, Delta):

