@@ -1,0 +1,1 @@
+"""Dispatch of runs: a queue with limits, takeover of what dead workers left, and schedules."""
