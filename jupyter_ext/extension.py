@@ -1,0 +1,133 @@
+"""The extension as Jupyter sees it: settings in, routes out, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Float, Int
+
+from agent_kernel.errors import AgentKernelError
+from jupyter_ext.kernels import Kernels
+from jupyter_ext.rate import Bucket
+
+if TYPE_CHECKING:
+    from agent_kernel.app import App
+
+NAME = "agent_kernel"
+WARM_UP = 3.0
+"""Seconds after the start of a kernel until the App is opened."""
+LOOK_BACK = 1.0
+"""Seconds after the server's start until unfinished runs are looked for."""
+
+
+class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
+    """Hosts agent-kernel's runs in this Jupyter server."""
+
+    name = NAME
+    load_other_extensions = True
+
+    heartbeat = Float(15.0, help="Seconds between signs of life on a quiet event stream.").tag(config=True)
+    stall_timeout = Float(20.0, help="Seconds after which a client that does not read is dropped.").tag(
+        config=True
+    )
+    requests_per_second = Int(50, help="Requests a user may make in the long run.").tag(config=True)
+    most_body_bytes = Int(2 << 20, help="The largest request body taken.").tag(config=True)
+
+    def initialize_settings(self) -> None:
+        self.kernels = Kernels()
+        self.kernels.watch(self.serverapp, self._warm_up)
+        self._warming: asyncio.TimerHandle | None = None
+        self.buckets: defaultdict[str, Bucket] = defaultdict(lambda: Bucket(self.requests_per_second))
+        self._opening = asyncio.Lock()
+        self._app: App | None = None
+        self.settings[NAME] = self
+
+    def initialize_handlers(self) -> None:
+        from jupyter_ext.routes import handlers
+
+        self.handlers.extend(handlers())
+
+    async def app(self) -> App:
+        """The one App of this server, opened when it is first needed.
+
+        What it imports (the ORM above all) takes most of a second: not on the loop, and not before.
+        """
+        async with self._opening:
+            if self._app is None:
+                self._app, self._dispatcher = await (await asyncio.to_thread(_opener))(self.kernels.lives)
+        self._app.redactor.keep(self.kernels.tokens)
+        return self._app
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Go on with what was unfinished when this server last ended; else open nothing yet."""
+        self._opener = asyncio.create_task(self._look_back())
+
+    async def _look_back(self) -> None:
+        await asyncio.sleep(LOOK_BACK)
+        if await asyncio.to_thread(_unfinished):
+            await self._try_to_open()
+
+    def _warm_up(self) -> None:
+        """Open the App in a moment, when the kernel that was just asked for has had its turn."""
+        if self._app is not None:
+            self._app.redactor.keep(self.kernels.tokens)
+        elif self._warming is None:
+            self._warming = asyncio.get_running_loop().call_later(WARM_UP, self._open_soon)
+
+    def _open_soon(self) -> None:
+        self._opener = asyncio.create_task(self._try_to_open())
+
+    async def _try_to_open(self) -> None:
+        try:
+            await self.app()
+        except AgentKernelError as error:  # whoever asks for a run is told
+            self.log.warning("agent-kernel: %s", error)
+
+    def current_activity(self) -> dict[str, Any] | None:
+        """What keeps a server from being culled: runs that are worked on."""
+        working = self._app.working if self._app is not None else 0
+        return {"runs": working} if working else None
+
+    async def stop_extension(self) -> None:
+        if self._warming is not None:
+            self._warming.cancel()
+        if self._app is not None:
+            await self._dispatcher.close()
+            await self._app.close()
+            self._app = None
+
+
+def _unfinished() -> bool:
+    from agent_kernel.runs.glance import unfinished
+    from agent_kernel.settings import load_settings
+
+    settings = load_settings()
+    return bool(settings.database_url) or unfinished(settings.folder / "runs.db")
+
+
+def _opener() -> Any:
+    """Everything that is slow to import, imported; how to open the App."""
+    import anthropic  # noqa: F401 - the first run should not wait for it
+    import jsonschema  # noqa: F401
+
+    from agent_kernel.app import open_app
+    from agent_kernel.dispatch import Dispatcher
+    from agent_kernel.settings import load_settings
+
+    settings = load_settings()
+
+    async def opened(lives: Callable[[str], bool]) -> tuple[App, Dispatcher]:
+        app = await open_app(settings)
+        dispatcher = Dispatcher(app, lives=lives)
+        try:
+            await dispatcher.start()
+        except BaseException:
+            await app.close()
+            raise
+        return app, dispatcher
+
+    return opened

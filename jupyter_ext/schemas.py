@@ -1,0 +1,105 @@
+"""What requests may say. Everything else in them is refused, with the name of what is not known."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_kernel.events import Output
+from agent_kernel.settings import Permission
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Path = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+Text = Annotated[str, Field(max_length=1_000_000)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Options(Body):
+    """Settings of one run; what is left out is the server's choice."""
+
+    model: Name | None = None
+    permission: Permission | None = None
+    budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_turns: int | None = Field(default=None, ge=0, le=100_000)
+    sandbox: Literal["local", "daytona", "none"] | None = None
+
+
+class NewSession(Body):
+    """`notebook` is its path; a kernel's own notebook is known without it."""
+
+    name: Name = "main"
+    workspace: Path
+    notebook: Path | None = None
+    new: bool = False
+
+
+class NewRun(Body):
+    """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached."""
+
+    session: Name
+    prompt: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    options: Options = Field(default_factory=Options)
+    interactive: bool = True
+    kernel: bool = False
+
+
+class Resume(Body):
+    options: Options = Field(default_factory=Options)
+    interactive: bool = True
+    kernel: bool = False
+
+
+class NewSchedule(Body):
+    """`when`: hourly, daily, weekly, or five fields of cron by the clock of `timezone`."""
+
+    name: Name
+    when: Name
+    prompt: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    workspace: Path
+    notebook: Path | None = None
+    timezone: Name = "UTC"
+    overlap: Literal["skip", "queue"] = "skip"
+    missed: Literal["skip", "once"] = "skip"
+    options: Options = Field(default_factory=Options)
+
+
+class NewMessage(Body):
+    text: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+
+
+class Answer(Body):
+    decision: Literal["allow", "deny", "session"]
+    reason: Annotated[str, Field(max_length=2_000)] = ""
+
+
+class UndoOf(Body):
+    """A call, a file, both, or (neither) the whole run."""
+
+    call_id: Name | None = None
+    path: Path | None = None
+
+
+class Result(Body):
+    """What a call gave in the notebook's kernel."""
+
+    content: list[dict[str, Any]]
+    is_error: bool = False
+    duration_ms: int = Field(default=0, ge=0)
+    truncated_bytes: int = Field(default=0, ge=0)
+    outputs: list[Output] = []
+
+
+class Fork(Body):
+    """`seq`: the last event that is kept. `restore` puts files back to how they were then."""
+
+    seq: int = Field(ge=1)
+    prompt: Text = ""
+    restore: bool = False
+
+
+class Nothing(Body):
+    """No fields."""

@@ -1,0 +1,125 @@
+"""Server-sent events: many runs over one connection, at the pace of whoever reads.
+
+Each stored event carries as `id:` a cursor (`run:seq,run:seq`) that says where to go on. A client that does
+not read is dropped; it loses nothing, for the log has everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from jupyter_server.auth.decorator import allow_unauthenticated
+from tornado.iostream import StreamClosedError
+
+from jupyter_ext.door import BadRequest, Handler
+
+if TYPE_CHECKING:
+    from agent_kernel.account import Account
+    from agent_kernel.events import Event
+
+MOST_RUNS = 200
+MOST_WAITING = 256
+"""Events read ahead of the client; beyond them the log is not read further."""
+_LINE_END = re.compile("[\x85\u2028\u2029]")
+_POSITION = re.compile(r"([A-Za-z0-9_-]{1,64})(?::(\d{1,12}))?")
+
+
+class StreamHandler(Handler):
+    """`GET stream?run=ID[:seq]&run=…`: replay after `seq`, then live, until the client leaves."""
+
+    @allow_unauthenticated  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        positions = self._positions()
+        account = await self.account()
+        positions = {(await account.get_run(run)).id: seq for run, seq in positions.items()}
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache, no-transform")
+        self.set_header("X-Accel-Buffering", "no")
+        self._closed = asyncio.Event()
+        try:
+            self.write("retry: 1000\n\n")
+            await self._flush()
+            await self._send_all(account, positions)
+        except StreamClosedError:
+            pass
+        except TimeoutError:
+            self.log.info("agent-kernel: dropped a client that did not read")
+            self._drop()
+
+    def _drop(self) -> None:
+        """End the connection at once, with what the system still holds for it."""
+        stream = self.request.connection.stream
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+
+    def on_connection_close(self) -> None:
+        if hasattr(self, "_closed"):
+            self._closed.set()
+
+    def _positions(self) -> dict[str, int]:
+        last = self.request.headers.get("Last-Event-ID", "")
+        texts = [*self.get_query_arguments("run"), *(last.split(",") if last else [])]
+        found: dict[str, int] = {}
+        for text in texts:
+            match = _POSITION.fullmatch(text)
+            if match is None:
+                raise BadRequest(f"run = {text[:80]!r} is not a run's id, or an id and a number (ID:12).")
+            found[match[1]] = max(int(match[2] or 0), found.get(match[1], 0))
+        if not found:
+            raise BadRequest("No run is named.", hint="Ask for stream?run=ID or stream?run=ID:12")
+        if len(found) > MOST_RUNS:
+            raise BadRequest(f"{len(found)} runs are more than one stream carries ({MOST_RUNS}).")
+        return found
+
+    async def _send_all(self, account: Account, positions: dict[str, int]) -> None:
+        queue: asyncio.Queue[Event] = asyncio.Queue(MOST_WAITING)
+
+        async def follow(run_id: str, after: int) -> None:
+            async with aclosing(account.app.log.follow(run_id, after, until_final=False)) as events:
+                async for event in events:
+                    await queue.put(event)
+
+        followers = [asyncio.create_task(follow(run, after)) for run, after in positions.items()]
+        closed = asyncio.create_task(self._closed.wait())
+        try:
+            while not self._closed.is_set():
+                await self._send_some(queue, positions)
+        finally:
+            tasks = [*followers, closed]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send_some(self, queue: asyncio.Queue[Event], positions: dict[str, int]) -> None:
+        """What waits, or (after a while without anything) a sign of life."""
+        try:
+            async with asyncio.timeout(self.extension.heartbeat):
+                batch = [await queue.get()]
+        except TimeoutError:
+            self.write(": alive\n\n")
+            await self._flush()
+            return
+        while not queue.empty():
+            batch.append(queue.get_nowait())
+        self.write("".join(_message(event, positions) for event in batch))
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Wait until the client has taken it. Raises TimeoutError for one that does not read."""
+        async with asyncio.timeout(self.extension.stall_timeout):
+            await self.flush()
+
+
+def _message(event: Event, positions: dict[str, int]) -> str:
+    """One event on the wire, on one `data:` line: also for readers that take Unicode's line ends for such."""
+    data = _LINE_END.sub(lambda end: f"\\u{ord(end[0]):04x}", event.model_dump_json())
+    if not event.seq:
+        return f"data: {data}\n\n"
+    positions[event.run_id] = event.seq
+    cursor = ",".join(f"{run}:{seq}" for run, seq in positions.items())
+    return f"id: {cursor}\ndata: {data}\n\n"

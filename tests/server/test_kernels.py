@@ -1,0 +1,274 @@
+"""Cells of kernels the server started: runs live in the server, and the kernel stays light."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import queue
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Stall, Text, ToolUse
+from tests.server.conftest import TOKEN, Jupyter
+
+
+class Kernel:
+    """A notebook's kernel: `run(code)` gives what the cell printed; it fails when the cell does."""
+
+    def __init__(
+        self, jupyter: Jupyter, notebook: str, token: str = TOKEN, runtime: Path | None = None
+    ) -> None:
+        self.jupyter = jupyter
+        self.token = token
+        self.runtime = runtime or jupyter.home / "runtime"
+        body = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}}
+        made = jupyter.post(f"{jupyter.url}/api/sessions", body, token=token)
+        assert made.status_code == 201, made.text
+        self.session, self.id = str(made.json()["id"]), str(made.json()["kernel"]["id"])
+        self._connect()
+
+    def _connect(self) -> None:
+        file = self.runtime / f"kernel-{self.id}.json"
+        self.client = BlockingKernelClient(connection_file=str(file))
+        self.client.load_connection_file()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=30)
+
+    def restart(self) -> None:
+        self.client.stop_channels()
+        self.jupyter.post(f"{self.jupyter.url}/api/kernels/{self.id}/restart")
+        self._connect()
+
+    def send(self, code: str) -> str:
+        return str(self.client.execute(code))
+
+    def run(self, code: str, seconds: float = 60) -> str:
+        return self.result(self.send(code), seconds)
+
+    def result(self, request: str, seconds: float = 60) -> str:
+        deadline = time.monotonic() + seconds
+        printed: str = ""
+        while time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):
+                message = self.client.get_iopub_msg(timeout=1)
+                content = message["content"]
+                if message["parent_header"].get("msg_id") != request:
+                    continue
+                if message["msg_type"] == "error":
+                    raise AssertionError("\n".join(content["traceback"]))
+                printed += str(content.get("text", "") or content.get("data", {}).get("text/plain", ""))
+                if message["msg_type"] == "status" and content["execution_state"] == "idle":
+                    return printed
+        raise AssertionError(f"the cell has not ended: {printed}")
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.jupyter.request("DELETE", f"{self.jupyter.url}/api/sessions/{self.session}", token=self.token)
+
+
+@pytest.fixture
+def kernel(jupyter: Jupyter, request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    opened = Kernel(jupyter, f"{request.node.name[:30].strip('[]')}.ipynb")
+    opened.run("%load_ext agent_kernel")
+    yield opened
+    opened.close()
+
+
+def test_a_cells_run_lives_in_the_server_and_the_kernel_stays_light(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add([ToolUse("bash", {"command": "echo from the agent > light.txt"})], [Text("All good.")])
+    kernel.run("run = get_ipython().run_cell_magic('agent', '', 'Do it')")
+    assert kernel.run("print(run.status, run.text)") == "completed All good.\n"
+    assert (jupyter.folder / "light.txt").exists()
+    run = kernel.run("print(run.id)").strip()
+    assert jupyter.get(f"runs/{run}").json()["status"] == "completed"
+    loaded = kernel.run(
+        "import sys; print([m for m in ('sqlalchemy', 'anthropic', 'alembic') if m in sys.modules])"
+    )
+    assert loaded == "[]\n"
+
+
+def test_code_for_the_notebook_runs_in_the_kernel_that_asked_once(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    code = "counter = globals().get('counter', 0) + 1; print('secret', secret); counter"
+    shared_api.add([ToolUse("notebook_python", {"code": code})], [Text("Seen.")])
+    kernel.run("secret = 'from the kernel'")
+    kernel.run("run = get_ipython().run_cell_magic('agent', '--permission bypass', 'Look at my variables')")
+    run = kernel.run("print(run.id)").strip()
+    assert kernel.run("print(counter)") == "1\n"
+    results = [event for event in jupyter.events(run) if event["type"] == "tool_result"]
+    assert len(results) == 1
+    assert "secret from the kernel" in json.dumps(results[0]["content"])
+    starts = [event for event in jupyter.events(run) if event["type"] == "tool_start"]
+    assert starts[0]["executor"] == f"kernel/{kernel.id}/0"
+
+
+def test_code_that_died_with_its_kernel_is_interrupted_and_never_run_again(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    code = "import os; open('ran.txt', 'a').write('x'); os.kill(os.getpid(), 9)"
+    shared_api.add([ToolUse("notebook_python", {"code": code})], [Text("I see.")])
+    kernel.send("get_ipython().run_cell_magic('agent', '--permission bypass', 'Sleep')")
+    run = newest(jupyter)
+    assert jupyter.ended(run)["status"] == "completed"
+    (result,) = [event for event in jupyter.events(run) if event["type"] == "tool_result"]
+    assert result["is_error"]
+    assert "Interrupted" in result["content"][0]["text"]
+    assert (jupyter.folder / "ran.txt").read_text() == "x"
+
+
+def test_of_two_who_are_attached_one_executes_and_with_nobody_the_run_waits(
+    jupyter: Jupyter, shared_api: ScriptedMessages
+) -> None:
+    shared_api.add([ToolUse("notebook_python", {"code": "1 + 1"}, id="c1")], [Text("Two.")])
+    run = jupyter.run("Count", kernel=True, options={"permission": "bypass"})
+    jupyter.until(run, lambda event: event.get("reason") == "kernel")
+    assert jupyter.get(f"runs/{run}").json()["status"] == "waiting"
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = [future.result().json() for future in [
+            pool.submit(jupyter.post, f"runs/{run}/results/c1/begin") for _ in range(8)
+        ]]  # fmt: skip
+    assert [answer["yours"] for answer in answers].count(True) == 1
+    body = {"content": [{"type": "text", "text": "2"}]}
+    assert jupyter.post(f"runs/{run}/results/c1", body).status_code == 201
+    assert jupyter.post(f"runs/{run}/results/c1", body).status_code == 409
+    assert jupyter.ended(run)["status"] == "completed"
+
+
+def test_a_run_goes_on_while_the_kernel_restarts_and_a_new_cell_has_it_whole(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add([ToolUse("bash", {"command": "sleep 3; echo late > late.txt"})], [Text("Went on.")])
+    kernel.send("run = get_ipython().run_cell_magic('agent', '', 'Take your time')")
+    run = newest(jupyter)
+    jupyter.until(run, lambda event: event["type"] == "tool_start")
+    kernel.restart()
+    assert jupyter.ended(run)["status"] == "completed"
+    assert (jupyter.folder / "late.txt").exists()
+    kernel.run("%load_ext agent_kernel")
+    assert "completed" in kernel.run("%agent /status")
+    assert run in kernel.run("%agent /runs")
+    kernel.run("shown = get_ipython().run_line_magic('agent', '/show')")
+    assert kernel.run("print(len(shown.events), shown.status)") == f"{len(jupyter.events(run))} completed\n"
+
+
+def test_a_restarted_kernel_that_shows_a_run_executes_what_waits_for_it(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add(
+        [ToolUse("bash", {"command": "sleep 3"})],
+        [ToolUse("notebook_python", {"code": "6 * 7"})],
+        [Text("Forty-two.")],
+    )
+    kernel.run("get_ipython().run_cell_magic('agent', '--background --permission bypass', 'Multiply')")
+    run = newest(jupyter)
+    kernel.restart()
+    jupyter.until(run, lambda event: event.get("reason") == "kernel")
+    kernel.run("%load_ext agent_kernel")
+    kernel.run(f"shown = get_ipython().run_line_magic('agent', '/show {run}')")
+    assert kernel.run("print(shown.status)") == "completed\n"
+    (result,) = [e for e in jupyter.events(run) if e["type"] == "tool_result" and "42" in str(e["content"])]
+    assert not result["is_error"]
+
+
+def newest(jupyter: Jupyter) -> str:
+    for _ in range(200):
+        rows = jupyter.get("runs?limit=1").json()["runs"]
+        if rows and rows[0]["status"] not in ("completed", "failed", "cancelled"):
+            return str(rows[0]["id"])
+        time.sleep(0.05)
+    raise AssertionError("no run has begun")
+
+
+def test_an_interrupt_stops_the_run_in_the_server(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add([Text("So "), Stall()])
+    request = kernel.send("get_ipython().run_cell_magic('agent', '', 'Think long')")
+    run = newest(jupyter)
+    jupyter.until(run, lambda event: event.get("reason") == "thinking")
+    jupyter.post(f"{jupyter.url}/api/kernels/{kernel.id}/interrupt")
+    with pytest.raises(AssertionError, match="Stopped"):
+        kernel.result(request)
+    assert jupyter.ended(run, 5)["status"] == "cancelled"
+    assert kernel.run("print(1 + 1)") == "2\n"
+
+
+def test_a_kernels_token_opens_its_own_notebooks_runs_only_and_while_it_lives(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    other = Kernel(jupyter, "other.ipynb")
+    shared_api.add([Text("Mine.")])
+    kernel.run("run = get_ipython().run_cell_magic('agent', '', 'Say')")
+    run = kernel.run("print(run.id)").strip()
+
+    def header(one: Kernel) -> dict[str, str]:
+        token = one.run("import os; print(os.environ['AGENT_KERNEL_TOKEN'])").strip()
+        return {"X-Agent-Kernel": f"{one.id}:{token}"}
+
+    own, foreign = header(kernel), header(other)
+    assert jupyter.get(f"runs/{run}", token="", headers=own).status_code == 200
+    for path in (f"runs/{run}", f"runs/{run}/events", f"stream?run={run}", f"runs/{run}/transcript"):
+        assert jupyter.get(path, token="", headers=foreign).status_code == 404, path
+    for action in ("cancel", "resume", "undo", "messages"):
+        body = {"text": "x"} if action == "messages" else {}
+        assert jupyter.post(f"runs/{run}/{action}", body, token="", headers=foreign).status_code == 404, (
+            action
+        )
+    mixed = {"X-Agent-Kernel": f"{kernel.id}:{foreign['X-Agent-Kernel'].partition(':')[2]}"}
+    assert jupyter.get(f"runs/{run}", token="", headers=mixed).status_code == 403
+    shared_api.add([ToolUse("notebook_python", {"code": "import os; dict(os.environ)"})], [Text("Seen.")])
+    kernel.run("run = get_ipython().run_cell_magic('agent', '--permission bypass', 'Look')")
+    told = json.dumps(jupyter.events(kernel.run("print(run.id)").strip()))
+    assert "AGENT_KERNEL_TOKEN" in told
+    assert own["X-Agent-Kernel"].partition(":")[2] not in told, "a token in an event is a token given away"
+    other.close()
+    for _ in range(50):
+        if jupyter.get("health", token="", headers=foreign).status_code == 403:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the token outlives its kernel")
+
+
+def test_a_program_that_inherits_the_environment_hosts_its_own_runs(jupyter: Jupyter, kernel: Kernel) -> None:
+    code = "from agent_kernel.remote import address; import ipykernel.zmqshell; print(address())"
+    printed = kernel.run(
+        f"import subprocess, sys; print(subprocess.check_output([sys.executable, '-c', {code!r}], text=True))"
+    )
+    assert printed.strip() == "None"
+    assert "Address" in kernel.run("from agent_kernel.remote import address; print(address())")
+
+
+def test_the_server_goes_away_and_comes_back_and_the_cell_says_so(
+    start: Any, shared_api: ScriptedMessages, tmp_path: Path
+) -> None:
+    """The connection is cut by a proxy between the kernel and the server, as a network does."""
+    from tests.server.conftest import free_port
+    from tests.server.proxy import Proxy
+
+    port = free_port()
+    with Proxy(port) as proxy, start(tmp_path / "home", tmp_path / "work", shared_api, port=port) as jupyter:
+        kernel = Kernel(jupyter, "cut.ipynb")
+        kernel.run(f"import os; os.environ['AGENT_KERNEL_SERVER_URL'] = 'http://127.0.0.1:{proxy.port}/'")
+        kernel.run("%load_ext agent_kernel")
+        shared_api.add([ToolUse("bash", {"command": "sleep 4; echo done > done.txt"})], [Text("Back again.")])
+        request = kernel.send("run = get_ipython().run_cell_magic('agent', '', 'Go on')")
+        run = newest(jupyter)
+        jupyter.until(run, lambda event: event["type"] == "tool_start")
+        proxy.cut()
+        time.sleep(3)
+        proxy.mend()
+        printed = kernel.result(request)
+        assert kernel.run("print(run.status, run.text)") == "completed Back again.\n", printed
+        seqs = kernel.run("print([event.seq for event in run.events])")
+        assert seqs.strip() == str([event["seq"] for event in jupyter.events(run)])
+        kernel.close()

@@ -1,0 +1,183 @@
+"""The routes: what they do, who may use them, and what they say to nonsense."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+
+import httpx2
+import nbformat
+import pytest
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Stall, Text, ToolUse
+from tests.server.conftest import TOKEN, Jupyter
+
+
+def test_a_run_is_started_followed_and_read_over_http(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    shared_api.add([ToolUse("bash", {"command": "echo hi > made.txt; echo said"})], [Text("Done.")])
+    run = jupyter.run("Make a file")
+    assert jupyter.ended(run)["status"] == "completed"
+    events = jupyter.events(run)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert "said" in json.dumps([event for event in events if event["type"] == "tool_result"])
+    assert (jupyter.folder / "made.txt").read_text() == "hi\n"
+    assert jupyter.get("runs").json()["runs"][0]["id"] == run
+    undone = jupyter.post(f"runs/{run}/undo").json()
+    assert undone["paths"] == ["made.txt"]
+    assert not (jupyter.folder / "made.txt").exists()
+
+
+def test_a_transcript_is_a_download_in_three_formats(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    shared_api.add([Text("The <script>alert(1)</script> end.")])
+    run = jupyter.run("Say it")
+    jupyter.ended(run)
+    notebook = jupyter.get(f"runs/{run}/transcript?format=ipynb")
+    nbformat.validate(nbformat.reads(notebook.text, as_version=4))
+    for kind in ("html", "md"):
+        file = jupyter.get(f"runs/{run}/transcript?format={kind}")
+        assert file.headers["content-disposition"] == f'attachment; filename="{run}.{kind}"'
+        assert file.headers["content-type"] == "application/octet-stream"
+    assert "<script>alert" not in jupyter.get(f"runs/{run}/transcript?format=html").text
+    assert jupyter.get(f"runs/{run}/transcript?format=exe").status_code == 400
+
+
+def test_a_running_run_hears_pauses_and_stops(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    shared_api.add([Text("So "), Stall()])
+    run = jupyter.run("Think")
+    jupyter.until(run, lambda event: event.get("reason") == "thinking")
+    assert jupyter.post(f"runs/{run}/messages", {"text": "Faster!"}).status_code == 202
+    assert jupyter.post(f"runs/{run}/pause").status_code == 202
+    assert jupyter.post(f"runs/{run}/resume").status_code == 200
+    assert jupyter.post(f"runs/{run}/cancel").status_code == 202
+    assert jupyter.ended(run, 5)["status"] == "cancelled"
+    late = jupyter.post(f"runs/{run}/messages", {"text": "Hello?"})
+    assert late.status_code == 409
+    assert late.json()["error"]["type"] == "RunError"
+
+
+def test_an_approval_is_answered(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    shared_api.add([ToolUse("bash", {"command": "touch approved"}, id="a/b c")], [Text("Thanks.")])
+    run = jupyter.run("Ask me", options={"permission": "ask"})
+    asked = jupyter.until(run, lambda event: event["type"] == "approval_request")
+    assert jupyter.post(f"runs/{run}/approvals/nothing", {"decision": "allow"}).status_code == 409
+    path = f"runs/{run}/approvals/{asked['id'].replace('/', '%2F').replace(' ', '%20')}"
+    assert jupyter.post(path, {"decision": "perhaps"}).status_code == 400
+    assert jupyter.post(path, {"decision": "allow"}).status_code == 202
+    assert jupyter.ended(run)["status"] == "completed"
+    assert (jupyter.folder / "approved").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("{", "Invalid JSON"),
+        ("[]", "should be an object"),
+        ("null", "should be an object"),
+        ("{}", "session: Field required"),
+        ('{"session": "s", "prompt": ""}', "prompt: "),
+        ('{"session": "s", "prompt": "x", "colour": "red"}', "colour: Extra inputs"),
+        ('{"session": "s", "prompt": "x", "options": {"permission": "all"}}', "options.permission: "),
+        ('{"session": "s", "prompt": "x", "options": {"api_key": "k"}}', "options.api_key: Extra inputs"),
+        ('{"session": "s", "prompt": "x", "options": {"budget": NaN}}', "finite number"),
+        ("\udcff".encode("utf-8", "surrogateescape"), "Invalid JSON"),
+    ],
+)
+def test_a_body_that_says_nonsense_is_told_so(jupyter: Jupyter, body: str | bytes, said: str) -> None:
+    response = jupyter.request("POST", "runs", content=body)
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    assert error["type"] == "BadRequest"
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("runs/r-nothing", 404),
+        ("runs/r-nothing/events", 404),
+        ("runs?limit=ten", 400),
+        ("runs?limit=99999999999999999999", 400),
+        ("stream", 400),
+        ("stream?run=../../etc", 400),
+        ("stream?run=r-nothing", 404),
+        ("sessions/s-nothing", 404),
+        ("runs/%2e%2e%2fsecret", 404),
+        ("runs/%25", 404),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_told_so(jupyter: Jupyter, path: str, status: int) -> None:
+    response = jupyter.get(path)
+    assert response.status_code == status, response.text
+    assert response.json()["error"]["message"]
+
+
+def test_nobody_gets_in_without_a_token_or_with_a_wrong_one(jupyter: Jupyter) -> None:
+    for token in ("", "wrong"):
+        for method, path in (("GET", "runs"), ("POST", "runs"), ("GET", "stream?run=x"), ("GET", "health")):
+            response = jupyter.request(method, path, token=token)
+            assert response.status_code == 403, (method, path, response.text)
+    for header in ("", "x", "x:y", ":", "x" * 10_000):
+        response = jupyter.get("runs", token="", headers={"X-Agent-Kernel": header})
+        assert response.status_code == 403
+
+
+def test_a_page_of_another_site_cannot_act_with_a_persons_cookie(jupyter: Jupyter) -> None:
+    with httpx2.Client(trust_env=False, follow_redirects=True) as browser:
+        browser.get(f"{jupyter.url}/login?token={TOKEN}")
+        browser.get(f"{jupyter.url}/tree?token={TOKEN}")
+        assert browser.get(f"{jupyter.url}/api/agent/runs").status_code == 200, "the cookie is good"
+        for headers in ({}, {"X-Agent-Kernel": "x:y"}, {"X-XSRFToken": "wrong"}):
+            refused = browser.post(f"{jupyter.url}/api/agent/runs", json={}, headers=headers)
+            assert refused.status_code == 403, refused.text
+        xsrf = browser.cookies["_xsrf"]
+        heard = browser.post(f"{jupyter.url}/api/agent/runs", json={}, headers={"X-XSRFToken": xsrf})
+        assert heard.status_code == 400, "now the body is looked at"
+
+
+def test_too_much_and_too_often_is_refused_and_does_no_harm(jupyter: Jupyter) -> None:
+    assert jupyter.request("POST", "runs", content=b"x" * (50 << 20)).status_code == 413
+
+    def ask(_: int) -> int:
+        return jupyter.get("health").status_code
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(600)))
+    assert set(answers) <= {200, 429}
+    assert answers.count(200) >= 100
+    if 429 in answers:
+        assert jupyter.get(f"{jupyter.url}/api/status").status_code == 200
+
+
+def test_a_session_is_forgotten_with_all_its_runs(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    shared_api.add([ToolUse("bash", {"command": "echo kept > kept.txt"})], [Text("Done.")])
+    session = jupyter.session("to forget")
+    run = jupyter.run("Go", session)
+    jupyter.ended(run)
+    shared_api.add([Stall(20), Text("Never.")])
+    second = jupyter.run("Longer", session)
+    assert session in [row["id"] for row in jupyter.get("sessions").json()["sessions"]]
+    assert jupyter.request("DELETE", f"sessions/{session}").status_code == 409, "one is being worked on"
+    jupyter.post(f"runs/{second}/cancel")
+    jupyter.ended(second)
+    for _ in range(50):  # its activation still tidies up
+        answer = jupyter.request("DELETE", f"sessions/{session}")
+        if answer.status_code == 200:
+            break
+    assert answer.status_code == 200, answer.text
+    assert jupyter.get(f"sessions/{session}").status_code == 404
+    assert jupyter.get(f"runs/{run}").status_code == 404
+    assert jupyter.get(f"runs/{run}/events").status_code == 404
+    assert not (jupyter.home / "agent-kernel" / "sandboxes" / session).exists()
+    assert (jupyter.folder / "kept.txt").exists()
+
+
+def test_the_openapi_document_names_every_route(jupyter: Jupyter) -> None:
+    import time
+
+    time.sleep(1)  # the test before used up the allowance
+    document = jupyter.get("openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert "/api/agent/runs/{run}/approvals/{request}" in document["paths"]
+    assert document["paths"]["/api/agent/runs"]["post"]["requestBody"]
+    assert document["components"]["schemas"]["NewRun"]["additionalProperties"] is False

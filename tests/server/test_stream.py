@@ -1,0 +1,185 @@
+"""The event stream: replay and live, from where a client left, at the pace of whoever reads."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Stall, Text, ToolUse
+from tests.server.conftest import TOKEN, Jupyter, Start
+
+FINAL = ("completed", "failed", "cancelled")
+
+
+def stream(jupyter: Jupyter, query: str, **headers: str) -> AbstractContextManager[httpx2.Response]:
+    return httpx2.stream(
+        "GET",
+        f"{jupyter.url}/api/agent/stream?{query}",
+        headers={"Authorization": f"token {TOKEN}", **headers},
+        timeout=30,
+        trust_env=False,
+    )
+
+
+def messages(jupyter: Jupyter, query: str, **headers: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(id, event) of each message, until a run is final."""
+    with stream(jupyter, query, **headers) as response:
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        cursor = ""
+        for line in response.iter_lines():
+            if line.startswith("id: "):
+                cursor = line[4:]
+            elif line.startswith("data: "):
+                event = json.loads(line[6:])
+                yield cursor, event
+                cursor = ""
+                if event["type"] == "status" and event["status"] in FINAL:
+                    return
+
+
+@pytest.fixture(scope="module")
+def done(jupyter: Jupyter, shared_api: ScriptedMessages) -> str:
+    """A finished run with a few events."""
+    shared_api.add(
+        [ToolUse("list_files", {})],
+        [ToolUse("list_files", {})],
+        [Text("Lines\n\n\u2028of\x85every\u2029kind")],
+    )
+    run = jupyter.run("List")
+    jupyter.ended(run)
+    return run
+
+
+def test_a_finished_run_is_replayed_whole(jupyter: Jupyter, done: str) -> None:
+    seen = list(messages(jupyter, f"run={done}"))
+    assert [event for _, event in seen] == jupyter.events(done)
+    assert [cursor for cursor, _ in seen] == [f"{done}:{event['seq']}" for _, event in seen]
+
+
+def test_a_client_goes_on_exactly_after_what_it_has_fifty_at_once(jupyter: Jupyter, done: str) -> None:
+    whole = jupyter.events(done)
+
+    def follow(number: int) -> list[int]:
+        after = number % len(whole)
+        if number % 2:
+            seen = messages(jupyter, f"run={done}", **({"Last-Event-ID": f"{done}:{after}"} if after else {}))
+        else:
+            seen = messages(jupyter, f"run={done}:{after}")
+        return [after, *(event["seq"] for _, event in seen)]
+
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        for seqs in pool.map(follow, range(50)):
+            assert seqs == list(range(seqs[0], len(whole) + 1))
+
+
+def test_text_comes_live_and_many_runs_share_one_connection(
+    jupyter: Jupyter, shared_api: ScriptedMessages, done: str
+) -> None:
+    shared_api.add([Text("Slowly, " * 20, chunks=20), Stall(1.0), Text("done.")])
+    run = jupyter.run("Write")
+    seen: dict[str, list[dict[str, Any]]] = {run: [], done: []}
+    with stream(jupyter, f"run={run}&run={done}") as response:
+        cursor = ""
+        for line in response.iter_lines():
+            if line.startswith("id: "):
+                cursor = line[4:]
+            if line.startswith("data: "):
+                event = json.loads(line[6:])
+                seen[event["run_id"]].append(event)
+                ends = [
+                    events[-1]["type"] == "status" and events[-1]["status"] in FINAL
+                    for events in seen.values()
+                    if events
+                ]
+                if len(ends) == 2 and all(ends):
+                    break
+    assert "delta" in {event["type"] for event in seen[run]}
+    assert [event for event in seen[run] if event["seq"]] == jupyter.events(run)
+    assert seen[done] == jupyter.events(done)
+    assert dict(part.split(":") for part in cursor.split(",")).keys() == {run, done}
+
+
+def test_a_client_that_does_not_read_is_dropped_and_the_others_go_on(
+    start: Start, shared_api: ScriptedMessages, tmp_path: Path
+) -> None:
+    options = ["--AgentKernelExtension.stall_timeout=1", "--AgentKernelExtension.heartbeat=1"]
+    with start(tmp_path / "home", tmp_path / "work", shared_api, *options) as jupyter:
+        _stalled(jupyter, shared_api)
+
+
+def _stalled(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    shared_api.add([Stall(60), Text("Never.")])
+    run = jupyter.run("Much")
+    jupyter.until(run, lambda event: event.get("reason") == "thinking")
+    place = urlsplit(jupyter.url)
+    stalled = socket.create_connection((place.hostname or "", place.port or 0))
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stalled.sendall(
+        f"GET {place.path}/api/agent/stream?run={run} HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: token {TOKEN}\r\n\r\n".encode()
+    )
+    before = memory(jupyter)
+    for number in range(16):  # more than the buffers of both sides hold
+        text = f"{number}" + "x" * 900_000
+        assert jupyter.post(f"runs/{run}/messages", {"text": text}).status_code == 202
+    jupyter.post(f"runs/{run}/cancel")
+    jupyter.ended(run, 60)
+    assert [event["seq"] for _, event in messages(jupyter, f"run={run}") if event["seq"]] == [
+        event["seq"] for event in jupyter.events(run)
+    ]
+    assert memory(jupyter) - before < 150 << 20
+    assert dropped(stalled), "the server keeps a connection that nobody reads"
+    stalled.close()
+
+
+def dropped(connection: socket.socket) -> bool:
+    """Whether the other side has ended it, once what is on the way has been read."""
+    connection.settimeout(10)
+    deadline = time.monotonic() + 20
+    try:
+        while time.monotonic() < deadline:
+            if not connection.recv(1 << 20):
+                return True
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    return False
+
+
+def memory(jupyter: Jupyter) -> int:
+    """Resident bytes of the server."""
+    with open(f"/proc/{jupyter.process.pid}/status") as status:
+        line = next(line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) << 10
+
+
+def test_a_quiet_stream_shows_signs_of_life(
+    jupyter: Jupyter, shared_api: ScriptedMessages, tmp_path: Any
+) -> None:
+    from tests.server.conftest import jupyter_server
+
+    with jupyter_server(
+        tmp_path / "home", tmp_path / "work", shared_api, "--AgentKernelExtension.heartbeat=0.3"
+    ) as other:
+        shared_api.add([Stall(2.0), Text("At last.")])
+        run = other.run("Wait")
+        beats, since = 0, time.monotonic()
+        with stream(other, f"run={run}") as response:
+            for line in response.iter_lines():
+                beats += line == ": alive"
+                if beats >= 2 or time.monotonic() - since > 20:
+                    break
+        assert beats >= 2
