@@ -1,4 +1,4 @@
-"""The command line: `agent-kernel run | runs | doctor`.
+"""The command line: `agent-kernel run | runs | sessions | schedules | worker | doctor`.
 
 Exit status: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 paused by a bound (`--resume` goes on).
 """
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,12 +23,13 @@ from agent_kernel.errors import AgentKernelError, SettingsError
 from agent_kernel.settings import PERMISSIONS, SANDBOXES
 
 if TYPE_CHECKING:
-    from agent_kernel.app import App
+    from agent_kernel.account import Account
     from agent_kernel.client import Agent, Run
     from agent_kernel.events import ApprovalRequest, Event
 
 EXIT = {"completed": 0, "failed": 1, "cancelled": 3, "paused": 4}
 USAGE = 2
+MOST_SESSIONS = 100_000
 T = TypeVar("T")
 
 
@@ -65,12 +67,21 @@ def main() -> None:
 @click.option("--max-turns", type=int, help="Pause after so many requests to the model.")
 @click.option("--sandbox", type=click.Choice(SANDBOXES), help="Where tools act.")
 @click.option("--resume", "resume_id", metavar="ID", help="Go on with a run that was interrupted.")
-def run(prompt: str | None, as_json: bool, resume_id: str | None, **options: Any) -> None:
+@click.option(
+    "--detach", is_flag=True, help="Queue it for a worker or a Jupyter server, print its id, and leave."
+)
+def run(prompt: str | None, as_json: bool, resume_id: str | None, detach: bool, **options: Any) -> None:
     """Let the agent do PROMPT (`-` reads it from standard input)."""
     if prompt == "-":
         prompt = sys.stdin.read()
     if bool(prompt and prompt.strip()) == bool(resume_id):
         raise click.UsageError("Say what to do, or which run to --resume (one of the two).")
+    if detach:
+        if resume_id:
+            raise click.UsageError("--detach starts a new run; --resume works on one here.")
+        click.echo(asyncio.run(_detach(prompt or "", options)))
+        click.echo("Queued: a Jupyter server, or `agent-kernel worker`, works on it.", err=True)
+        return
     sys.exit(asyncio.run(_run(prompt or "", as_json, resume_id, options)))
 
 
@@ -86,6 +97,31 @@ async def _run(prompt: str, as_json: bool, resume_id: str | None, options: dict[
                 f"Paused ({started.reason}). Go on with: agent-kernel run --resume {started.id}", err=True
             )
         return EXIT.get(started.status, 1)
+
+
+async def _detach(prompt: str, options: dict[str, Any]) -> str:
+    """Queue the run; its id."""
+    from agent_kernel.account import Account
+    from agent_kernel.app import open_app
+    from agent_kernel.dispatch import Dispatcher
+    from agent_kernel.settings import load_settings
+
+    name, workspace = options.pop("session"), options.pop("cwd").expanduser().resolve()
+    if not workspace.is_dir():
+        raise SettingsError(f"The workspace {workspace} is not a folder.", hint="Make it, or name another.")
+    settings = load_settings().with_overrides("command line", **options)
+    async with await open_app(settings) as app:
+        dispatcher = Dispatcher(app, works=False)
+        await dispatcher.start()
+        try:
+            account = Account(app)
+            session = await account.session(name or "cli", workspace, new=name is None)
+            run = await account.submit(
+                session, prompt, settings, interactive=False, hosted=True, transcript=True
+            )
+        finally:
+            await dispatcher.close()
+    return run.id
 
 
 def _agent(options: dict[str, Any], *, interactive: bool) -> Agent:
@@ -136,6 +172,172 @@ async def _print_text(run: Run, agent: Agent) -> None:
         await view.show([event])
 
 
+# -- sessions ----------------------------------------------------------------------------------------
+
+
+@main.group()
+def sessions() -> None:
+    """Conversations: what is kept of them, and how to have it forgotten."""
+
+
+@sessions.command("list")
+@click.option("--limit", default=20, show_default=True, help="How many, those used last first.")
+def list_sessions(limit: int) -> None:
+    """Your sessions."""
+    for session in _with_account(lambda account: account.list_sessions(limit)):
+        used = datetime.fromtimestamp(session.updated_ms / 1000).strftime("%Y-%m-%d %H:%M")
+        click.echo(
+            f"{session.id}  {used}  {_line(session.name)}  {_line(session.notebook or session.workspace)}"
+        )
+
+
+@sessions.command("delete")
+@click.argument("ids", nargs=-1)
+@click.option("--older-than", type=click.IntRange(0), metavar="DAYS", help="All not used for so many days.")
+@click.option("--all", "everything", is_flag=True, help="All of yours.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_sessions(ids: tuple[str, ...], older_than: int | None, everything: bool, yes: bool) -> None:
+    """Forget sessions: their runs, events and snapshots. Files in your folders stay."""
+    if sum([bool(ids), older_than is not None, everything]) != 1:
+        raise click.UsageError("Say which: their IDS, --older-than DAYS, or --all.")
+
+    from agent_kernel.events import now_ms
+
+    async def chosen(account: Account) -> list[str]:
+        if ids:
+            return [(await account.get_session(session)).id for session in ids]
+        before = now_ms() + 1 if everything else now_ms() - (older_than or 0) * 86_400_000
+        return [session.id for session in await account.list_sessions(MOST_SESSIONS, before)]
+
+    found = _with_account(chosen)
+    if not found:
+        click.echo("There is nothing to delete.")
+        return
+    if not yes:
+        click.confirm(f"Delete {len(found)} session{'s' * (len(found) > 1)} for good?", abort=True)
+
+    async def delete(account: Account) -> None:
+        for session in found:
+            await account.delete_session(session)
+
+    _with_account(delete)
+    click.echo(f"Deleted {len(found)} session{'s' * (len(found) > 1)}.")
+
+
+# -- schedules ---------------------------------------------------------------------------------------
+
+
+@main.group()
+def schedules() -> None:
+    """Prompts that start by the clock, wherever a worker or a Jupyter server runs."""
+
+
+@schedules.command("add")
+@click.argument("name")
+@click.argument("when")
+@click.argument("prompt")
+@click.option("--cwd", type=click.Path(path_type=Path), default=Path(), help="The folder to work in.")
+@click.option("--timezone", default="UTC", show_default=True, help="Whose clock, such as Europe/Berlin.")
+@click.option(
+    "--overlap",
+    type=click.Choice(["skip", "queue"]),
+    default="skip",
+    show_default=True,
+    help="While the last run still works: leave a time out, or start one more.",
+)
+@click.option(
+    "--missed",
+    type=click.Choice(["skip", "once"]),
+    default="skip",
+    show_default=True,
+    help="For times at which nothing ran: nothing, or one run for all of them.",
+)
+@click.option("--model", help="A model's name.")
+@click.option("--permission", type=click.Choice(PERMISSIONS), help="What may be done without asking.")
+@click.option("--budget", type=float, help="Pause when this many USD are spent.")
+def add_schedule(name: str, when: str, prompt: str, cwd: Path, **options: Any) -> None:
+    """Start PROMPT at WHEN: hourly, daily, weekly, or five fields of cron ('0 9 * * MON-FRI')."""
+    workspace = cwd.expanduser().resolve()
+    if not workspace.is_dir():
+        raise SettingsError(f"The workspace {cwd} is not a folder.", hint="Make it, or name another.")
+    clock = {key: options.pop(key) for key in ("timezone", "overlap", "missed")}
+    settings = {key: value for key, value in options.items() if value is not None}
+    _with_account(
+        lambda account: account.add_schedule(name, when, prompt, workspace, settings=settings, **clock)
+    )
+    _show_schedules(name)
+
+
+@schedules.command("list")
+def list_schedules() -> None:
+    """Their next times, and what came of the last."""
+    _show_schedules()
+
+
+def _show_schedules(only: str = "") -> None:
+    for planned in _with_account(lambda account: account.list_schedules()):
+        schedule = planned.schedule
+        if only in ("", schedule.name):
+            times = ", ".join(time.strftime("%a %d %b %H:%M") for time in planned.next) or "paused"
+            click.echo(f"{_line(schedule.name)}: {schedule.cron} {schedule.timezone}; next {times}")
+            click.echo(
+                f"    {_line(schedule.prompt)}" + (f"; last: {_line(planned.last)}" if planned.last else "")
+            )
+
+
+def _line(text: str) -> str:
+    from agent_kernel.shell.textview import one_line
+
+    return one_line(text, 100)
+
+
+def _changing(action: str, says: str) -> None:
+    @schedules.command(action, help=says)
+    @click.argument("name")
+    def change(name: str) -> None:
+        _with_account(lambda account: account.change_schedule(name, action))
+
+
+_changing("pause", "Start nothing until it is resumed.")
+_changing("resume", "Start again at its times.")
+_changing("delete", "Forget it; its runs stay.")
+
+
+# -- worker ------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option(
+    "--at-once", type=click.IntRange(1), default=5, show_default=True, help="Runs worked on at once."
+)
+def worker(at_once: int) -> None:
+    """Work on queued runs, on this machine, until stopped.
+
+    Workers on several machines share the work by AGENT_KERNEL_DATABASE_URL (PostgreSQL) and show each other's
+    text live by AGENT_KERNEL_REDIS_URL.
+    """
+    asyncio.run(_work(at_once))
+
+
+async def _work(at_once: int) -> None:
+    from agent_kernel.app import open_app
+    from agent_kernel.dispatch import Dispatcher
+    from agent_kernel.jobs.limits import Limits
+    from agent_kernel.settings import load_settings
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with await open_app(load_settings()) as app:
+        dispatcher = Dispatcher(app, limits=Limits(per_worker=at_once))
+        await dispatcher.start()
+        click.echo(f"Worker {app.worker} is ready. Stop it with Ctrl-C; what it works on goes on elsewhere.")
+        try:
+            await stopped.wait()
+        finally:
+            await dispatcher.close()
+
+
 # -- runs --------------------------------------------------------------------------------------------
 
 
@@ -149,7 +351,7 @@ def runs() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One run a line, for programs.")
 def list_runs(limit: int, as_json: bool) -> None:
     """The newest runs."""
-    for row in _with_app(lambda app: app.store.list_runs(owner=app.settings.owner, limit=limit)):
+    for row in _with_account(lambda account: account.list_runs(limit=limit)):
         if as_json:
             print(json.dumps({"id": row.id, "status": row.status, "created_ms": row.created_ms,
                               "model": row.model, "prompt": row.prompt}))  # fmt: skip
@@ -184,20 +386,17 @@ def export(run_id: str, path: Path) -> None:
 
 
 def _events(run_id: str) -> list[Event]:
-    async def read(app: App) -> list[Event]:
-        run = await app.get_run(run_id)
-        return await app.log.read(run.id)
-
-    return _with_app(read)
+    return _with_account(lambda account: account.read(run_id))
 
 
-def _with_app(use: Callable[[App], Coroutine[Any, Any, T]]) -> T:
+def _with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
+    from agent_kernel.account import Account
     from agent_kernel.app import open_app
     from agent_kernel.settings import load_settings
 
     async def opened() -> T:
         async with await open_app(load_settings()) as app:
-            return await use(app)
+            return await use(Account(app))
 
     return asyncio.run(opened())
 

@@ -1,7 +1,7 @@
 """`Agent` and `Run`: the one interface to runs, whoever hosts them.
 
-This is the only module that knows how an App is reached; now it is opened in this process. Everything
-is async and lives on one event loop; `agent_kernel.shell` offers the same to code that is not.
+A `Host` is an App in this process, or the Jupyter server that started this kernel. Everything is async and
+lives on one event loop; `agent_kernel.shell` offers the same to code that is not.
 """
 
 from __future__ import annotations
@@ -9,25 +9,89 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agent_kernel import folds
 from agent_kernel.errors import SettingsError
 from agent_kernel.events import Event, FileChange, Message, TodoItem, Undo
-from agent_kernel.settings import DEMO_MODEL, Settings, load_settings
+from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings
 from agent_kernel.usage import Usage
 
 if TYPE_CHECKING:
-    from agent_kernel.app import App
     from agent_kernel.runs.records import RunRow, Session
     from agent_kernel.tools.base import KernelBridge
+
+
+class Host(Protocol):
+    """Who holds sessions and runs for one person: `account.Account` here, `remote.Server` over HTTP."""
+
+    async def session(
+        self, name: str, workspace: Path, notebook: str | None = None, *, new: bool = False
+    ) -> Session: ...
+
+    async def submit(
+        self,
+        session: Session,
+        prompt: str,
+        settings: Settings,
+        *,
+        interactive: bool = True,
+        kernel: KernelBridge | None = None,
+    ) -> RunRow: ...
+
+    async def resume(
+        self,
+        run_id: str,
+        settings: Settings | None = None,
+        *,
+        interactive: bool = True,
+        kernel: KernelBridge | None = None,
+    ) -> RunRow: ...
+
+    async def get_run(self, run_id: str) -> RunRow: ...
+
+    async def attend(self, run_id: str, kernel: KernelBridge) -> None:
+        """Be there for the run's calls for the notebook's kernel, after that was restarted."""
+        ...
+
+    async def list_runs(self, session_id: str | None = None, limit: int = 50) -> list[RunRow]: ...
+
+    def follow(
+        self, run_id: str, after: int = 0, *, deltas: bool = True, resumed_at: int = 0
+    ) -> AsyncIterator[Event]:
+        """Replay, then wait; ends after a final status later than `resumed_at`."""
+        ...
+
+    async def say(self, run_id: str, text: str) -> None: ...
+
+    async def answer(self, run_id: str, request_id: str, decision: str, reason: str = "") -> None: ...
+
+    async def control(self, run_id: str, action: str) -> None: ...
+
+    async def undo(self, run_id: str, call_id: str | None = None, path: str | None = None) -> Undo: ...
+
+    async def close(self) -> None: ...
+
+
+async def open_host(settings: Settings) -> Host:
+    """The Jupyter server that started this kernel, where it has the extension; else an App in this process."""
+    from agent_kernel.remote import open_server
+
+    return await open_server() or await _local_host(settings)
+
+
+async def _local_host(settings: Settings) -> Host:
+    from agent_kernel.account import Account
+    from agent_kernel.app import open_app
+
+    return Account(await open_app(settings))
 
 
 class Run:
     """One prompt being worked on. `await run.wait()`, or follow it; everything else is a fold of `events`."""
 
-    def __init__(self, app: App, row: RunRow, resumed_at: int = 0):
-        self._app = app
+    def __init__(self, host: Host, row: RunRow, resumed_at: int = 0):
+        self._host = host
         self._row = row
         self._resumed_at = resumed_at  # an end before this event is behind us
         self._events: list[Event] = []
@@ -39,7 +103,9 @@ class Run:
         return f"<Run {self.id} {self.status}{f', files: {files}' if files else ''}>"
 
     async def _collect(self) -> None:
-        async for event in self._app.follow(self.id, deltas=False):
+        async for event in self._host.follow(self.id, deltas=False, resumed_at=self._resumed_at):
+            if not event.seq:  # a word of the connection's, not of the run's
+                continue
             self._events.append(event)
             if self._settles(event):
                 self._settled.set()
@@ -98,6 +164,12 @@ class Run:
         """USD, or None when a price is not known."""
         return folds.cost(self._events)
 
+    @property
+    def tier(self) -> str:
+        """The sandbox's tier; empty until it is open."""
+        context = folds.last_context(self._events)
+        return context.tier if context else ""
+
     def diff(self) -> str:
         """All changes to files as one unified diff, in the order they were made."""
         return "\n".join(e.diff.rstrip("\n") for e in self._events if isinstance(e, FileChange) and e.diff)
@@ -112,7 +184,7 @@ class Run:
 
     async def follow(self, after: int = 0, *, deltas: bool = True) -> AsyncIterator[Event]:
         """Events after `after`, then new ones as they come; ends when the run has settled."""
-        async for event in self._app.follow(self.id, after, deltas=deltas):
+        async for event in self._host.follow(self.id, after, deltas=deltas, resumed_at=self._resumed_at):
             yield event
             if self._settles(event):
                 return
@@ -125,25 +197,25 @@ class Run:
     # -- what people do to it ----------------------------------------------------------------------------
 
     async def stop(self) -> None:
-        await self._app.control(self.id, "cancel")
+        await self._host.control(self.id, "cancel")
 
     async def pause(self) -> None:
-        await self._app.control(self.id, "pause")
+        await self._host.control(self.id, "pause")
 
     async def resume(self) -> None:
-        await self._app.control(self.id, "resume")
+        await self._host.control(self.id, "resume")
 
     async def say(self, text: str) -> None:
         """Steer it: the model hears this with its next request."""
-        await self._app.say(self.id, text)
+        await self._host.say(self.id, text)
 
     async def answer(self, request_id: str, decision: str, reason: str = "") -> None:
         """Answer an approval request with `allow`, `deny` or `session`."""
-        await self._app.answer(self.id, request_id, decision, reason)
+        await self._host.answer(self.id, request_id, decision, reason)
 
     async def undo(self, call_id: str | None = None, path: str | None = None) -> Undo:
         """Put files back to before the run (or one call, or one file)."""
-        return await self._app.undo(self.id, call_id, path)
+        return await self._host.undo(self.id, call_id, path)
 
     async def detach(self) -> None:
         """Stop collecting its events; the run itself goes on."""
@@ -178,7 +250,7 @@ class Agent:
         interactive: bool = False,
         kernel: KernelBridge | None = None,
         settings: Settings | None = None,
-        app: App | None = None,
+        host: Host | None = None,
     ):
         self.workspace = Path(workspace).expanduser().resolve()
         self.settings = (settings or load_settings()).with_overrides(
@@ -189,8 +261,9 @@ class Agent:
         self.interactive = interactive
         self.kernel = kernel
         self._new = new
-        self._app = app
-        self._owns_app = app is None
+        self._local = settings is not None  # settings of one's own are for an App of one's own
+        self._host = host
+        self._owns_host = host is None
         self._session: Session | None = None
         self._runs: list[Run] = []
         self._opening = asyncio.Lock()
@@ -202,30 +275,28 @@ class Agent:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _open(self) -> tuple[App, Session]:
+    async def _open(self) -> tuple[Host, Session]:
         async with self._opening:
-            if self._app is None:
-                from agent_kernel.app import open_app
-
-                self._app = await open_app(self.settings)
+            if self._host is None:
+                self._host = await (_local_host if self._local else open_host)(self.settings)
             if self._session is None:
                 if not self.workspace.is_dir():
                     raise SettingsError(
                         f"The workspace {self.workspace} is not a folder.", hint="Make it, or name another."
                     )
-                self._session = await self._app.session(
+                self._session = await self._host.session(
                     self.session_name, self.workspace, self.notebook, new=self._new
                 )
-            return self._app, self._session
+            return self._host, self._session
 
     async def start(self, prompt: str, **overrides: Any) -> Run:
         """Start a run and return at once. `overrides` are settings for this run alone (`model`,
         `permission`, `budget`, `max_turns`)."""
-        app, session = await self._open()
+        host, session = await self._open()
         settings = self.settings.with_overrides("run", **overrides)
         return self._run(
-            app,
-            await app.submit(session, prompt, settings, interactive=self.interactive, kernel=self.kernel),
+            host,
+            await host.submit(session, prompt, settings, interactive=self.interactive, kernel=self.kernel),
         )
 
     async def run(self, prompt: str, **overrides: Any) -> Run:
@@ -240,21 +311,26 @@ class Agent:
 
     async def get(self, run_id: str) -> Run:
         """A run by its id (or the beginning of it)."""
-        app, _ = await self._open()
-        return self._run(app, await app.get_run(run_id))
+        host, _ = await self._open()
+        row = await host.get_run(run_id)
+        if self.kernel is not None:
+            await host.attend(row.id, self.kernel)
+        return self._run(host, row)
 
     async def resume(self, run_id: str, **overrides: Any) -> Run:
         """Go on with a run that is paused, failed, or whose process died."""
-        app, _ = await self._open()
-        row = await app.get_run(run_id)
-        settings = app.settings_of(row).with_overrides("resume", **overrides)
-        await app.resume(row.id, settings, interactive=self.interactive, kernel=self.kernel)
-        return self._run(app, row, resumed_at=row.head)
+        host, _ = await self._open()
+        row = await host.get_run(run_id)
+        began = {name: row.options[name] for name in RUN_SETTINGS if name in row.options}
+        settings = self.settings.with_overrides(f"run {row.id}", model=row.model, **began)
+        settings = settings.with_overrides("resume", **overrides)
+        await host.resume(row.id, settings, interactive=self.interactive, kernel=self.kernel)
+        return self._run(host, row, resumed_at=row.head)
 
     async def runs(self, limit: int = 20) -> list[RunRow]:
         """This session's newest runs."""
-        app, session = await self._open()
-        return await app.store.list_runs(session_id=session.id, limit=limit)
+        host, session = await self._open()
+        return await host.list_runs(session.id, limit)
 
     async def new_session(self) -> None:
         """The next prompt starts a conversation of its own."""
@@ -277,15 +353,11 @@ class Agent:
             "permission": self.settings.permission,
             "session": self._session.name if self._session else self.session_name,
             "workspace": str(self.workspace),
-            "tier": self._tier(),
+            "tier": (self._runs[-1].tier if self._runs else "") or self.settings.sandbox,
         }
 
-    def _tier(self) -> str:
-        tier = self._app.tier(self._session.id) if self._app and self._session else None
-        return tier or self.settings.sandbox
-
-    def _run(self, app: App, row: RunRow, resumed_at: int = 0) -> Run:
-        run = Run(app, row, resumed_at)
+    def _run(self, host: Host, row: RunRow, resumed_at: int = 0) -> Run:
+        run = Run(host, row, resumed_at)
         self._runs.append(run)
         return run
 
@@ -293,6 +365,6 @@ class Agent:
         """Let go of everything; unfinished runs stay in the log and can be resumed."""
         for run in self._runs:
             await run.detach()
-        if self._app is not None and self._owns_app:
-            await self._app.close()
-            self._app = None
+        if self._host is not None and self._owns_host:
+            await self._host.close()
+            self._host = None

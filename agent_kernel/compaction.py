@@ -71,7 +71,7 @@ def plain_summary(events: Sequence[Event]) -> str:
         parts += ["Files changed:", *(f"- {f.path} ({f.action})" for f in changed)]
     if said := [e.text for e in events if isinstance(e, Message) and e.role == "assistant" and e.text][-3:]:
         parts += ["What was said last:", *(f"- {_capped(text, MOST_RESULT * 2)}" for text in said)]
-    found = folds.calls(events)
+    found = folds.RunState(events).calls
     results = [e for e in events if isinstance(e, ToolResult) and e.id in found][-RESULTS_KEPT:]
     if results:
         parts += ["The last tool results:"]

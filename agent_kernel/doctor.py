@@ -31,11 +31,12 @@ async def examine() -> dict[str, Any]:
         "model": _model(settings),
         "sandbox": _sandbox(),
         "store": await _store(settings),
+        "bus": await _bus(settings),
         "view": _view(),
         "packages": {name: _version(name) for name in PACKAGES},
         "settings": _settings(settings),
     }
-    checks = [report[name] for name in ("model", "sandbox", "store", "view")]
+    checks = [report[name] for name in ("model", "sandbox", "store", "bus", "view")]
     problems += [check["problem"] for check in checks if check["problem"]]
     return {**report, "problems": problems, "ok": not problems}
 
@@ -69,6 +70,21 @@ async def _store(settings: Settings) -> dict[str, Any]:
             return {"where": where, "problem": ""}
     except AgentKernelError as error:
         return {"where": where, "problem": str(error)}
+
+
+async def _bus(settings: Settings) -> dict[str, Any]:
+    from agent_kernel.app import open_bus
+
+    where = "Redis" if settings.redis_url else "this process"
+    try:
+        bus = open_bus(settings)
+        try:
+            await bus.check()
+        finally:
+            await bus.close()
+    except AgentKernelError as error:
+        return {"where": where, "problem": str(error)}
+    return {"where": where, "problem": ""}
 
 
 def _view() -> dict[str, Any]:
@@ -111,6 +127,7 @@ def render(report: dict[str, Any]) -> str:
         lines.append(f"              {tier['tier']}: {mark}{note}")
     lines += [
         _check("store", report["store"]["where"], report["store"]),
+        _check("bus", report["bus"]["where"], report["bus"]),
         _check("view", report["view"]["file"], report["view"]),
         "",
         "Packages  " + ", ".join(f"{name} {found or '–'}" for name, found in report["packages"].items()),

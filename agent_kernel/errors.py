@@ -87,6 +87,22 @@ class StoreError(AgentKernelError):
     """The event store could not be opened, read or written (full disk, no permission, damaged file)."""
 
 
+class ServerUnreachable(AgentKernelError):
+    """The Jupyter server that hosts the runs does not answer."""
+
+    retryable = True
+
+
+class JobsError(AgentKernelError):
+    """The queue of runs could not be opened or reached, or a schedule cannot be as it was asked for."""
+
+
+class DiedOften(JobsError):
+    """The workers that took `activation` of a run died, each of them."""
+
+    activation = 0
+
+
 # -- sandbox ----------------------------------------------------------------------------------------
 
 

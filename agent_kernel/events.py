@@ -41,10 +41,11 @@ class Event(BaseModel):
     def numbered(self, run_id: str, seq: int) -> Event:
         """This event as the log stores it."""
         # What `model_copy` does, without its copies of everything: this runs for each event stored.
-        numbered = self.__class__.__new__(self.__class__)
-        object.__setattr__(numbered, "__dict__", {**self.__dict__, "run_id": run_id, "seq": seq})
-        for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
-            object.__setattr__(numbered, name, getattr(self, name))
+        numbered, put = object.__new__(type(self)), object.__setattr__
+        put(numbered, "__dict__", {**self.__dict__, "run_id": run_id, "seq": seq})
+        put(numbered, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        put(numbered, "__pydantic_extra__", self.__pydantic_extra__)
+        put(numbered, "__pydantic_private__", None)
         return numbered
 
 
@@ -58,7 +59,8 @@ class Status(Event):
 
 
 class Context(Event):
-    """The frozen prefix of the requests that follow. `system` and `tools` are blob hashes."""
+    """The frozen prefix of the requests that follow. `system` and `tools` are blob hashes; `tier` is the
+    sandbox's."""
 
     type: Literal["context"] = "context"
     model: str
@@ -66,6 +68,7 @@ class Context(Event):
     tools: str
     max_tokens: int
     demo: bool = False
+    tier: str = ""
 
 
 class Thought(Event):

@@ -25,8 +25,8 @@ from agent_kernel.events import (
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import error_result
 from agent_kernel.sandbox.base import NetworkDecision, NetworkRequest, Sandbox
-from agent_kernel.tools import run_tool
-from agent_kernel.tools.base import KernelBridge, Tool, ToolContext, ToolOutput
+from agent_kernel.tools import invalid, run_tool
+from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool, ToolContext, ToolOutput
 
 NOBODY = (
     "Denied: this needs a person's approval and there is nobody to ask here. "
@@ -128,7 +128,7 @@ def network_asker(permissions: Permissions) -> NetworkDecision:
         scope = f"network:{request.host}"
         if permissions.permission == "bypass" or permissions.allowed(scope):
             return True
-        call = next(iter(folds.open_calls(permissions.journal.events)), None)
+        call = next(iter(permissions.journal.state.open_calls), None)
         call_id = call.id if call else ""
         answer = await permissions.ask(
             ApprovalRequest(
@@ -157,7 +157,7 @@ class CallExecutor:
         tools: Mapping[str, Tool],
         permissions: Permissions,
         state: dict[str, Any],
-        kernel: KernelBridge | None,
+        kernel: KernelBridge | AttachedKernel | None,
         write_lock: asyncio.Lock,
         worker: str,
     ):
@@ -183,18 +183,35 @@ class CallExecutor:
             if not started:
                 await self.journal.append(self.start_event(call))
             return await self._run(call)
-        if refusal := await self.permissions.refusal(tool, call):
+        if not started and (refusal := await self.permissions.refusal(tool, call)):
             return [error_result(call, refusal)]
         async with self.write_lock:
-            return await self._run_changing(call)
+            return await self._run_changing(tool, call, started)
 
-    async def _run_changing(self, call: ToolCall) -> list[Event]:
+    def elsewhere(self, call: ToolCall) -> bool:
+        """Whether the notebook's kernel executes this call, and a start without a result is not the end."""
+        tool = self.tools.get(call.tool)
+        return tool is not None and tool.in_kernel and isinstance(self.kernel, AttachedKernel)
+
+    async def _run_changing(self, tool: Tool, call: ToolCall, started: bool) -> list[Event]:
         """With a snapshot on both sides, so that each change belongs to its call and can be undone."""
         before = await self.sandbox.snapshot()
+        if self.elsewhere(call):
+            await self._wait_for_kernel(tool, call)
+            return await self._changes(call, before)
         executing = Status(status="running", reason="executing", turn=call.turn)
-        await self.journal.append(executing, self.start_event(call))
+        await self.journal.append(executing, *([] if started else [self.start_event(call)]))
         events = await self._run(call)
         return [*await self._changes(call, before), *events]
+
+    async def _wait_for_kernel(self, tool: Tool, call: ToolCall) -> None:
+        """The notebook's kernel appends the call's start and its result; until one is attached, it waits."""
+        if problem := invalid(tool, call.args):
+            await self.journal.append(error_result(call, problem))
+            return
+        await self.journal.append(Status(status="waiting", reason="kernel", turn=call.turn))
+        await self.journal.wait_for(lambda: self.journal.state.calls[call.id].result is not None)
+        await self.journal.append(Status(status="running", reason="executing", turn=call.turn))
 
     async def _run(self, call: ToolCall) -> list[Event]:
         since = time.monotonic()
@@ -227,7 +244,7 @@ class CallExecutor:
             emit=emit,
             ask=ask,
             state=self.state,
-            kernel=self.kernel,
+            kernel=None if isinstance(self.kernel, AttachedKernel) else self.kernel,
         )
 
     async def _changes(self, call: ToolCall, before: str) -> list[Event]:

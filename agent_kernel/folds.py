@@ -40,10 +40,6 @@ def last_status(events: Sequence[Event]) -> Status:
     return Status(status="queued")
 
 
-def is_final(events: Sequence[Event]) -> bool:
-    return last_status(events).status in FINAL_STATUSES
-
-
 BOUNDS = frozenset({"budget", "max_turns"})
 """Reasons of a pause that nobody asked for; the run goes on only when resumed."""
 
@@ -119,22 +115,58 @@ class Call:
         return self.call.id
 
 
-def calls(events: Iterable[Event]) -> dict[str, Call]:
-    """All tool calls by id, in order."""
-    found: dict[str, Call] = {}
-    for event in events:
-        if isinstance(event, ToolCall):
-            found[event.id] = Call(event)
-        elif isinstance(event, ToolStart) and event.id in found:
-            found[event.id].start = event
-        elif isinstance(event, ToolResult) and event.id in found:
-            found[event.id].result = event
-    return found
+class RunState:
+    """Where a run stands, kept up to date event by event: a long run need not be read anew each turn."""
 
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.turn = 0
+        self.cost: float | None = 0.0
+        self.tokens = 0
+        self.worked_ms = 0
+        self.warned: set[str] = set()
+        self._last_ms = 0
+        self.status: Status = Status(status="queued")
+        self.control = ""
+        self.calls: dict[str, Call] = {}
+        self._open: dict[str, Call] = {}
+        for event in events:
+            self.add(event)
 
-def open_calls(events: Iterable[Event]) -> list[Call]:
-    """Calls without a result, in order."""
-    return [call for call in calls(events).values() if call.result is None]
+    def add(self, event: Event) -> None:
+        self.turn = max(self.turn, event.turn)
+        if self.status.status == "running" and self._last_ms:
+            self.worked_ms += max(0, event.timestamp - self._last_ms)
+        self._last_ms = event.timestamp
+        match event:
+            case Status():
+                self.status = event
+            case Control():
+                self.control = event.action
+            case ContextUpdate():
+                known = self.cost is not None and event.cost_usd is not None
+                self.cost = self.cost + event.cost_usd if known else None  # type: ignore[operator]
+                self.tokens += (
+                    event.input_tokens
+                    + event.output_tokens
+                    + event.cache_read_tokens
+                    + event.cache_write_tokens
+                )
+            case Error(kind="budget_warning"):
+                self.warned.add(event.message)
+            case ToolCall():
+                self.calls[event.id] = self._open[event.id] = Call(event)
+            case ToolStart() if event.id in self.calls:
+                self.calls[event.id].start = event
+            case ToolResult() if event.id in self.calls:
+                self.calls[event.id].result = event
+                self._open.pop(event.id, None)
+            case _:
+                pass
+
+    @property
+    def open_calls(self) -> list[Call]:
+        """Calls without a result, in order."""
+        return list(self._open.values())
 
 
 def approvals(events: Iterable[Event]) -> dict[str, ApprovalAnswer | None]:
@@ -158,14 +190,6 @@ def allowed_scopes(events: Iterable[Event]) -> set[str]:
         elif isinstance(event, ApprovalAnswer) and event.decision == "session" and event.id in scopes:
             allowed.add(scopes[event.id])
     return allowed
-
-
-def pending_control(events: Sequence[Event]) -> str:
-    """The newest request to pause, resume or cancel since the run last said what it is doing."""
-    for event in reversed(events):
-        if isinstance(event, Control):
-            return event.action
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +238,7 @@ def summary(events: Sequence[Event]) -> Json:
         "model": context.model if context else "",
         "demo": bool(context and context.demo),
         "messages": [{"role": e.role, "text": e.text} for e in events if isinstance(e, Message)],
-        "tools": [_tool_summary(call, events) for call in calls(events).values()],
+        "tools": [_tool_summary(call, events) for call in RunState(events).calls.values()],
         "thoughts": sum(isinstance(e, Thought) for e in events),
         "files": [
             {"path": f.path, "action": f.action, "added": f.added, "removed": f.removed}

@@ -30,11 +30,37 @@ SUMMARY_PREFACE = "The conversation so far was too long to keep. This is a summa
 
 def messages(events: Sequence[Event]) -> list[Json]:
     """Messages API messages for all `events` of a session, oldest first."""
-    fold = _History()
-    for event in _after_compaction(events, fold):
-        fold.add(event)
-    fold.flush()
-    return fold.messages
+    return History().messages(events)
+
+
+class History:
+    """The fold kept from one request to the next: each needs only what came since the last."""
+
+    def __init__(self) -> None:
+        self._fold = _Fold()
+        self._seen = 0
+
+    def messages(self, events: Sequence[Event]) -> list[Json]:
+        """Messages API messages for `events`: those given last time, and what has come since.
+
+        Events that are not stored yet (without a `seq`) may stand at the end.
+        """
+        stored = len(events)
+        while stored and not events[stored - 1].seq:
+            stored -= 1
+        if any(isinstance(event, Compaction) for event in events[self._seen : stored]):
+            self._fold = _Fold()
+            kept = _after_compaction(events[:stored], self._fold)
+        else:
+            kept = events[self._seen : stored]
+        for event in kept:
+            self._fold.add(event)
+        self._seen = stored
+        fold = self._fold.copy()
+        for event in events[stored:]:
+            fold.add(event)
+        fold.flush()
+        return fold.messages
 
 
 def thought_block(event: Thought) -> Json:
@@ -47,7 +73,7 @@ def thought_block(event: Thought) -> Json:
     return block
 
 
-def _after_compaction(events: Sequence[Event], fold: _History) -> Sequence[Event]:
+def _after_compaction(events: Sequence[Event], fold: _Fold) -> Sequence[Event]:
     found = next((e for e in reversed(events) if isinstance(e, Compaction)), None)
     if found is None:
         return events
@@ -58,7 +84,7 @@ def _after_compaction(events: Sequence[Event], fold: _History) -> Sequence[Event
     return events
 
 
-class _History:
+class _Fold:
     """Messages so far, and the user content waiting for the next request."""
 
     def __init__(self) -> None:
@@ -67,6 +93,15 @@ class _History:
         self.texts: list[Json] = []
         self.unanswered: dict[str, None] = {}
         self.model = ""
+
+    def copy(self) -> _Fold:
+        """One that can grow without this one growing."""
+        twin = _Fold()
+        twin.messages = self.messages[:-1]
+        twin.messages += [{**last, "content": [*last["content"]]} for last in self.messages[-1:]]
+        twin.results, twin.texts = [*self.results], [*self.texts]
+        twin.unanswered, twin.model = {**self.unanswered}, self.model
+        return twin
 
     def add(self, event: Event) -> None:
         match event:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agent_kernel import folds
-from agent_kernel.events import FINAL_STATUSES, Control, Delta, Event, Status
+from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
+from agent_kernel.folds import RunState
 from agent_kernel.runs.log import RunLog
 
 
 class RunJournal:
     """Appends with the run's fencing number, and takes in what others appended.
 
-    `events` is the run so far, in order and without gaps. `earlier` are the session's runs before it.
+    `events` is the run so far, in order and without gaps, `state` their fold; `earlier` are the runs of the
+    session before it.
+    `others` counts the events that somebody else appended.
     """
 
     def __init__(self, log: RunLog, run_id: str, fence: int, earlier: list[Event], events: list[Event]):
@@ -22,6 +24,8 @@ class RunJournal:
         self.fence = fence
         self.earlier = earlier
         self.events = events
+        self.state = RunState(events)
+        self.others = 0
         self._held: list[Event] = []
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
@@ -32,7 +36,7 @@ class RunJournal:
         return self.events[-1].seq if self.events else 0
 
     def session_events(self) -> list[Event]:
-        return self.earlier + self.events if self.earlier else self.events
+        return [*self.earlier, *self.events, *self._held]
 
     async def append(self, *events: Event) -> None:
         # Shielded: a stop must not lose track of what is already on its way to the store.
@@ -43,9 +47,16 @@ class RunJournal:
             held, self._held = self._held, []
             stored = await self.log.append(self.run_id, *held, *events, fence=self.fence)
             if stored and stored[0].seq != self.head + 1:
-                stored = await self.log.read(self.run_id, after=self.head)
-            self.events += stored
+                everything = await self.log.read(self.run_id, after=self.head)
+                self.others += len(everything) - len(stored)
+                stored = everything
+            self._take(stored)
         await self._announce()
+
+    def _take(self, events: list[Event]) -> None:
+        self.events += events
+        for event in events:
+            self.state.add(event)
 
     def hold(self, *events: Event) -> None:
         self._held += events
@@ -68,12 +79,13 @@ class RunJournal:
         self._watcher = asyncio.create_task(self._watch(on_cancel))
 
     async def _watch(self, on_cancel: Callable[[], object]) -> None:
-        if folds.pending_control(self.events) == "cancel":
-            on_cancel()
-        async for head in self.log.heads(self.run_id, after=self.head):
-            for event in await self.catch_up(head):
-                if isinstance(event, Control) and event.action == "cancel":
-                    on_cancel()
+        # The state is asked, not what was just read: an append of our own may have taken the cancel in.
+        heads = self.log.heads(self.run_id, after=self.head)
+        while self.state.control != "cancel":
+            await self.catch_up(await anext(heads))
+        on_cancel()
+        async for head in heads:
+            await self.catch_up(head)
 
     async def catch_up(self, head: int | None = None) -> list[Event]:
         """What others appended up to now; nothing is read when `head` is known already."""
@@ -81,7 +93,8 @@ class RunJournal:
             if head is not None and head <= self.head:
                 return []
             new = await self.log.read(self.run_id, after=self.head)
-            self.events += new
+            self._take(new)
+            self.others += len(new)
         await self._announce()
         return new
 
@@ -103,10 +116,10 @@ class RunJournal:
         await self.append(Status(status="running", reason="resumed"))
 
     def _paused(self) -> bool:
-        return folds.pending_control(self.events) == "pause"
+        return self.state.control == "pause"
 
     def final(self) -> bool:
-        return bool(self.events) and folds.last_status(self.events).status in FINAL_STATUSES
+        return self.state.status.status in FINAL_STATUSES
 
     async def close(self) -> None:
         if self._watcher is not None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-from agent_kernel import folds, history
+from agent_kernel import folds
+from agent_kernel.budget import WARN_AT, Budget, unknown_price, used_up, warning
 from agent_kernel.compaction import LOOP, compacted, needs_compaction
 from agent_kernel.errors import ContextOverflow, ModelError
 from agent_kernel.events import (
@@ -28,6 +31,7 @@ from agent_kernel.events import (
     ToolResult,
     ToolStart,
 )
+from agent_kernel.history import INTERRUPTED, History
 from agent_kernel.model import Model, ModelReply, ModelRequest
 from agent_kernel.usage import cost_usd
 
@@ -35,6 +39,7 @@ CUT_OFF = "Your answer reached the output limit and was cut off. Go on from ther
 MOST_CUT_OFFS = 3
 LONGEST_DELAY = 30.0
 Ending: TypeAlias = Literal["complete", "budget", "max_turns"]
+Wanted: TypeAlias = Callable[[], Awaitable[bool]]
 
 
 class Journal(Protocol):
@@ -42,6 +47,8 @@ class Journal(Protocol):
 
     run_id: str
     events: list[Event]
+    state: folds.RunState
+    others: int
 
     async def append(self, *events: Event) -> None:
         """Store events; `events` then holds them, and whatever others appended before them."""
@@ -58,7 +65,7 @@ class Journal(Protocol):
         ...
 
     def session_events(self) -> list[Event]:
-        """The session's earlier runs and this one, for the model's history."""
+        """The session's earlier runs and this one, what is held included, for the model's history."""
         ...
 
 
@@ -71,6 +78,10 @@ class Executor(Protocol):
 
     def start_event(self, call: ToolCall) -> ToolStart: ...
 
+    def elsewhere(self, call: ToolCall) -> bool:
+        """True when another process executes the call and appends its start and its result."""
+        ...
+
     async def execute(self, call: ToolCall, *, started: bool) -> list[Event]:
         """The events that end with the call's one result. Appends its own `tool_start` unless started."""
         ...
@@ -81,7 +92,7 @@ class Bounds:
     """What ends a run early. Zero means no bound."""
 
     max_turns: int = 100
-    budget_usd: float = 0.0
+    budget: Budget = field(default_factory=Budget)
     max_attempts: int = 6
     compact_at: float = 0.8
 
@@ -96,11 +107,14 @@ class Loop:
     max_tokens: int
     bounds: Bounds
     first_turn: int = 0
+    history: History = field(default_factory=History)
 
     async def run(self) -> Ending:
         """Turn after turn until the work is done or a bound is reached. Raises ModelError."""
         self.first_turn = self.turn
         await self.finish_open_calls()
+        if self._answered():
+            return "complete"
         while (ending := await self.bound_reached()) is None:
             reply = await self.think()
             if calls := self.calls_of(reply):
@@ -109,11 +123,16 @@ class Loop:
                 return "complete"
         return ending
 
+    def _answered(self) -> bool:
+        """The last word was the model's: a program ended between the answer and the end of its run."""
+        messages = self._request().messages
+        return bool(messages) and messages[-1]["role"] == "assistant"
+
     # -- one turn -----------------------------------------------------------------------------------
 
     @property
     def turn(self) -> int:
-        return max((event.turn for event in self.journal.events), default=0)
+        return self.journal.state.turn
 
     async def think(self) -> ModelReply:
         """Ask the model, again if need be, and store its whole answer at once."""
@@ -132,9 +151,8 @@ class Loop:
     async def _think(self, turn: int, partial: dict[str, str]) -> ModelReply:
         for attempt in range(1, self.bounds.max_attempts + 1):
             partial.clear()
-            await self.journal.append(Status(status="running", reason="thinking", turn=turn))
             try:
-                reply = await self._stream(turn, partial)
+                reply = await self._ask(turn, partial)
             except ContextOverflow:
                 if attempt > 1:
                     raise
@@ -148,19 +166,51 @@ class Loop:
                 return reply
         raise AssertionError("the last attempt returns or raises")
 
-    async def _stream(self, turn: int, partial: dict[str, str]) -> ModelReply:
-        request = ModelRequest(
+    async def _ask(self, turn: int, partial: dict[str, str]) -> ModelReply:
+        """Send the request while the status that starts the turn is being stored.
+
+        That status says that the request holds all the log has before it. Should somebody's message get
+        in between, the request is taken back, hardly begun, and sent again with the message.
+        """
+        request, others = self._request(), self.journal.others
+        status = Status(status="running", reason="thinking", turn=turn)
+        stored = asyncio.create_task(self.journal.append(status))
+
+        async def up_to_date() -> bool:
+            await stored
+            return self.journal.others == others or self._request() == request
+
+        try:
+            reply = await self._stream(request, turn, partial, up_to_date)
+        finally:
+            await stored
+        if reply is None:
+            reply = await self._stream(self._request(), turn, partial)
+        assert reply is not None
+        return reply
+
+    def _request(self) -> ModelRequest:
+        return ModelRequest(
             system=self.system,
             tools=self.tools,
-            messages=history.messages(self.journal.session_events()),
+            messages=self.history.messages(self.journal.session_events()),
             max_tokens=self.max_tokens,
         )
-        async for item in self.model.stream(request, turn=turn):
-            if not isinstance(item, Delta):
-                return item
-            if item.kind == "text":
-                partial[item.id] = partial.get(item.id, "") + item.text
-            self.journal.publish(item)
+
+    async def _stream(
+        self, request: ModelRequest, turn: int, partial: dict[str, str], wanted: Wanted | None = None
+    ) -> ModelReply | None:
+        """The answer, shown as it comes. None, and nothing shown, when `wanted` says no to its beginning."""
+        async with aclosing(self.model.stream(request, turn=turn)) as items:
+            async for item in items:
+                if wanted is not None and not await wanted():
+                    return None
+                wanted = None
+                if not isinstance(item, Delta):
+                    return item
+                if item.kind == "text":
+                    partial[item.id] = partial.get(item.id, "") + item.text
+                self.journal.publish(item)
         raise ModelError("The model's answer ended without an end.", kind="stream_broken", retryable=True)
 
     async def _back_off(self, error: ModelError, attempt: int, turn: int) -> None:
@@ -183,7 +233,7 @@ class Loop:
     def _events_of(self, reply: ModelReply, turn: int) -> list[Event]:
         """The answer's blocks, its usage, and the start of what may start at once: one commit."""
         executable = reply.stop_reason == "tool_use"
-        taken = set(folds.calls(self.journal.events))
+        taken = set(self.journal.state.calls)
         events: list[Event] = []
         for block in reply.blocks:
             if block["type"] != "tool_use":
@@ -215,7 +265,7 @@ class Loop:
 
     def calls_of(self, reply: ModelReply) -> list[folds.Call]:
         """The calls of this turn; none when the turn did not end in order to use tools."""
-        return folds.open_calls(self.journal.events) if reply.stop_reason == "tool_use" else []
+        return self.journal.state.open_calls if reply.stop_reason == "tool_use" else []
 
     async def act(self, calls: list[folds.Call]) -> None:
         """Calls that only read run side by side; the others one after the other, in order."""
@@ -233,20 +283,20 @@ class Loop:
                 group.create_task(self.executor.execute(call.call, started=call.start is not None))
                 for call in batch
             ]
-            for number, task in enumerate(asyncio.as_completed(tasks), 1):
+            for task in asyncio.as_completed(tasks) if len(tasks) > 1 else tasks:
                 events = await task
-                if last and number == len(batch):
+                if last and all(task.done() for task in tasks):
                     self.journal.hold(*events)  # goes with the status that starts the next turn
                 else:
                     await self.journal.append(*events)
 
     async def finish_open_calls(self) -> None:
         """After a crash: what was never started is executed, what was started is never run again."""
-        calls = folds.open_calls(self.journal.events)
-        for call in calls:
-            if call.start is not None:
-                await self.journal.append(interrupted(call.call))
-        await self.act([call for call in calls if call.start is None])
+        calls = self.journal.state.open_calls
+        lost = [call for call in calls if call.start is not None and not self.executor.elsewhere(call.call)]
+        for call in lost:
+            await self.journal.append(interrupted(call.call))
+        await self.act([call for call in calls if call not in lost])
 
     # -- what goes on, what ends ----------------------------------------------------------------------
 
@@ -278,12 +328,29 @@ class Loop:
     async def bound_reached(self) -> Ending | None:
         """Also the place where a pause or a new message is noticed between turns."""
         await self.journal.checkpoint()
-        spent = folds.cost(self.journal.events)
-        if self.bounds.budget_usd and spent is not None and spent >= self.bounds.budget_usd:
+        share, words = self.bounds.budget.nearest(self.journal.state)
+        if share >= 1:
+            self.journal.hold(used_up(words))
             return "budget"
+        for said in self._warnings(share, words):
+            self.journal.hold(said)
         if self.bounds.max_turns and self.turn - self.first_turn >= self.bounds.max_turns:
             return "max_turns"
         return None
+
+    def _warnings(self, share: float, words: str) -> list[Error]:
+        """What a person should hear of the budget, each once."""
+        state = self.journal.state
+        found = []
+        if share >= WARN_AT and not any(words in said for said in state.warned):
+            found.append(warning(share, words))
+        if (
+            self.bounds.budget.in_money
+            and state.cost is None
+            and not any("price" in said for said in state.warned)
+        ):
+            found.append(unknown_price(self.model.name))
+        return found
 
     async def compact(self) -> None:
         await self.journal.append(Status(status="running", reason="compacting", turn=self.turn))
@@ -329,7 +396,7 @@ def call_of_block(block: Json, turn: int, taken: set[str]) -> ToolCall:
 
 def interrupted(call: ToolCall) -> ToolResult:
     """The result of a call that was under way when its program stopped."""
-    return error_result(call, history.INTERRUPTED)
+    return error_result(call, INTERRUPTED)
 
 
 def error_result(call: ToolCall, text: str, *, since: float | None = None) -> ToolResult:

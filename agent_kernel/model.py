@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -104,7 +104,7 @@ class Model:
         if self._server is not None:
             await asyncio.to_thread(self._server.close)
 
-    async def stream(self, request: ModelRequest, *, turn: int) -> AsyncIterator[Delta | ModelReply]:
+    async def stream(self, request: ModelRequest, *, turn: int) -> AsyncGenerator[Delta | ModelReply]:
         """Deltas while the model writes, then exactly one ModelReply.
 
         Raises ModelError for whatever goes wrong; nothing is retried here. Cancelling closes the

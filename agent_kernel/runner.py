@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from agent_kernel import folds
 from agent_kernel.errors import AgentKernelError, ModelError, OwnershipLost
-from agent_kernel.events import Context, Error, Event, Message, Status, ToolResult
+from agent_kernel.events import Context, Error, Event, Message, Status, ToolResult, now_ms
 from agent_kernel.executor import CallExecutor, Permissions, network_asker
 from agent_kernel.instructions import Place, system_prompt
 from agent_kernel.journal import RunJournal
@@ -28,7 +27,7 @@ from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
 from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
-from agent_kernel.tools.base import KernelBridge, Tool
+from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 
 HEARTBEAT = 4.0
 LEASE_MS = 15_000
@@ -47,7 +46,7 @@ class Order:
     max_tokens: int
     network: tuple[str, ...] = ()
     interactive: bool = True
-    kernel: KernelBridge | None = None
+    kernel: KernelBridge | AttachedKernel | None = None
     instructions: str = ""
 
 
@@ -62,6 +61,7 @@ class Means:
     tools: Sequence[Tool]
     state: dict[str, Any]
     write_lock: asyncio.Lock
+    dead: Callable[[str], bool]
 
 
 async def execute(order: Order, means: Means) -> Status:
@@ -70,7 +70,7 @@ async def execute(order: Order, means: Means) -> Status:
     Raises RunBusy when another live process owns the run, OwnershipLost when one took it over.
     """
     run = order.run
-    fence = await means.log.store.claim(run.id, order.worker, LEASE_MS, dead=is_dead)
+    fence = await means.log.store.claim(run.id, order.worker, LEASE_MS, dead=means.dead)
     earlier, events = await _session_events(means.log, run)
     journal = RunJournal(means.log, run.id, fence, earlier, events)
     heart = asyncio.create_task(_beat(means.log, run.id, order.worker, fence, asyncio.current_task()))
@@ -78,14 +78,22 @@ async def execute(order: Order, means: Means) -> Status:
         return await _drive(order, means, journal)
     finally:
         heart.cancel()
-        await journal.close()
-        with suppress(OwnershipLost):
-            await means.log.store.release(run.id, fence)
+        try:
+            await journal.close()
+        finally:
+            with suppress(OwnershipLost):
+                await means.log.store.release(run.id, fence)
 
 
 def worker_name() -> str:
     """Names this process: host, process id, and a part of its own."""
     return f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:6]}"
+
+
+def has_owner(run: RunRow) -> bool:
+    """Whether somebody who lives works on the run, by its heartbeat."""
+    fresh = now_ms() - (run.heartbeat_ms or 0) < LEASE_MS
+    return run.worker is not None and fresh and not is_dead(run.worker)
 
 
 def is_dead(worker: str) -> bool:
@@ -159,12 +167,12 @@ async def _end(journal: RunJournal, status: Any, reason: str, unfinished: str) -
     """The last event of an activation; calls without a result get one."""
     await journal.catch_up()
     held = {event.id for event in journal.held() if isinstance(event, ToolResult)}
-    for call in folds.open_calls(journal.events):
+    for call in journal.state.open_calls:
         if call.id not in held:
             journal.hold(
                 error_result(call.call, unfinished) if status != "failed" else interrupted(call.call)
             )
-    last = Status(status=status, reason=reason, turn=max((e.turn for e in journal.events), default=0))
+    last = Status(status=status, reason=reason, turn=journal.state.turn)
     await journal.append(last)
     return last
 
@@ -193,7 +201,7 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
 
 
 async def _begin(order: Order, journal: RunJournal) -> None:
-    if folds.pending_control(journal.events) == "cancel":
+    if journal.state.control == "cancel":
         raise asyncio.CancelledError
     await journal.checkpoint()
     events: list[Event] = [Status(status="running", reason="starting")]
@@ -228,6 +236,7 @@ async def _loop(
         tools=await means.blobs.put(json.dumps(tools).encode()),
         max_tokens=order.max_tokens,
         demo=model.demo,
+        tier=sandbox.tier,
     )
     journal.hold(context)
     return Loop(

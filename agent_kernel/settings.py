@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -42,11 +43,17 @@ class Settings:
     compact_at: float = 0.8
     permission: str = "accept-edits"
     budget: float = 0.0
+    budget_tokens: int = 0
+    budget_seconds: int = 0
+    budget_session: float = 0.0
+    budget_day: float = 0.0
     max_turns: int = 100
     sandbox: str = "local"
     network: tuple[str, ...] = ()
     data_dir: str = ""
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
+    redis_url: str = field(default="", repr=False)
+    blobs_url: str = field(default="", repr=False)
     python: str = ""
     user: str = ""
     demo_delay: float = 0.02
@@ -63,7 +70,8 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """Values that must never reach an event, a log line or a notebook."""
-        return [value for value in (self.api_key, self.auth_token) if value]
+        urls = (self.database_url, self.redis_url, self.blobs_url)
+        return [value for value in (self.api_key, self.auth_token, *map(_credentials, urls)) if value]
 
     def with_overrides(self, source: str, **values: Any) -> Settings:
         """These settings with what `source` says on top; None means nothing was said."""
@@ -71,7 +79,14 @@ class Settings:
         return replace(self, **said, sources={**self.sources, **dict.fromkeys(said, source)})
 
 
-SECRET_SETTINGS = frozenset({"api_key", "auth_token", "database_url"})
+RUN_SETTINGS = ("permission", "budget", "max_turns", "sandbox")
+"""What each run has of its own, besides its model."""
+SERVER_VARIABLE = "AGENT_KERNEL_SERVER_URL"
+KERNEL_VARIABLE = "AGENT_KERNEL_KERNEL_ID"
+TOKEN_VARIABLE = "AGENT_KERNEL_TOKEN"  # noqa: S105 - the variable's name
+"""What a Jupyter server with the extension puts into the environment of its kernels."""
+TOKEN_HEADER = "X-Agent-Kernel"  # noqa: S105
+SECRET_SETTINGS = frozenset({"api_key", "auth_token", "database_url", "redis_url", "blobs_url"})
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -173,6 +188,12 @@ def _workspace_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not UTF-8 text.", hint="Mend or remove it.") from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _credentials(url: str) -> str:
+    """`user:password@` of a URL: with its neighbours, so that a password that is a common word stays one."""
+    found = re.match(r"[^/]*//(.*:.*@)", url)
+    return found[1] if found else ""
 
 
 def _known(values: Mapping[str, Any], source: str) -> None:

@@ -7,6 +7,7 @@ is None rather than a guess.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 DEFAULT_WINDOW = 200_000
 WINDOWS = {
@@ -57,6 +58,8 @@ def cost_usd(model: str, usage: Usage) -> float | None:
     """What `usage` costs in USD, or None when the model's price is not known."""
     if model.startswith("demo"):
         return 0.0
+    if not _has_price(model):
+        return None
     from genai_prices import Usage as PricedUsage
     from genai_prices import calc_price
 
@@ -66,7 +69,16 @@ def cost_usd(model: str, usage: Usage) -> float | None:
         cache_read_tokens=usage.cache_read_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
     )
+    return float(calc_price(priced, model, provider_id="anthropic").total_price)
+
+
+@cache
+def _has_price(model: str) -> bool:
+    """Looked up once: searching all prices for a model that has none would cost more than a turn's events."""
+    from genai_prices.data_snapshot import get_snapshot
+
     try:
-        return float(calc_price(priced, model, provider_id="anthropic").total_price)
+        get_snapshot().find_provider_model(model, None, "anthropic", None)
     except LookupError:
-        return None
+        return False
+    return True

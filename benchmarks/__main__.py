@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure
 
-PARTS = ("loop", "log", "sandbox", "load", "dom")
+PARTS = ("loop", "log", "sandbox", "load", "server", "dom")
 
 
 def main() -> None:

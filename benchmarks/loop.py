@@ -86,6 +86,7 @@ def block_param(block: Any) -> dict[str, Any]:
 async def figures() -> list[Figure]:
     import anthropic
 
+    from agent_kernel.account import Account
     from agent_kernel.app import App, open_app
 
     class Adding(App):
@@ -107,9 +108,9 @@ async def figures() -> list[Figure]:
         settings = Settings(model="scripted", base_url=base_url, data_dir=f"{folder}/data")
         Path(folder, "work").mkdir()
         opened = await open_app(settings)
-        app = Adding(settings, opened.store)
+        app = Adding(settings, opened.store, opened.log.bus, opened.blobs)
         client = anthropic.AsyncAnthropic(base_url=base_url, api_key="none", max_retries=0)
-        agent = Agent(workspace=f"{folder}/work", settings=settings, app=app)
+        agent = Agent(workspace=f"{folder}/work", settings=settings, host=Account(app))
 
         async def ours() -> float:
             await agent.new_session()
@@ -129,7 +130,7 @@ async def figures() -> list[Figure]:
             theirs,
             reference="bare anthropic streaming loop",
             goal="≤ 1.3",
-            rounds=11,
+            rounds=31,
         )
         await agent.close()
         await app.close()

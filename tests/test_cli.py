@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from agent_kernel.cli import main
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import HttpError, Stall, Text, ToolUse
 
@@ -229,3 +232,57 @@ def test_a_store_that_cannot_be_used_is_one_sentence_and_left_alone(
     assert "Traceback" not in err
     if content is not None:
         assert (data / "runs.db").read_bytes() == content
+
+
+def test_sessions_are_listed_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("AGENT_KERNEL_DEMO_DELAY", "0")
+
+    def agent_kernel(*words: str, code: int = 0, typed: str = "") -> str:
+        done = CliRunner().invoke(main, list(words), input=typed)
+        assert done.exit_code == code, done.output
+        return done.output
+
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    for name in ("one", "two"):
+        agent_kernel("run", "--model", "demo", "--cwd", str(tmp_path), "--session", name, "Analyse a.csv")
+    rows = agent_kernel("sessions", "list").splitlines()
+    assert len(rows) == 2
+    agent_kernel("sessions", "delete", code=2)
+    assert "nothing" in agent_kernel("sessions", "delete", "--older-than", "1")
+    agent_kernel("sessions", "delete", rows[0].split()[0], code=1, typed="n\n")
+    assert "Deleted 1 session." in agent_kernel("sessions", "delete", rows[0].split()[0], "--yes")
+    assert "Deleted 1 session." in agent_kernel("sessions", "delete", "--all", "--yes")
+    assert agent_kernel("runs", "list", "--json") == ""
+    assert (tmp_path / "a.csv").exists()
+
+
+def test_a_detached_run_waits_for_a_worker_which_does_it(tmp_path: Path, api: ScriptedMessages) -> None:
+    environment = {
+        **os.environ,
+        "AGENT_KERNEL_DATA_DIR": str(tmp_path / "data"),
+        "AGENT_KERNEL_MODEL": "scripted",
+        "ANTHROPIC_BASE_URL": api.url,
+        "ANTHROPIC_API_KEY": "none",
+    }
+    command = [sys.executable, "-m", "agent_kernel"]
+    api.add([ToolUse("bash", {"command": "echo done > detached.txt"})], [Text("Done.")])
+    queued = subprocess.run(
+        [*command, "run", "--detach", "--cwd", str(tmp_path), "Do it later"],
+        env=environment, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert "agent-kernel worker" in queued.stderr
+    run = queued.stdout.strip()
+    assert not (tmp_path / "detached.txt").exists()
+    with subprocess.Popen([*command, "worker"], env=environment, stdout=subprocess.DEVNULL) as worker:
+        try:
+            transcript = tmp_path / "agent-transcripts" / f"{run}.ipynb"
+            for _ in range(300):
+                if transcript.exists():
+                    break
+                time.sleep(0.1)
+            assert transcript.exists()
+            assert (tmp_path / "detached.txt").read_text() == "done\n"
+        finally:
+            worker.terminate()
+    assert worker.returncode == 0

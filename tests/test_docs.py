@@ -31,6 +31,19 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert documented == shown
 
 
+def test_every_route_and_setting_of_the_server_is_documented() -> None:
+    from jupyter_ext.extension import AgentKernelExtension
+    from jupyter_ext.routes import ROUTES
+
+    text = (ROOT / "docs/server.md").read_text()
+    for route in ROUTES:
+        last = route.path.rpartition("/")[2]
+        assert f"{route.path}" in text or f"…/{last}" in text, route.path
+    own = AgentKernelExtension.class_own_traits(config=True)
+    defaults = {name: str(trait.default_value) for name, trait in own.items()}
+    assert rows(text) == defaults
+
+
 def test_commands_of_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text()
     for command in re.findall(r"^agent-kernel ([a-z]+(?: (?:list|show|export))?)", readme, re.MULTILINE):

@@ -40,7 +40,7 @@ def test_an_unknown_price_makes_the_cost_unknown() -> None:
 
 
 def test_calls_without_a_result_are_open() -> None:
-    assert [call.id for call in folds.open_calls(recorded("cancelled"))] == ["b"]
+    assert [call.id for call in folds.RunState(recorded("cancelled")).open_calls] == ["b"]
 
 
 def test_a_pause_by_a_bound_settles_and_one_by_a_person_does_not() -> None:

@@ -13,11 +13,12 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "shell": 10, "cli": 10, "doctor": 10, "__main__": 10,
     "client": 9,
-    "app": 8,
+    "app": 8, "account": 8, "remote": 8, "fork": 8, "dispatch": 8,
+    "jobs": 6,
     "runner": 5, "executor": 5, "journal": 5,
     "loop": 4, "compaction": 4,
     "tools": 3, "runs": 3, "model": 3, "transcript": 3, "testing": 3,
-    "events": 2, "folds": 2, "history": 2, "instructions": 2, "sandbox": 2, "definitions": 2, "skills": 2,
+    "events": 2, "folds": 2, "history": 2, "instructions": 2, "budget": 2, "sandbox": 2, "definitions": 2, "skills": 2,
     "answer": 2, "model_errors": 2,
     "errors": 1, "usage": 1, "settings": 1, "_version": 1,
 }  # fmt: skip
@@ -76,7 +77,15 @@ def test_rooms_of_one_floor_do_not_import_in_circles() -> None:
 
 
 def test_each_vendor_lives_in_one_place() -> None:
-    homes = {"anthropic": {"model.py"}, "sqlalchemy": {"runs"}, "alembic": {"runs"}, "redis": {"runs"}}
+    homes = {
+        "anthropic": {"model.py"},
+        "sqlalchemy": {"runs"},
+        "alembic": {"runs"},
+        "redis": {"runs"},
+        "fsspec": {"runs"},
+        "dbos": {"jobs"},
+        "croniter": {"jobs"},
+    }
     for path in MODULES:
         parts = path.relative_to(ROOT / "agent_kernel").parts
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -90,7 +99,7 @@ def test_each_vendor_lives_in_one_place() -> None:
 def test_importing_the_package_is_light_and_silent() -> None:
     code = (
         "import sys, agent_kernel, agent_kernel.client\n"
-        "heavy = {'anthropic', 'sqlalchemy', 'IPython', 'ipywidgets', 'pandas', 'matplotlib', 'nbformat'}\n"
+        "heavy = {'anthropic', 'sqlalchemy', 'dbos', 'IPython', 'ipywidgets', 'pandas', 'matplotlib', 'nbformat'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from agent_kernel import folds
+from agent_kernel import folds, history
+from agent_kernel.account import Account
+from agent_kernel.app import open_app
 from agent_kernel.client import Agent, Run
 from agent_kernel.errors import RunError
 from agent_kernel.events import (
     ApprovalAnswer,
     ApprovalRequest,
     Compaction,
+    Control,
     Error,
     Event,
     FileChange,
@@ -24,6 +27,7 @@ from agent_kernel.events import (
     ToolResult,
     ToolStart,
 )
+from agent_kernel.runs.log import RunLog
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Drop, HttpError, SseError, Stall, Stop, Text, Thinking, ToolUse
@@ -62,6 +66,16 @@ async def test_a_prompt_is_answered(agent: Agent, api: ScriptedMessages) -> None
     assert [event.seq for event in run.events] == list(range(1, 10))
 
 
+async def test_the_same_session_name_in_another_folder_is_another_session(
+    new_agent: NewAgent, api: ScriptedMessages, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        api.add([bash(f"touch made-in-{name}")], [Text("Done.")])
+        await new_agent(workspace=tmp_path / name).run("Go")
+        assert (tmp_path / name / f"made-in-{name}").exists()
+
+
 async def test_a_tool_call_changes_a_file_and_can_be_undone(
     agent: Agent, api: ScriptedMessages, workspace: Path
 ) -> None:
@@ -88,6 +102,70 @@ async def test_undo_leaves_alone_what_a_person_changed_since(
     undo = await run.undo()
     assert (undo.paths, undo.skipped) == (["b.txt"], ["a.txt"])
     assert (workspace / "a.txt").read_text() == "mine\n"
+
+
+async def test_a_message_that_comes_while_a_request_is_sent_is_in_that_request(
+    new_agent: NewAgent, settings: Settings, api: ScriptedMessages
+) -> None:
+    class Interrupting(RunLog):
+        """Somebody's message gets in just before the status that starts the second turn."""
+
+        async def append(self, run_id: str, *events: Event, fence: int | None = None) -> list[Event]:
+            if any(isinstance(e, Status) and e.reason == "thinking" and e.turn == 2 for e in events):
+                await super().append(run_id, Message(role="user", text="Wait, one more thing!", by="me"))
+            return await super().append(run_id, *events, fence=fence)
+
+    async with await open_app(settings) as app:
+        app.log = Interrupting(app.store, app.log.bus)
+        api.add([ToolUse("list_files", {})], [Text("Never shown.")], [Text("Heard.")])
+        run = await new_agent(host=Account(app)).run("Go")
+    assert run.status == "completed", run.events[-2:]
+    assert run.text == "Heard."
+    assert [f.text for f in run.messages] == ["Go", "Wait, one more thing!", "Heard."]
+    asked = api.bodies[-1]["messages"]
+    assert asked == history.messages(run.events[:-3]), "the request holds what the log says it does"
+    assert "one more thing" in str(asked[-1])
+
+
+@pytest.mark.parametrize("before", ["starting", "thinking"])
+async def test_a_stop_that_comes_beside_an_append_of_the_run_is_heard(
+    new_agent: NewAgent, settings: Settings, api: ScriptedMessages, before: str
+) -> None:
+    class Stopping(RunLog):
+        """Somebody's stop gets in just before the run's own status, and is read together with it."""
+
+        async def append(self, run_id: str, *events: Event, fence: int | None = None) -> list[Event]:
+            if any(isinstance(event, Status) and event.reason == before for event in events):
+                await self.store.append(run_id, [Control(action="cancel", by="me")])
+            return await super().append(run_id, *events, fence=fence)
+
+    async with await open_app(settings) as app:
+        app.log = Stopping(app.store, app.log.bus)
+        api.add([Stall(30), Text("Never.")])
+        async with asyncio.timeout(10):
+            run = await new_agent(host=Account(app)).run("Go")
+        assert run.status == "cancelled"
+
+
+async def test_a_run_whose_program_died_between_its_answer_and_its_end_is_complete(
+    new_agent: NewAgent, settings: Settings, api: ScriptedMessages, workspace: Path
+) -> None:
+    async with await open_app(settings) as app:
+        account = Account(app)
+        session = await account.session("main", workspace)
+        row = await app.store.create_run(
+            session_id=session.id, prompt="Hi", model="scripted", owner=account.owner
+        )
+        await app.log.append(
+            row.id,
+            Status(status="running", reason="starting"),
+            Message(role="user", text="Hi"),
+            Status(status="running", reason="thinking", turn=1),
+            Message(role="assistant", text="Hello.", turn=1),
+        )
+        run = await (await new_agent(host=account).resume(row.id)).wait()
+        assert (run.status, run.text) == ("completed", "Hello.")
+    assert api.bodies == []
 
 
 async def test_every_kind_of_bad_call_gets_a_result_the_model_can_act_on(
@@ -392,7 +470,7 @@ async def test_ids_an_endpoint_uses_again_in_each_turn_stay_apart(
     api.add([bash("echo one", "call_0")], [bash("echo two", "call_0")], [Text("Done.")])
     run = await agent.run("Twice")
     assert run.status == "completed"
-    assert len(folds.calls(run.events)) == 2
+    assert len(folds.RunState(run.events).calls) == 2
     assert [texts(result).strip() for result in of(run, ToolResult)] == ["one", "two"]
 
 

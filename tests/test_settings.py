@@ -37,6 +37,18 @@ def test_no_secret_is_in_the_repr() -> None:
     assert "k-123456789" not in repr(load({"ANTHROPIC_API_KEY": "k-123456789"}))
 
 
+def test_credentials_of_urls_are_secrets_but_a_password_that_is_a_word_stays_a_word() -> None:
+    settings = load(
+        {
+            "AGENT_KERNEL_REDIS_URL": "rediss://:pa/ss@w:rd@redis:6379/0",
+            "AGENT_KERNEL_DATABASE_URL": "postgresql://ada:postgres@db/runs",
+        }
+    )
+    assert settings.secrets() == ["ada:postgres@", ":pa/ss@w:rd@"]
+    assert "postgres@" not in repr(settings) and "w:rd" not in repr(settings)
+    assert load({"AGENT_KERNEL_REDIS_URL": "redis://localhost:6379"}).secrets() == []
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [

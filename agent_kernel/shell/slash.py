@@ -203,6 +203,11 @@ async def _runs(call: Call) -> Reply:
     return Reply("\n".join(lines) or NO_RUN)
 
 
+@command("show", "show a run here, whole and live: /show [ID]")
+async def _show(call: Call) -> Reply:
+    return Reply(follow=await call.agent.get(call.argument or (await call.needed_run()).id))
+
+
 @command("export", "write the transcript: /export FILE.ipynb|.html|.md")
 async def _export(call: Call) -> Reply:
     run = await call.needed_run()

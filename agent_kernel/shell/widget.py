@@ -64,6 +64,7 @@ class LiveView:
 
         self.bridge = bridge
         self.run: Run | None = None
+        self._early: list[Action] = []
         self.sent: list[Event] = []
         self.mirroring = True
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +84,8 @@ class LiveView:
     def attach(self, run: Run) -> None:
         self.run = run
         self.widget.run_id = run.id
+        for action in self._early:
+            self._start(self._do(action, run))
         asyncio.get_running_loop().call_later(MIRROR_SECONDS, self._stop_mirroring)
 
     def _header(self) -> dict[str, str]:
@@ -90,9 +93,10 @@ class LiveView:
         return {"info": json.dumps(info), "tier": str(info.get("tier", ""))}
 
     async def show(self, events: Sequence[Event]) -> None:
-        if any(isinstance(event, Context) for event in events):  # the sandbox is open, its tier is known
-            self.widget.set_trait("info", self._header()["info"])
-            self.widget.set_trait("tier", self._header()["tier"])
+        for event in events:
+            if isinstance(event, Context):  # the sandbox is open, its tier is known
+                self.widget.set_trait("info", self._header()["info"])
+                self.widget.set_trait("tier", event.tier)
         stored = [event for event in events if event.seq]
         self.sent += stored
         if self.mirroring and stored:
@@ -151,6 +155,8 @@ class LiveView:
         action = asked(content)
         if action is not None and self.run is not None:
             self._start(self._do(action, self.run))
+        elif action is not None:  # the run is about to begin
+            self._early.append(action)
 
     async def _do(self, action: Action, run: Run) -> None:
         try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
-from agent_kernel.tools.calls import run_tool
+from agent_kernel.tools.calls import invalid, run_tool
 
-__all__ = ["Tool", "ToolContext", "ToolOutput", "builtin_tools", "run_tool", "tools_by_name"]
+__all__ = ["Tool", "ToolContext", "ToolOutput", "builtin_tools", "invalid", "run_tool", "tools_by_name"]
 
 
 def builtin_tools(*, kernel: bool = False) -> list[Tool]:

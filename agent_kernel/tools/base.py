@@ -45,6 +45,11 @@ class KernelBridge(Protocol):
     async def run(self, code: str, emit: Callable[[str], None]) -> ToolOutput: ...
 
 
+class AttachedKernel:
+    """The user's kernel in another process. It follows the run's log, executes the calls that are for it and
+    appends their results (see `Account.begin_call`)."""
+
+
 @dataclass(slots=True)
 class ToolContext:
     """What a tool may use during one call.
@@ -81,7 +86,8 @@ class Tool:
     """A tool the model may call.
 
     `describe(args)` is the one line an approval shows. `input_schema` is JSON Schema 2020-12; arguments
-    are checked against it before `run`, which may raise `ToolError` with words for the model.
+    are checked against it before `run`, which may raise `ToolError` with words for the model. `in_kernel`
+    says that it is executed by the user's own kernel, wherever that is.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Tool:
     run: ToolRun
     describe: Callable[[Json], str]
     summary: str = ""
+    in_kernel: bool = False
 
     @property
     def read_only(self) -> bool:

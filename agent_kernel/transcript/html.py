@@ -111,7 +111,7 @@ def _item(item: object) -> str:
             return f'<div style="margin: 8px 0">{markdown_html(item.text)}{cut}</div>'
         case Thinking():
             return (
-                f'<details style="{_DIM}; margin: 6px 0"><summary style="{_SUMMARY}">💭 {escaped(line(item.text))}'
+                f'<details style="{_DIM}; margin: 6px 0"><summary style="{_SUMMARY}">✻ {escaped(line(item.text))}'
                 f'</summary><div style="white-space: pre-wrap; margin: 4px 0">{escaped(item.text)}</div></details>'
             )
         case Card():

@@ -22,6 +22,8 @@ FLAGS = [
 ]  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TOKEN = "token-of-the-test"
+PYTHON = os.environ.get("PYTHON_UNDER_TEST", sys.executable)
+"""Another environment's Python (where a built wheel is installed), or this one."""
 NOTEBOOK = """() => {
   const app = window.jupyterapp;
   if (!app) return null;
@@ -50,7 +52,7 @@ def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
     environment = {
         **os.environ,
         "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
@@ -58,7 +60,7 @@ def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
     }
     expose = "LabApp" if app == "lab" else "JupyterNotebookApp"
     command = [
-        sys.executable, "-m", "jupyter", app, "--no-browser", "--allow-root",
+        PYTHON, "-m", "jupyter", app, "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={TOKEN}", f"--{expose}.expose_app_in_browser=True",
         "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def test_a_prompt_in_a_cell_does_real_work(folder: Path, tmp_path: Path) -> None
 
         ask.locator(".agk").wait_for(timeout=60_000)
         ask.get_by_text("offline demo, no AI").first.wait_for(timeout=60_000)
+        ask.get_by_text(re.compile("bubblewrap|landlock|seatbelt")).first.wait_for(timeout=60_000)
         ask.get_by_role("button", name="Stop").wait_for(timeout=60_000)
         page.wait_for_timeout(3_000)
         page.screenshot(path=OUTPUT / "quickstart-running.png")

@@ -70,7 +70,7 @@ export interface CompactionEvent {
   summary: string;
 }
 
-/** The frozen prefix of the requests that follow. system and tools are blob hashes. */
+/** The frozen prefix of the requests that follow. system and tools are blob hashes; tier is the sandbox's. */
 export interface ContextEvent {
   type: 'context';
   run_id: string;
@@ -83,6 +83,7 @@ export interface ContextEvent {
   tools: string;
   max_tokens: number;
   demo: boolean;
+  tier: string;
 }
 
 /** Usage of one turn (not a total) and how full the window is after it. cost_usd is None when the model's price is not known. */

@@ -1,0 +1,375 @@
+"""What one person can do with an App: their sessions and runs, and nobody else's.
+
+Every way in (a cell, the command line, the server's routes) goes through an Account, so that ownership is
+checked in one place. What belongs to others looks as if it did not exist.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from agent_kernel import folds
+from agent_kernel.app import App, kernel_of
+from agent_kernel.errors import AlreadyAppended, JobsError, RunBusy, RunError, RunNotFound
+from agent_kernel.events import (
+    FINAL_STATUSES,
+    ApprovalAnswer,
+    CodeGeneration,
+    Control,
+    Event,
+    FileChange,
+    Message,
+    Status,
+    ToolResult,
+    ToolStart,
+    Undo,
+)
+from agent_kernel.jobs.schedules import Missed, Overlap, Planned, Schedules
+from agent_kernel.runner import LEASE_MS, has_owner
+from agent_kernel.runs.records import RunRow, Schedule, Session
+from agent_kernel.sandbox.base import Sandbox
+from agent_kernel.settings import RUN_SETTINGS, Settings
+from agent_kernel.tools.base import AttachedKernel, KernelBridge
+
+MOST_RUNS = 10_000
+DECISIONS = ("allow", "deny", "session")
+ACTIONS = ("pause", "resume", "cancel")
+
+
+class Account:
+    """`owner` at `app`. With `notebook`, only what belongs to that notebook: the part a kernel may see."""
+
+    def __init__(self, app: App, owner: str | None = None, notebook: str | None = None):
+        self.app = app
+        self.owner = owner or app.settings.owner
+        self.notebook = notebook
+
+    # -- sessions --------------------------------------------------------------------------------------
+
+    async def session(
+        self, name: str, workspace: Path, notebook: str | None = None, *, new: bool = False
+    ) -> Session:
+        """The session of this owner, notebook (without one, folder) and name; made when there is none."""
+        notebook = self.notebook or notebook or f"{workspace}/"
+        if new:
+            name = f"{name}-{uuid4().hex[:6]}"
+        found = None if new else await self.app.store.find_session(self.owner, notebook, name)
+        return found or await self.app.store.create_session(
+            owner=self.owner,
+            name=name,
+            workspace=str(workspace),
+            notebook=notebook,
+            host=socket.gethostname(),
+        )
+
+    async def get_session(self, session_id: str) -> Session:
+        """Raises RunNotFound."""
+        session = await self.app.store.get_session(session_id)
+        if session.owner != self.owner or self.notebook not in (None, session.notebook):
+            raise RunNotFound(f"There is no session {session_id!r}.")
+        return session
+
+    async def list_sessions(self, limit: int = 50, before: int | None = None) -> list[Session]:
+        """Those used last first; `before` is an `updated_ms`."""
+        found = await self.app.store.list_sessions(self.owner, limit, before)
+        return [session for session in found if self.notebook in (None, session.notebook)]
+
+    async def delete_session(self, session_id: str) -> None:
+        """Forget a conversation: runs, events, snapshots. Files in the workspace stay. Raises RunBusy."""
+        session = await self.get_session(session_id)
+        for run in await self.app.store.list_runs(session_id=session.id, limit=MOST_RUNS):
+            if self.app.works_on(run.id) or (run.status not in FINAL_STATUSES and has_owner(run)):
+                raise RunBusy(f"Run {run.id} of this session is being worked on.", hint="Stop it first.")
+        await self.app.forget(session)
+
+    # -- runs ------------------------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        session: Session,
+        prompt: str,
+        settings: Settings,
+        *,
+        interactive: bool = True,
+        kernel: KernelBridge | AttachedKernel | None = None,
+        hosted: bool = False,
+        transcript: bool = False,
+    ) -> RunRow:
+        """Create a run and start it; it waits while the session's root run before it is active.
+
+        A `hosted` run is not its caller's to lose: should this process die, another goes on with it. With
+        `transcript` it leaves its notebook in the workspace when it has ended.
+        """
+        if not prompt.strip():
+            raise RunError("The prompt is empty.", hint="Say what the agent should do.")
+        options = {name: getattr(settings, name) for name in RUN_SETTINGS}
+        options |= {
+            "interactive": interactive,
+            "kernel": isinstance(kernel, AttachedKernel),
+            "hosted": hosted,
+            "transcript": transcript,
+        }
+        run = await self.app.store.create_run(
+            session_id=session.id, prompt=prompt, model=settings.model, options=options, owner=self.owner
+        )
+        await self.app.log.append(run.id, Status(status="queued", reason="submitted"))
+        if hosted and self.app.dispatcher is not None:
+            await self.app.dispatcher.dispatch(run)
+        else:
+            self.app.start(run, settings, interactive=interactive, kernel=kernel)
+        return run
+
+    async def resume(
+        self,
+        run_id: str,
+        settings: Settings | None = None,
+        *,
+        interactive: bool = True,
+        kernel: KernelBridge | AttachedKernel | None = None,
+    ) -> RunRow:
+        """Go on with a run that is paused or whose process died. `settings` default to those it began with."""
+        run = await self.get_run(run_id)
+        if self.app.works_on(run.id) and not _at_rest(run):
+            return run
+        await self.app.wait(run.id)  # an activation that has just ended is still tidying up
+        run = await self.get_run(run.id)
+        if run.status in ("completed", "cancelled"):
+            raise RunError(f"Run {run.id} is {run.status}; there is nothing to resume.")
+        if has_owner(run):
+            raise RunBusy(
+                f"Run {run.id} is being worked on by {run.worker}.",
+                hint=f"If that process hangs, end it and try again in {LEASE_MS // 1000} seconds.",
+            )
+        await self.app.log.append(run.id, Control(action="resume", by=self.owner))
+        self.app.start(run, settings or self.app.settings_of(run), interactive=interactive, kernel=kernel)
+        return run
+
+    async def get_run(self, run_id: str) -> RunRow:
+        """By id or the beginning of one. Raises RunNotFound."""
+        run = await self.app.store.get_run(run_id, owner=self.owner)
+        if self.notebook is not None:
+            await self._in_notebook(run)
+        return run
+
+    async def _in_notebook(self, run: RunRow) -> None:
+        try:
+            await self.get_session(run.session_id)
+        except RunNotFound:
+            raise RunNotFound(f"There is no run {run.id!r}.") from None
+
+    async def list_runs(self, session_id: str | None = None, limit: int = 50, **where: Any) -> list[RunRow]:
+        """Newest first."""
+        if self.notebook is not None:
+            if session_id is None:
+                raise RunNotFound("A kernel sees the runs of its own sessions.", hint="Name the session.")
+            await self.get_session(session_id)
+        return await self.app.store.list_runs(owner=self.owner, session_id=session_id, limit=limit, **where)
+
+    async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
+        """The run's stored events with a `seq` greater than `after`."""
+        return await self.app.log.read((await self.get_run(run_id)).id, after, limit)
+
+    async def follow(
+        self, run_id: str, after: int = 0, *, deltas: bool = True, resumed_at: int = 0
+    ) -> AsyncIterator[Event]:
+        """Replay, then wait; ends after a final status later than `resumed_at`."""
+        run = await self.get_run(run_id)
+        async for event in self.app.log.follow(run.id, after, deltas=deltas, until_final=False):
+            yield event
+            if isinstance(event, Status) and event.status in FINAL_STATUSES and event.seq > resumed_at:
+                return
+
+    # -- what people do to a run -------------------------------------------------------------------------
+
+    async def say(self, run_id: str, text: str) -> None:
+        """Steer a run: the model hears it with its next request."""
+        if not text.strip():
+            raise RunError("The message is empty.")
+        run = await self.get_run(run_id)
+        if run.status in FINAL_STATUSES:
+            raise RunError(f"Run {run.id} is {run.status}; it hears nothing more.", hint="Start a new one.")
+        await self.app.log.append(run.id, Message(role="user", text=text, by=self.owner))
+
+    async def answer(self, run_id: str, request_id: str, decision: str, reason: str = "") -> None:
+        """Answer an approval request: allow, deny or session. Raises RunError for an unknown one."""
+        if decision not in DECISIONS:
+            raise RunError(f"{decision!r} is not an answer.", hint="Say allow, deny or session.")
+        run = await self.get_run(run_id)
+        requests = folds.approvals(await self.app.log.read(run.id))
+        if request_id not in requests:
+            raise RunError(f"Run {run.id} has no approval request {request_id!r}.")
+        if requests[request_id] is None:
+            answer = ApprovalAnswer(id=request_id, decision=decision, by=self.owner, reason=reason)  # type: ignore[arg-type]
+            await self.app.log.append(run.id, answer)
+
+    async def control(self, run_id: str, action: str) -> None:
+        """Pause, resume or cancel. A run nobody works on is cancelled at once."""
+        if action not in ACTIONS:
+            raise RunError(f"{action!r} is not one of {', '.join(ACTIONS)}.")
+        run = await self.get_run(run_id)
+        if run.status in FINAL_STATUSES:
+            return
+        works = self.app.works_on(run.id)
+        if action == "resume" and (not works or _at_rest(run)):
+            await self.resume(run.id)
+            return
+        await self.app.log.append(run.id, Control(action=action, by=self.owner))  # type: ignore[arg-type]
+        if action == "cancel" and not works and not has_owner(run):
+            await self.app.log.append(run.id, Status(status="cancelled", reason="cancelled"))
+            if self.app.dispatcher is not None:
+                await self.app.dispatcher.cancel(run.id)
+
+    async def begin_call(self, run_id: str, call_id: str, executor: str) -> bool:
+        """Take a call that is to run in the notebook's kernel; False when somebody else has it."""
+        run, call = await self._kernel_call(run_id, call_id)
+        if call.start is not None or call.result is not None:
+            return False
+        try:
+            await self.app.log.append(run.id, ToolStart(id=call_id, executor=executor, turn=call.call.turn))
+        except AlreadyAppended:
+            return False
+        return True
+
+    async def finish_call(self, run_id: str, result: ToolResult) -> None:
+        """What a call in the notebook's kernel gave. Raises AlreadyAppended when the call has its result."""
+        run, call = await self._kernel_call(run_id, result.id)
+        if call.start is None:
+            raise RunError(f"Call {result.id!r} was not begun.", hint="Begin it first.")
+        turn = call.call.turn
+        code = CodeGeneration(
+            language="python", code=str(call.call.args.get("code", "")), call_id=result.id, turn=turn
+        )
+        await self.app.log.append(run.id, code, result.model_copy(update={"turn": turn}))
+
+    async def _kernel_call(self, run_id: str, call_id: str) -> tuple[RunRow, folds.Call]:
+        run = await self.get_run(run_id)
+        state = folds.RunState(await self.app.log.read(run.id))
+        call = state.calls.get(call_id)
+        if call is None or call.call.tool not in self.app.kernel_tools:
+            raise RunError(f"Run {run.id} has no call {call_id!r} for the notebook's kernel.")
+        if state.status.status in FINAL_STATUSES:
+            raise RunError(f"Run {run.id} is {state.status.status}.")
+        return run, call
+
+    async def undo(self, run_id: str, call_id: str | None = None, path: str | None = None) -> Undo:
+        """Put files back to what they were before a call (None: before the run), one or all.
+
+        Files that were changed since the agent wrote them are left alone and listed in `skipped`.
+        """
+        run = await self.get_run(run_id)
+        changes = [
+            change
+            for change in _changes(await self.app.log.read(run.id))
+            if call_id in (None, change.call_id) and path in (None, change.path)
+        ]
+        if not changes:
+            raise RunError(f"Run {run.id} has no file change to undo here.")
+        return await self._restore(run, changes, call_id)
+
+    async def restore(self, run_id: str, seq: int) -> Undo | None:
+        """Put files back to how they were after the run's event `seq`; None when nothing changed since."""
+        run = await self.get_run(run_id)
+        changes = _changes(await self.app.log.read(run.id, after=seq))
+        return await self._restore(run, changes, None) if changes else None
+
+    async def _restore(self, run: RunRow, changes: list[FileChange], call_id: str | None) -> Undo:
+        session = await self.app.store.get_session(run.session_id)
+        async with self.app.borrow_sandbox(session, self.app.settings_of(run)) as sandbox:
+            undo = await _restored(sandbox, changes, call_id, self.owner)
+        await self.app.log.append(run.id, undo)
+        return undo
+
+    async def retry(self, run_id: str) -> RunRow:
+        """The same prompt, asked again in the same session."""
+        run = await self.get_run(run_id)
+        session = await self.app.store.get_session(run.session_id)
+        return await self.submit(
+            session,
+            run.prompt,
+            self.app.settings_of(run),
+            interactive=bool(run.options.get("interactive", True)),
+            kernel=kernel_of(run),
+            hosted=bool(run.options.get("hosted")),
+        )
+
+    # -- schedules ---------------------------------------------------------------------------------------
+
+    async def add_schedule(
+        self,
+        name: str,
+        when: str,
+        prompt: str,
+        workspace: Path,
+        *,
+        timezone: str = "UTC",
+        overlap: Overlap = "skip",
+        missed: Missed = "skip",
+        notebook: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Schedule:
+        """A prompt that starts by the clock; see `jobs.schedules`. Raises JobsError."""
+        options = {**(settings or {}), "workspace": str(workspace), "notebook": self.notebook or notebook}
+        return await self._schedules().add(
+            self.owner, name, when, prompt, timezone=timezone, overlap=overlap, missed=missed, options=options
+        )
+
+    async def list_schedules(self) -> list[Planned]:
+        """By name, with their next times and what came of the last."""
+        return [
+            planned
+            for planned in await self._schedules().list(self.owner)
+            if self.notebook in (None, planned.schedule.options.get("notebook"))
+        ]
+
+    async def change_schedule(self, key: str, action: str) -> None:
+        """Pause, resume or delete one, by name or id. Raises JobsError."""
+        schedules = self._schedules()
+        changes = {"pause": schedules.pause, "resume": schedules.resume, "delete": schedules.delete}
+        if action not in changes:
+            raise JobsError(f"{action!r} is not one of {', '.join(changes)}.")
+        mine = [planned.schedule for planned in await self.list_schedules()]
+        if not any(key in (schedule.id, schedule.name) for schedule in mine):
+            raise JobsError(f"There is no schedule {key!r}.", hint="List the schedules to see their names.")
+        await changes[action](self.owner, key)
+
+    def _schedules(self) -> Schedules:
+        async def no_worker(schedule: Schedule) -> str:
+            raise AssertionError("only workers start what is due")
+
+        return Schedules(self.app.store, no_worker)
+
+    async def attend(self, run_id: str, kernel: KernelBridge) -> None:
+        """A notebook's kernel is here for the run. (A run of this process has had its own since it began.)"""
+
+    async def close(self) -> None:
+        """Close the App."""
+        await self.app.close()
+
+
+def _at_rest(run: RunRow) -> bool:
+    """Nothing happens by itself any more: ended, or paused by a bound."""
+    return run.status in FINAL_STATUSES or (run.status == "paused" and run.reason in folds.BOUNDS)
+
+
+def _changes(events: Sequence[Event]) -> list[FileChange]:
+    """The changes of files that can be taken back."""
+    return [event for event in events if isinstance(event, FileChange) and event.before]
+
+
+async def _restored(sandbox: Sandbox, changes: list[Any], call_id: str | None, by: str) -> Undo:
+    """Each file goes back to before its first change, unless it differs from after its last one."""
+    first = {change.path: change.before for change in reversed(changes)}
+    last = {change.path: change.after for change in changes}
+    restored: list[str] = []
+    skipped: list[str] = []
+    for path, before in first.items():
+        done = await sandbox.restore(before, [path], unless_changed_since=last[path])
+        restored += done.paths
+        skipped += done.skipped
+    return Undo(
+        snapshot=changes[0].before, paths=sorted(restored), skipped=sorted(skipped), call_id=call_id, by=by
+    )

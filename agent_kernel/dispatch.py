@@ -1,0 +1,234 @@
+"""Who works on a hosted run, and when: this process at once while it has room, else the queue.
+
+One run of a session is worked on at a time; when it ends, the session's next is dispatched. What a process
+leaves behind when it dies is found by its heartbeat and dispatched again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+from agent_kernel.account import Account
+from agent_kernel.app import App
+from agent_kernel.errors import AgentKernelError, DiedOften, JobsError
+from agent_kernel.events import FINAL_STATUSES, Error, Status
+from agent_kernel.jobs.engine import Engine
+from agent_kernel.jobs.limits import Limits
+from agent_kernel.jobs.schedules import Schedules
+from agent_kernel.runner import has_owner, is_dead
+from agent_kernel.runs.records import RunRow, Schedule
+from agent_kernel.settings import RUN_SETTINGS
+from agent_kernel.transcript import save
+
+LOOK = 5.0
+"""Seconds between looks for runs that nobody works on."""
+MOST = 1_000
+TRANSCRIPTS = "agent-transcripts"
+UNFINISHED = ("queued", "running", "waiting")
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Serves the App's hosted runs from `await start()` on. With `works` false it only queues them, for workers.
+
+    `lives(executor)` says whether a notebook's kernel that took a call still has it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        limits: Limits | None = None,
+        works: bool = True,
+        lives: Callable[[str], bool] = lambda executor: True,
+    ) -> None:
+        self.app = app
+        self.limits = limits or Limits()
+        self.schedules: Schedules | None = None
+        self._lives = lives
+        self._works = works
+        self._engine = Engine(
+            self._drive if works else None,
+            app.settings.database_url or Path(app.settings.folder, "runs.db"),
+            limits=self.limits,
+            name=app.worker,
+            give_up=self._give_up,
+        )
+        self._looking: asyncio.Task[None] | None = None
+        self._following: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to take runs. Raises JobsError or StoreError."""
+        await self._engine.start()
+        self.app.dispatcher = self
+        self.app.is_dead = lambda worker: is_dead(worker) or self._engine.is_dead(worker)
+        if self._works:
+            self.schedules = Schedules(self.app.store, self._submit)
+            self.schedules.start()
+            self._looking = asyncio.create_task(self._look())
+
+    async def close(self) -> None:
+        """Take no more; what waits in the queue is left to others."""
+        self.app.dispatcher, self.app.is_dead = None, is_dead
+        if self.schedules is not None:
+            await self.schedules.close()
+        tasks = [*self._following, *([self._looking] if self._looking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._engine.close()
+
+    async def dispatch(self, run: RunRow) -> None:
+        """Have the run worked on as soon as there is room and its session is free."""
+        if await self._before(run):
+            return  # whoever ends that one dispatches this one
+        if self._works and await self._room(run.owner) and await self.app.is_here(run):
+            self._work(run)
+        else:
+            await self._enqueue(run)
+
+    async def _enqueue(self, run: RunRow) -> None:
+        here = await self.app.host_of(run) == socket.gethostname()
+        await self._engine.enqueue(run.id, run.owner, run.head, here=here)
+
+    async def cancel(self, run_id: str) -> None:
+        """Take the run out of the queue; one that is worked on hears of its end by the log."""
+        try:
+            await self._engine.cancel(run_id)
+        except JobsError as error:
+            logger.warning("run %s could not be taken out of the queue: %s", run_id, error)
+
+    # -- in this process ----------------------------------------------------------------------------------
+
+    async def _room(self, owner: str) -> bool:
+        """Whether one more may start here. Runs that wait for a person, or are paused, take no room."""
+        mine = [
+            run for run in await self._unfinished() if self.app.works_on(run.id) and run.status != "waiting"
+        ]
+        most = self.limits.for_owner(shared=bool(self.app.settings.database_url))
+        theirs = [run for run in mine if run.owner == owner]
+        return len(mine) < self.limits.per_worker and len(theirs) < most
+
+    def _work(self, run: RunRow) -> None:
+        self.app.start_hosted(run)
+        task = asyncio.create_task(self._see_off(run))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    async def _see_off(self, run: RunRow) -> None:
+        await self.app.wait(run.id)
+        await self._next(run)
+        if run.options.get("transcript"):
+            await self._leave_transcript(run)
+
+    async def _leave_transcript(self, run: RunRow) -> None:
+        """For those who were not there: the run's notebook, in the folder it worked in."""
+        if (await self.app.store.get_run(run.id)).status not in FINAL_STATUSES:
+            return
+        session = await self.app.store.get_session(run.session_id)
+        folder = Path(session.workspace, TRANSCRIPTS)
+        events = await self.app.log.read(run.id)
+        try:
+            await asyncio.to_thread(folder.mkdir, exist_ok=True)
+            await asyncio.to_thread(save, events, folder / f"{run.id}.ipynb")
+        except (AgentKernelError, OSError) as error:
+            logger.warning("the transcript of run %s could not be left in %s: %s", run.id, folder, error)
+
+    async def _drive(self, run_id: str) -> None:
+        """One activation out of the queue: until the run ends, or waits and gives its place to another."""
+        run = await self.app.store.get_run(run_id)
+        if run.status in FINAL_STATUSES or self.app.works_on(run_id) or await self._before(run):
+            return
+        self._work(run)
+        rests = asyncio.create_task(self._rests(run))
+        ends = asyncio.create_task(self.app.wait(run_id))
+        try:
+            await asyncio.wait({rests, ends}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self.app.leave(run_id)
+            raise
+        finally:
+            for task in (rests, ends):
+                task.cancel()
+            await asyncio.gather(rests, ends, return_exceptions=True)
+
+    async def _rests(self, run: RunRow) -> None:
+        async with aclosing(self.app.log.follow(run.id, run.head, deltas=False, until_final=False)) as events:
+            async for event in events:
+                if isinstance(event, Status) and event.status in ("waiting", "paused"):
+                    return
+
+    async def _next(self, run: RunRow) -> None:
+        """The session is free for the run that waits longest in it."""
+        waiting = [row for row in await self._unfinished(run.session_id) if row.status == "queued"]
+        for row in sorted(waiting, key=_age)[:1]:
+            try:
+                await self.dispatch(row)
+            except AgentKernelError as error:
+                logger.warning("run %s could not be dispatched: %s", row.id, error)
+
+    async def _before(self, run: RunRow) -> bool:
+        """Whether an earlier run of the session is still to end."""
+        return any(_age(row) < _age(run) for row in await self._unfinished(run.session_id))
+
+    async def _unfinished(self, session_id: str | None = None) -> list[RunRow]:
+        store = self.app.store
+        found = []
+        for status in UNFINISHED:
+            found += await store.list_runs(session_id=session_id, status=status, root_only=True, limit=MOST)
+        return [run for run in found if run.options.get("hosted")]
+
+    async def _submit(self, schedule: Schedule) -> str:
+        """Start what is due; the run's id."""
+        options = schedule.options
+        account = Account(self.app, schedule.owner)
+        workspace = Path(options["workspace"])
+        session = await account.session(f"schedule {schedule.name}", workspace, options.get("notebook"))
+        said = {name: options[name] for name in ("model", *RUN_SETTINGS) if name in options}
+        settings = self.app.settings.with_overrides(f"schedule {schedule.name}", **said)
+        run = await account.submit(
+            session, schedule.prompt, settings, interactive=False, hosted=True, transcript=True
+        )
+        return run.id
+
+    async def _give_up(self, run_id: str, error: Exception) -> None:
+        run = await self.app.store.get_run(run_id)
+        if isinstance(error, DiedOften) and run.head > error.activation:  # it got on: not what kills them
+            await self._enqueue(run)
+            return
+        message, hint = (
+            (error.message, error.hint) if isinstance(error, AgentKernelError) else (str(error), "")
+        )
+        failed = Status(status="failed", reason=type(error).__name__)
+        await self.app.log.append(run_id, Error(kind=failed.reason, message=message, hint=hint), failed)
+
+    # -- what others left behind --------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                for run in await self.recover():
+                    logger.info("going on with run %s", run)
+                await self.app.give_up_calls(self._lives)
+            except AgentKernelError as error:
+                logger.warning("looking for runs that nobody works on failed: %s", error)
+            await asyncio.sleep(LOOK)
+
+    async def recover(self) -> list[str]:
+        """Dispatch hosted runs that nobody works on any more; their ids."""
+        found = []
+        for run in sorted(await self._unfinished(), key=_age):
+            orphaned = not self.app.works_on(run.id) and not has_owner(run)
+            if orphaned and (run.status != "queued" or not await self._before(run)):
+                await self.dispatch(run)
+                found.append(run.id)
+        return [run for run in found if self.app.works_on(run)]
+
+
+def _age(run: RunRow) -> tuple[int, str]:
+    return run.created_ms, run.id

@@ -1,0 +1,105 @@
+"""A run's log up to some event, continued as a run of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from agent_kernel.app import kernel_of
+from agent_kernel.errors import RunError
+from agent_kernel.events import FINAL_STATUSES, Compaction, Event, Message, Status
+from agent_kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from agent_kernel.account import Account
+    from agent_kernel.runs.records import RunRow, Session
+
+
+async def fork(
+    account: Account,
+    run_id: str,
+    seq: int,
+    prompt: str = "",
+    *,
+    restore: bool = False,
+    settings: Settings | None = None,
+    interactive: bool = True,
+) -> RunRow:
+    """A new session that knows what `run_id` knew after its event `seq`, and goes on from there.
+
+    `prompt` is what to do differently; without one, the copy does what the run would have done next.
+    `restore` first puts the files back to how they were then. The run itself stays as it is. Raises RunError.
+    """
+    app = account.app
+    run = await account.get_run(run_id)
+    events = await app.log.read(run.id)
+    if not 1 <= seq <= len(events):
+        raise RunError(f"Run {run.id} has no event {seq}; it has {len(events)}.")
+    kept = _open_again(events[:seq])
+    if not prompt.strip() and len(kept) == len(_open_again(events)):
+        raise RunError(f"Run {run.id} has nothing after event {seq} to do again.", hint="Say what to do now.")
+    old = await account.get_session(run.session_id)
+    if restore:
+        await account.restore(run.id, seq)
+    session = await _session(account, old)
+    names = await _copy_earlier(account, run, session)
+    copy = await app.store.create_run(
+        session_id=session.id,
+        prompt=run.prompt,
+        model=(settings.model if settings else run.model),
+        options={**run.options, "forked_from": f"{run.id}:{seq}"},
+        owner=account.owner,
+    )
+    names[run.id] = copy.id
+    await _append(account, copy.id, kept, names)
+    if prompt.strip():
+        await app.log.append(copy.id, Message(role="user", text=prompt, by=account.owner))
+    app.start(copy, settings or app.settings_of(run), interactive=interactive, kernel=kernel_of(run))
+    return copy
+
+
+def _open_again(events: list[Event]) -> list[Event]:
+    """Without the end, if that is among them: the copy has not ended."""
+    while events and isinstance(events[-1], Status) and events[-1].status in FINAL_STATUSES:
+        events = events[:-1]
+    return events
+
+
+async def _session(account: Account, old: Session) -> Session:
+    return await account.app.store.create_session(
+        owner=account.owner,
+        name=f"{old.name}-fork-{uuid4().hex[:6]}",
+        workspace=old.workspace,
+        notebook=old.notebook,
+        host=old.host,
+        meta=dict(old.meta),
+    )
+
+
+async def _copy_earlier(account: Account, run: RunRow, session: Session) -> dict[str, str]:
+    """Copy the runs before `run`; new ids by old ones."""
+    app = account.app
+    rows = await app.store.list_runs(session_id=run.session_id, root_only=True, limit=10_000)
+    names: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: (row.created_ms, row.id)):
+        if (row.created_ms, row.id) >= (run.created_ms, run.id):
+            break
+        copy = await app.store.create_run(
+            session_id=session.id,
+            prompt=row.prompt,
+            model=row.model,
+            options={**row.options, "hosted": False, "forked_from": row.id},
+            owner=account.owner,
+        )
+        names[row.id] = copy.id
+        await _append(account, copy.id, await app.log.read(row.id), names)
+    return names
+
+
+async def _append(account: Account, run_id: str, events: list[Event], names: dict[str, str]) -> None:
+    copies = []
+    for event in events:
+        if isinstance(event, Compaction):
+            event = event.model_copy(update={"up_to_run": names.get(event.up_to_run, event.up_to_run)})
+        copies.append(event.numbered("", 0))
+    await account.app.log.append(run_id, *copies)

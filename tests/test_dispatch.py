@@ -1,0 +1,141 @@
+"""Hosted runs: at once while there is room, one of a session at a time, and on with what the dead left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.account import Account
+from agent_kernel.app import App, open_app
+from agent_kernel.dispatch import Dispatcher
+from agent_kernel.events import FINAL_STATUSES
+from agent_kernel.jobs.limits import Limits
+from agent_kernel.runner import is_dead
+from agent_kernel.runs.records import RunRow
+from agent_kernel.settings import Settings
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Stall, Text, ToolUse
+
+
+@pytest.fixture
+async def app(settings: Settings, address: str) -> AsyncIterator[App]:
+    url = address if address.startswith("postgres") else ""
+    opened = await open_app(replace(settings, database_url=url))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def dispatcher(app: App) -> AsyncIterator[Dispatcher]:
+    started = Dispatcher(app, limits=Limits(per_worker=2, per_owner=2, starts_per_second=1000))
+    await started.start()
+    yield started
+    await started.close()
+
+
+async def submitted(app: App, workspace: Path, number: int, *, sessions: int, **options: Any) -> list[RunRow]:
+    account = Account(app)
+    found = []
+    for index in range(number):
+        session = await account.session(f"s{index % sessions}", workspace)
+        settings = app.settings.with_overrides("test", **options)
+        found.append(await account.submit(session, f"Prompt {index}", settings, hosted=True))
+    return found
+
+
+async def ended(app: App, runs: list[RunRow], seconds: float = 60) -> list[RunRow]:
+    async with asyncio.timeout(seconds):
+        while True:
+            rows = [await app.store.get_run(run.id) for run in runs]
+            if all(row.status in FINAL_STATUSES for row in rows):
+                return rows
+            await asyncio.sleep(0.02)
+
+
+async def most_at_once(app: App, runs: list[RunRow]) -> int:
+    """How many were ever running together, by their events."""
+    changes = []
+    for run in runs:
+        stamps = [e.timestamp for e in await app.log.read(run.id)]
+        changes += [(stamps[1], 1), (stamps[-1], -1)]
+    now = most = 0
+    for _, change in sorted(changes, key=lambda change: (change[0], change[1])):
+        now += change
+        most = max(most, now)
+    return most
+
+
+async def test_more_runs_than_there_is_room_for_wait_and_all_are_done(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    for _ in range(8):
+        api.add([Stall(0.1), Text("Done.")])
+    runs = await submitted(app, workspace, 8, sessions=8)
+    rows = await ended(app, runs)
+    assert {row.status for row in rows} == {"completed"}
+    assert await most_at_once(app, runs) <= 4, "two at once, and two out of the queue"
+
+
+async def test_the_runs_of_a_session_come_one_after_the_other_in_order(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add(*[[Text(f"Answer {number}.")] for number in range(5)])
+    runs = await submitted(app, workspace, 5, sessions=1)
+    await ended(app, runs)
+    assert await most_at_once(app, runs) == 1
+    asked = [str(body["messages"][-1]["content"]) for body in api.bodies]
+    assert [f"Prompt {number}" in text for number, text in enumerate(asked)] == [True] * 5
+
+
+async def test_runs_that_wait_for_a_person_leave_room_for_others(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add(*[[ToolUse("bash", {"command": "true"}, id="c")] for _ in range(3)])
+    asking = await submitted(app, workspace, 3, sessions=3, permission="ask")
+    async with asyncio.timeout(30):
+        while [(await app.store.get_run(r.id)).status for r in asking] != ["waiting"] * 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    api.add([Text("Quick.")])
+    session = await Account(app).session("other", workspace)
+    quick = await Account(app).submit(session, "Quick", app.settings, hosted=True)
+    assert (await ended(app, [quick], 20))[0].status == "completed"
+    for run in asking:
+        await Account(app).control(run.id, "cancel")
+    assert {row.status for row in await ended(app, asking)} == {"cancelled"}
+
+
+async def test_a_queued_run_is_cancelled_before_it_begins(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([Stall(30), Text("Never.")])
+    first, second = await submitted(app, workspace, 2, sessions=1)
+    await Account(app).control(second.id, "cancel")
+    assert (await ended(app, [second], 5))[0].status == "cancelled"
+    await Account(app).control(first.id, "cancel")
+    await ended(app, [first], 10)
+    assert not any("Prompt 1" in str(body) for body in api.bodies)
+
+
+async def test_what_a_dead_process_left_is_gone_on_with(
+    app: App, api: ScriptedMessages, workspace: Path
+) -> None:
+    account = Account(app)
+    session = await account.session("main", workspace)
+    row = await app.store.create_run(
+        session_id=session.id, prompt="Left behind", model="scripted", owner=account.owner,
+        options={"hosted": True, "interactive": False},
+    )  # fmt: skip
+    await app.store.claim(row.id, "elsewhere/1/gone", 1)
+    api.add([Text("Found.")])
+    dispatcher = Dispatcher(app)
+    await asyncio.sleep(0.01)
+    assert not is_dead("elsewhere/1/gone"), "of another host nobody knows before the lease has ended"
+    await app.store.release(row.id, 1)
+    await dispatcher.start()
+    assert (await ended(app, [row]))[0].status == "completed"
+    await dispatcher.close()
