@@ -1,0 +1,65 @@
+"""What the commands share: errors as sentences, an account of the store, text that a terminal cannot obey."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from agent_kernel.errors import AgentKernelError, SettingsError
+
+if TYPE_CHECKING:
+    from agent_kernel.account import Account
+
+USAGE = 2
+T = TypeVar("T")
+
+
+class Commands(click.Group):
+    """Our errors are sentences for people, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AgentKernelError as error:
+            click.echo(f"agent-kernel: {error}", err=True)
+            ctx.exit(USAGE if isinstance(error, SettingsError) else 1)
+        except BrokenPipeError:  # `| head` went away
+            sys.stderr.close()
+            ctx.exit(1)
+
+
+def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
+    from agent_kernel.account import Account
+    from agent_kernel.app import open_app
+    from agent_kernel.settings import load_settings
+
+    async def opened() -> T:
+        async with await open_app(load_settings()) as app:
+            return await use(Account(app))
+
+    return asyncio.run(opened())
+
+
+def folder(path: Path) -> Path:
+    """The workspace a command was given; SettingsError when it is none."""
+    found = path.expanduser().resolve()
+    if not found.is_dir():
+        raise SettingsError(f"The workspace {path} is not a folder.", hint="Make it, or name another.")
+    return found
+
+
+def line(text: str, length: int = 100) -> str:
+    from agent_kernel.shell.textview import one_line
+
+    return one_line(text, length)
+
+
+def when(milliseconds: int) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(milliseconds / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
