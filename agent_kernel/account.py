@@ -7,7 +7,8 @@ checked in one place. What belongs to others looks as if it did not exist.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,10 +28,13 @@ from agent_kernel.events import (
     ToolResult,
     ToolStart,
     Undo,
+    now_ms,
 )
 from agent_kernel.jobs.schedules import Missed, Overlap, Planned, Schedules
 from agent_kernel.runner import LEASE_MS, has_owner
-from agent_kernel.runs.records import RunRow, Schedule, Session
+from agent_kernel.runs.records import RunRow, Schedule, Session, Used, UsedOn
+from agent_kernel.runs.store import DAY_MS
+from agent_kernel.runs.watch import changed_runs
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.settings import RUN_SETTINGS, Settings
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
@@ -168,6 +172,25 @@ class Account:
                 raise RunNotFound("A kernel sees the runs of its own sessions.", hint="Name the session.")
             await self.get_session(session_id)
         return await self.app.store.list_runs(owner=self.owner, session_id=session_id, limit=limit, **where)
+
+    async def changed_runs(self) -> AsyncGenerator[list[RunRow]]:
+        """First an empty list, from when on nothing is missed; then runs that are new or changed their state.
+
+        All of the owner's, of every notebook.
+        """
+        async with aclosing(changed_runs(self.app.log, self.owner)) as changes:
+            async for runs in changes:
+                yield runs
+
+    async def used_by(self, runs: Sequence[RunRow]) -> dict[str, Used]:
+        """What each of these runs of the owner's used; those without a turn are left out."""
+        return await self.app.store.used_by([run.id for run in runs if run.owner == self.owner])
+
+    async def used_on(self, days: int) -> list[UsedOn]:
+        """What the owner used in the last `days` days, today included, by day and model."""
+        if self.notebook is not None:
+            raise RunNotFound("What all of the owner's runs used is not for a kernel to see.")
+        return await self.app.store.used_on(self.owner, (now_ms() // DAY_MS - days + 1) * DAY_MS)
 
     async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """The run's stored events with a `seq` greater than `after`."""

@@ -28,14 +28,13 @@ from agent_kernel.runs.bus import Bus, LocalBus
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Session
 from agent_kernel.runs.redact import Redactor
-from agent_kernel.runs.store import Store, open_store
+from agent_kernel.runs.store import DAY_MS, Store, open_store
 from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 
-DAY_MS = 24 * 60 * 60 * 1000
 logger = logging.getLogger(__name__)
 
 

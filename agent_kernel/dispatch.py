@@ -29,7 +29,8 @@ LOOK = 5.0
 """Seconds between looks for runs that nobody works on."""
 MOST = 1_000
 TRANSCRIPTS = "agent-transcripts"
-UNFINISHED = ("queued", "running", "waiting")
+WANTING_WORK = ("queued", "running", "waiting")
+"""A paused run wants a person first."""
 logger = logging.getLogger(__name__)
 
 
@@ -177,10 +178,9 @@ class Dispatcher:
         return any(_age(row) < _age(run) for row in await self._unfinished(run.session_id))
 
     async def _unfinished(self, session_id: str | None = None) -> list[RunRow]:
-        store = self.app.store
-        found = []
-        for status in UNFINISHED:
-            found += await store.list_runs(session_id=session_id, status=status, root_only=True, limit=MOST)
+        found = await self.app.store.list_runs(
+            session_id=session_id, status=WANTING_WORK, root_only=True, limit=MOST
+        )
         return [run for run in found if run.options.get("hosted")]
 
     async def _submit(self, schedule: Schedule) -> str:

@@ -12,9 +12,11 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
 from jupyter_ext.route import Route
+from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.stream import StreamHandler
 
 MOST_PAGE = 1_000
+MOST_DAYS = 3_650
 open_door = allow_unauthenticated
 """Marks a method whose caller `Handler.prepare` has checked."""
 
@@ -84,7 +86,7 @@ class RunsHandler(Handler):
             status=self.get_query_argument("status", None),
             before=self.number("before", 0, 10**13) if before else None,
         )
-        self.reply({"runs": [asdict(run) for run in runs]})
+        self.reply({"runs": await shown_runs(account, runs)})
 
     @open_door  # type: ignore[untyped-decorator]
     async def post(self) -> None:
@@ -111,7 +113,8 @@ class RunHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self, run_id: str) -> None:
         """One run, by its id or the beginning of it."""
-        self.reply(asdict(await (await self.account()).get_run(run_id)))
+        account = await self.account()
+        self.reply(await shown_run(account, await account.get_run(run_id)))
 
 
 class EventsHandler(Handler):
@@ -281,6 +284,15 @@ def _planned(planned: Any) -> dict[str, Any]:
     return {**asdict(planned.schedule), "next": times, "last": planned.last}
 
 
+class UsageHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Tokens and money of the last `days` days, by day and model."""
+        account = await self.account()
+        on = [asdict(used) for used in await account.used_on(max(self.number("days", 30, MOST_DAYS), 1))]
+        self.reply({"days": on, "budget_day": account.app.settings.budget_day or None})
+
+
 class ControlHandler(Handler):
     action = ""
 
@@ -303,7 +315,8 @@ class CancelHandler(ControlHandler):
 ROUTES = (
     Route("health", HealthHandler),
     Route("openapi.json", OpenApiHandler),
-    Route("stream", StreamHandler, query=("run",)),
+    Route("stream", StreamHandler, query=("run", "announce")),
+    Route("usage", UsageHandler, query=("days",)),
     Route("schedules", SchedulesHandler, {"post": "NewSchedule"}),
     Route("schedules/{schedule}", ScheduleHandler),
     Route("schedules/{schedule}/{action}", ScheduleActionHandler, {"post": "Nothing"}),

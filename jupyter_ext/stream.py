@@ -7,6 +7,7 @@ not read is dropped; it loses nothing, for the log has everything.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import struct
@@ -17,6 +18,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.iostream import StreamClosedError
 
 from jupyter_ext.door import BadRequest, Handler
+from jupyter_ext.shown import shown_runs
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
@@ -30,11 +32,22 @@ _POSITION = re.compile(r"([A-Za-z0-9_-]{1,64})(?::(\d{1,12}))?")
 
 
 class StreamHandler(Handler):
-    """`GET stream?run=ID[:seq]&run=…`: replay after `seq`, then live, until the client leaves."""
+    """`GET stream?run=ID[:seq]&run=…`: replay after `seq`, then live, until the client leaves.
+
+    With `announce=1` also, as messages named `run`, the owner's runs that are new or change their state; from
+    the message `ready` on none is missed.
+    """
 
     @allow_unauthenticated  # type: ignore[untyped-decorator]
     async def get(self) -> None:
+        announce = self.get_query_argument("announce", "") == "1"
         positions = self._positions()
+        if not positions and not announce:
+            raise BadRequest(
+                "No run is named.", hint="Ask for stream?run=ID, stream?run=ID:12 or stream?announce=1"
+            )
+        if announce and self.notebook is not None:
+            raise BadRequest("What all of the owner's runs do is not for a kernel to see.")
         account = await self.account()
         positions = {(await account.get_run(run)).id: seq for run, seq in positions.items()}
         self.set_header("Content-Type", "text/event-stream")
@@ -44,7 +57,7 @@ class StreamHandler(Handler):
         try:
             self.write("retry: 1000\n\n")
             await self._flush()
-            await self._send_all(account, positions)
+            await self._send_all(account, positions, announce=announce)
         except StreamClosedError:
             pass
         except TimeoutError:
@@ -70,21 +83,29 @@ class StreamHandler(Handler):
             if match is None:
                 raise BadRequest(f"run = {text[:80]!r} is not a run's id, or an id and a number (ID:12).")
             found[match[1]] = max(int(match[2] or 0), found.get(match[1], 0))
-        if not found:
-            raise BadRequest("No run is named.", hint="Ask for stream?run=ID or stream?run=ID:12")
         if len(found) > MOST_RUNS:
             raise BadRequest(f"{len(found)} runs are more than one stream carries ({MOST_RUNS}).")
         return found
 
-    async def _send_all(self, account: Account, positions: dict[str, int]) -> None:
-        queue: asyncio.Queue[Event] = asyncio.Queue(MOST_WAITING)
+    async def _send_all(self, account: Account, positions: dict[str, int], *, announce: bool) -> None:
+        queue: asyncio.Queue[Event | str] = asyncio.Queue(MOST_WAITING)
 
         async def follow(run_id: str, after: int) -> None:
             async with aclosing(account.app.log.follow(run_id, after, until_final=False)) as events:
                 async for event in events:
                     await queue.put(event)
 
+        async def tell() -> None:
+            async with aclosing(account.changed_runs()) as changes:
+                async for runs in changes:
+                    for shown in await shown_runs(account, runs):
+                        await queue.put(f"event: run\ndata: {json.dumps(shown)}\n\n")
+                    if not runs:
+                        await queue.put("event: ready\ndata: {}\n\n")
+
         followers = [asyncio.create_task(follow(run, after)) for run, after in positions.items()]
+        if announce:
+            followers.append(asyncio.create_task(tell()))
         closed = asyncio.create_task(self._closed.wait())
         try:
             while not self._closed.is_set():
@@ -95,7 +116,7 @@ class StreamHandler(Handler):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _send_some(self, queue: asyncio.Queue[Event], positions: dict[str, int]) -> None:
+    async def _send_some(self, queue: asyncio.Queue[Event | str], positions: dict[str, int]) -> None:
         """What waits, or (after a while without anything) a sign of life."""
         try:
             async with asyncio.timeout(self.extension.heartbeat):
@@ -106,7 +127,7 @@ class StreamHandler(Handler):
             return
         while not queue.empty():
             batch.append(queue.get_nowait())
-        self.write("".join(_message(event, positions) for event in batch))
+        self.write("".join(item if isinstance(item, str) else _message(item, positions) for item in batch))
         await self._flush()
 
     async def _flush(self) -> None:

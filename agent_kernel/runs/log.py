@@ -8,6 +8,8 @@ from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
 from agent_kernel.runs.bus import Bus, Item
 from agent_kernel.runs.store import PAGE, Store
 
+ALL_RUNS = "all"
+"""Where the bus rings when any run has changed its state. No run has such an id."""
 POLL, SLOWEST_POLL = 0.5, 3.0
 """Seconds between looks at the store, for what other processes append."""
 
@@ -27,6 +29,8 @@ class RunLog:
         stored = await self.store.append(run_id, events, fence)
         if stored:
             self.bus.publish(run_id, tuple(stored))
+            if any(isinstance(event, Status) for event in stored):
+                self.bus.publish(ALL_RUNS, stored[-1].seq)
         return stored
 
     def publish(self, run_id: str, delta: Delta) -> None:

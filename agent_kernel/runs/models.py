@@ -96,6 +96,23 @@ class EventTable(Base):
     data: Mapped[str] = mapped_column(Text)
 
 
+class TurnTable(Base):
+    """What each turn used: the `context_update` events as columns, so that sums need not read the log."""
+
+    __tablename__ = "turns"
+    __table_args__ = (Index("ix_turns_timestamp", "timestamp"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    timestamp: Mapped[int]
+    model: Mapped[str] = mapped_column(String(200))
+    input_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    cache_read_tokens: Mapped[int]
+    cache_write_tokens: Mapped[int]
+    cost_usd: Mapped[float | None]
+
+
 class ExecutorTable(Base):
     __tablename__ = "executors"
 
@@ -128,5 +145,6 @@ class ScheduleTable(Base):
 RUN = cast("Table", RunTable.__table__)
 EVENT = cast("Table", EventTable.__table__)
 SESSION = cast("Table", SessionTable.__table__)
+TURN = cast("Table", TurnTable.__table__)
 EXECUTOR = cast("Table", ExecutorTable.__table__)
 SCHEDULE = cast("Table", ScheduleTable.__table__)

@@ -50,6 +50,32 @@ class RunRow:
     heartbeat_ms: int | None = None
 
 
+UNFINISHED = ("queued", "running", "waiting", "paused")
+"""The statuses of runs that may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What turns used. `cost_usd` is None when the price of none of their models is known."""
+
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedOn:
+    """What an owner's runs used on one day (`YYYY-MM-DD`, UTC) of one model."""
+
+    day: str
+    model: str
+    runs: int
+    used: Used
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """A prompt that starts by the clock. `options` is for whoever submits its runs; `next_ms` is None while

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
 
 from agent_kernel.errors import OwnershipLost, RunBusy, RunNotFound, StoreError
-from agent_kernel.events import Delta, Event, Status, now_ms, parse_event
+from agent_kernel.events import ContextUpdate, Delta, Event, Status, now_ms, parse_event
 from agent_kernel.runs.database import open_engine, said_plainly
-from agent_kernel.runs.models import EVENT, RUN, SESSION
-from agent_kernel.runs.records import RunRow, Session, new_id
+from agent_kernel.runs.models import EVENT, RUN, SESSION, TURN
+from agent_kernel.runs.records import RunRow, Session, Used, UsedOn, new_id
 from agent_kernel.runs.writer import Append, Writer
 
 T = TypeVar("T")
 READERS = 3
 PAGE = 500
+DAY_MS = 24 * 60 * 60 * 1000
 LEASE_MS = 15_000
 CALL_EVENTS = frozenset({"tool_call", "tool_start", "tool_result", "approval_request", "approval_answer"})
 _OWN = {"run_id", "seq"}  # columns already; not stored twice
@@ -105,6 +109,7 @@ class Store:
         runs = select(RUN.c.id).where(RUN.c.session_id == session_id)
         queries = (
             delete(EVENT).where(EVENT.c.run_id.in_(runs)),
+            delete(TURN).where(TURN.c.run_id.in_(runs)),
             delete(RUN).where(RUN.c.session_id == session_id),
             delete(SESSION).where(SESSION.c.id == session_id),
         )
@@ -162,15 +167,17 @@ class Store:
         owner: str | None = None,
         session_id: str | None = None,
         root_only: bool = False,
-        status: str | None = None,
-        limit: int = 50,
+        status: str | Collection[str] | None = None,
+        limit: int | None = 50,
         before: int | None = None,
     ) -> list[RunRow]:
-        """Newest first; `before` is a `created_ms`."""
+        """Newest first; `status` is one or several, `before` a `created_ms`."""
         query = select(RUN).order_by(RUN.c.created_ms.desc(), RUN.c.id.desc()).limit(limit)
-        for column, value in ((RUN.c.owner, owner), (RUN.c.session_id, session_id), (RUN.c.status, status)):
+        for column, value in ((RUN.c.owner, owner), (RUN.c.session_id, session_id)):
             if value is not None:
                 query = query.where(column == value)
+        if status is not None:
+            query = query.where(RUN.c.status.in_([status] if isinstance(status, str) else status))
         if root_only:
             query = query.where(RUN.c.parent_id.is_(None))
         if before is not None:
@@ -190,7 +197,8 @@ class Store:
         for event in events:
             if isinstance(event, Delta) or event.seq:
                 raise ValueError(f"{event.type} {event.seq} cannot be appended")
-        head = await self.writer.do(Append(run_id, [_row(event) for event in events], fence, _status(events)))
+        rows = [_row(event) for event in events]
+        head = await self.writer.do(Append(run_id, rows, fence, _status(events), _turns(events)))
         return [event.numbered(run_id, head + number) for number, event in enumerate(events, 1)]
 
     async def head(self, run_id: str) -> int:
@@ -223,15 +231,35 @@ class Store:
     ) -> float:
         """USD of the turns since `since` (ms) of an owner's or a session's runs, without run `but`."""
         query = (
-            select(EVENT.c.data)
-            .join(RUN, RUN.c.id == EVENT.c.run_id)
-            .where(EVENT.c.type == "context_update", EVENT.c.timestamp >= since, RUN.c.id != but)
+            select(func.sum(TURN.c.cost_usd))
+            .join(RUN, RUN.c.id == TURN.c.run_id)
+            .where(TURN.c.timestamp >= since, RUN.c.id != but)
         )
         for column, value in ((RUN.c.owner, owner), (RUN.c.session_id, session_id)):
             if value is not None:
                 query = query.where(column == value)
-        turns = await self.read_rows(lambda c: c.execute(query).scalars().all())
-        return sum(json.loads(turn).get("cost_usd") or 0.0 for turn in turns)
+        return await self.read_rows(lambda c: c.execute(query).scalar()) or 0.0
+
+    async def used_by(self, run_ids: Sequence[str]) -> dict[str, Used]:
+        """What each of the runs used; those without a turn are left out."""
+        query = select(TURN.c.run_id, *_USED).where(TURN.c.run_id.in_(run_ids)).group_by(TURN.c.run_id)
+        return await self.read_rows(
+            lambda c: {row["run_id"]: _used(row) for row in c.execute(query).mappings()}
+        )
+
+    async def used_on(self, owner: str, since: int) -> list[UsedOn]:
+        """What the owner's runs used since `since` (ms), by day and model, the newest day first."""
+        day = (TURN.c.timestamp // DAY_MS).label("day")
+        runs = func.count(TURN.c.run_id.distinct()).label("runs")
+        query = (
+            select(day, TURN.c.model, runs, *_USED)
+            .join(RUN, RUN.c.id == TURN.c.run_id)
+            .where(RUN.c.owner == owner, TURN.c.timestamp >= since)
+            .group_by(day, TURN.c.model)
+            .order_by(day.desc(), TURN.c.model)
+        )
+        rows = await self.read_rows(lambda c: list(c.execute(query).mappings()))
+        return [UsedOn(_date(row["day"]), row["model"], row["runs"], _used(row)) for row in rows]
 
     # -- who works on a run ------------------------------------------------------------------------------
 
@@ -309,6 +337,32 @@ def _row(event: Event) -> tuple[Any, ...]:
 def _json(event: Event) -> str:
     # `model_dump_json` without its Python layer: this runs for each event stored.
     return event.__pydantic_serializer__.to_json(event, exclude=_OWN).decode()
+
+
+def _turns(events: Sequence[Event]) -> list[tuple[int, tuple[Any, ...]]]:
+    return [
+        (number, tuple(getattr(event, name) for name in _TURN))
+        for number, event in enumerate(events)
+        if isinstance(event, ContextUpdate)
+    ]
+
+
+_TURN = [column.name for column in TURN.c if column.name not in _OWN]
+_SUMMED = [f.name for f in fields(Used) if f.name != "turns"]
+_USED = (func.count().label("turns"), *(func.sum(TURN.c[name]).label(name) for name in _SUMMED))
+
+
+def _used(row: RowMapping) -> Used:
+    return Used(turns=row["turns"], **{name: _plain(row[name]) for name in _SUMMED})
+
+
+def _plain(number: Any) -> Any:
+    """PostgreSQL adds whole numbers up to a decimal."""
+    return int(number) if isinstance(number, Decimal) else number
+
+
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=int(day))).isoformat()
 
 
 def _status(events: Sequence[Event]) -> tuple[str, str, int] | None:

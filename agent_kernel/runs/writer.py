@@ -34,7 +34,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from agent_kernel.errors import AgentKernelError, AlreadyAppended, OwnershipLost, RunNotFound, StoreError
 from agent_kernel.events import FINAL_STATUSES, now_ms
 from agent_kernel.runs.database import store_error
-from agent_kernel.runs.models import EVENT, RUN, SESSION
+from agent_kernel.runs.models import EVENT, RUN, SESSION, TURN
 
 MOST_JOBS = 500
 MOST_AT_ONCE = 64 * 1024
@@ -44,12 +44,14 @@ MOST_AT_ONCE = 64 * 1024
 @dataclass(slots=True)
 class Append:
     """Rows for one run: the columns of an event after `run_id` and `seq`, in their order. `status` is
-    (status, reason, timestamp) of the last one."""
+    (status, reason, timestamp) of the last one, `turns` what each turn used: the number of its row and the
+    columns of a turn after `seq`."""
 
     run_id: str
     rows: Sequence[tuple[Any, ...]]
     fence: int | None = None
     status: tuple[str, str, int] | None = None
+    turns: Sequence[tuple[int, tuple[Any, ...]]] = ()
 
 
 Work = Append | Callable[[Connection], Any]
@@ -276,6 +278,7 @@ _COLUMNS = select(RUN.c.id, RUN.c.head, RUN.c.fence, RUN.c.session_id, RUN.c.sta
 _HEAD = _COLUMNS.where(RUN.c.id == bindparam("b_id")).with_for_update()
 _HEADS = _COLUMNS.where(RUN.c.id.in_(bindparam("ids", expanding=True))).order_by(RUN.c.id).with_for_update()
 _INSERT = insert(EVENT)
+_INSERT_TURN = insert(TURN)
 _THE_RUN = update(RUN).where(RUN.c.id == bindparam("b_id"))
 _STATUS = _THE_RUN.values(status=bindparam("b_status"), reason=bindparam("b_reason"))
 _STARTED = _THE_RUN.values(started_ms=bindparam("b_at"))
@@ -291,6 +294,7 @@ def _store(driver: _Driver, jobs: list[_Job]) -> None:
     runs = _runs(driver, list({append.run_id for append in appends}))
     heads = {run_id: row.head for run_id, row in runs.items()}
     rows: list[tuple[Any, ...]] = []
+    turns: list[tuple[Any, ...]] = []
     for job, append in zip(jobs, appends, strict=True):
         if append.run_id not in runs:
             raise RunNotFound(f"There is no run {append.run_id}.")
@@ -298,8 +302,11 @@ def _store(driver: _Driver, jobs: list[_Job]) -> None:
             raise OwnershipLost(f"Run {append.run_id} was taken over by another worker.")
         job.result = head = heads[append.run_id]
         rows += [(append.run_id, seq, *row) for seq, row in enumerate(append.rows, head + 1)]
+        turns += [(append.run_id, head + 1 + number, *turn) for number, turn in append.turns]
         heads[append.run_id] = head + len(append.rows)
     driver.execute_many(_INSERT, rows)
+    if turns:
+        driver.execute_many(_INSERT_TURN, turns)
     driver.execute_many(_NEW_HEAD, [(head, run) for run, head in heads.items()])
     changed = {append.run_id: append.status for append in appends if append.status is not None}
     for run_id, (status, reason, at) in changed.items():

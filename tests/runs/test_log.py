@@ -7,16 +7,18 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
-from agent_kernel.events import Delta, Event, Message, Status, ToolCall, ToolStart
+from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart
 from agent_kernel.runs.database import file_system, is_network
 from agent_kernel.runs.log import RunLog
-from agent_kernel.runs.records import RunRow
+from agent_kernel.runs.records import RunRow, Used, UsedOn
 from agent_kernel.runs.store import Store, open_store
+from agent_kernel.runs.watch import NEWEST, changed_runs
 
 DONE = Status(status="completed", reason="complete")
 BOTH_BUSES = pytest.mark.parametrize("bus", ["local", "redis"], indirect=True)
@@ -313,7 +315,7 @@ async def test_a_store_made_before_there_were_schedules_is_migrated_and_keeps_it
     await store.close()
     engine = open_engine(address)
     with engine.begin() as connection:
-        for table in ("executors", "schedules"):
+        for table in ("executors", "schedules", "turns"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
@@ -321,5 +323,61 @@ async def test_a_store_made_before_there_were_schedules_is_migrated_and_keeps_it
     assert (await store.get_run(run.id)).prompt == "p"
     await store.close()
     engine = open_engine(address)
-    assert {"executors", "schedules"} <= set(inspect(engine).get_table_names())
+    assert {"executors", "schedules", "turns"} <= set(inspect(engine).get_table_names())
     engine.dispose()
+
+
+async def test_what_turns_used_is_counted_by_run_by_day_and_by_model(store: Store, run: RunRow) -> None:
+    day = 24 * 60 * 60 * 1000
+    other = await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+    foreign = await store.create_session(owner="bob", name="s", workspace="/")
+    his = await store.create_run(session_id=foreign.id, prompt="p", model="m", owner="bob")
+
+    def turn(at: int, model: str = "m", cost: float | None = 0.25) -> ContextUpdate:
+        return ContextUpdate(
+            model=model, input_tokens=10, output_tokens=5, cache_read_tokens=3, cost_usd=cost, timestamp=at
+        )
+
+    await store.append(run.id, [said(), turn(9 * day), said(), turn(10 * day - 1)])
+    await store.append(other.id, [turn(10 * day), turn(10 * day, "n", None)])
+    await store.append(his.id, [turn(10 * day)])
+    assert (await store.used_by([run.id, his.id, "nobody"]))[run.id] == Used(2, 20, 10, 6, 0, 0.5)
+    assert await store.used_on("ada", 9 * day) == [
+        UsedOn("1970-01-11", "m", 1, Used(1, 10, 5, 3, 0, 0.25)),
+        UsedOn("1970-01-11", "n", 1, Used(1, 10, 5, 3, 0, None)),
+        UsedOn("1970-01-10", "m", 1, Used(2, 20, 10, 6, 0, 0.5)),
+    ]
+    assert await store.spent(owner="ada", since=10 * day) == 0.25
+    assert await store.spent(session_id=run.session_id) == 0.75
+    assert await store.spent(owner="ada", but=run.id) == 0.25
+    await store.delete_session(run.session_id)
+    assert await store.used_by([run.id]) == {}
+
+
+async def test_an_owner_hears_of_runs_that_are_new_or_change(log: RunLog, run: RunRow) -> None:
+    async with aclosing(changed_runs(log, "ada")) as changes:
+        assert await anext(changes) == []
+        await log.append(run.id, said())
+        await log.append(run.id, Status(status="running", reason="thinking"))
+        (changed,) = await anext(changes)
+        assert (changed.id, changed.status, changed.reason) == (run.id, "running", "thinking")
+        session = await log.store.create_session(owner="bob", name="b", workspace="/")
+        his = await log.store.create_run(session_id=session.id, prompt="p", model="m", owner="bob")
+        await log.append(his.id, Status(status="queued", reason="submitted"))
+        await log.append(run.id, DONE)
+        (changed,) = await anext(changes)
+        assert (changed.id, changed.status) == (run.id, "completed")
+
+
+async def test_the_end_of_an_old_run_is_heard_of_behind_a_hundred_newer_ones(
+    log: RunLog, run: RunRow
+) -> None:
+    await log.append(run.id, Status(status="running", reason="thinking"))
+    await asyncio.sleep(0.002)
+    for _ in range(NEWEST):
+        await log.store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+    async with aclosing(changed_runs(log, "ada")) as changes:
+        assert await anext(changes) == []
+        await log.append(run.id, DONE)
+        (changed,) = await anext(changes)
+        assert (changed.id, changed.status) == (run.id, "completed")

@@ -10,6 +10,7 @@ import pytest
 from agent_kernel.account import Account
 from agent_kernel.app import open_app
 from agent_kernel.client import Agent
+from agent_kernel.events import ContextUpdate
 from agent_kernel.runs.database import HEAD
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -34,6 +35,10 @@ async def test_a_store_of_an_earlier_release_opens_and_takes_more(
         events = await old.read(run.id)
         assert [event.seq for event in events] == list(range(1, 14))
         assert "Written by version 0.1.0." in str(events)
+        turns = [event for event in events if isinstance(event, ContextUpdate)]
+        used = (await old.used_by([run]))[run.id]
+        assert used.turns == len(turns)
+        assert used.input_tokens == sum(turn.input_tokens for turn in turns)
         api.add([Text("And by this one.")])
         added = await Agent(workspace=workspace, settings=settings, host=Account(app)).run("More")
         assert added.text == "And by this one."

@@ -172,6 +172,20 @@ def test_a_session_is_forgotten_with_all_its_runs(jupyter: Jupyter, shared_api: 
     assert (jupyter.folder / "kept.txt").exists()
 
 
+def test_what_was_used_is_summed_by_day_and_model(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    def used() -> dict[str, int]:
+        days = jupyter.get("usage?days=2").json()["days"]
+        return {name: sum(day["used"][name] for day in days) for name in ("turns", "output_tokens")}
+
+    before = used()
+    shared_api.add([Text("Counted")])
+    run = jupyter.ended(jupyter.run("Count me"))
+    assert run["used"]["turns"] == 1
+    assert used()["turns"] == before["turns"] + 1
+    assert used()["output_tokens"] == before["output_tokens"] + run["used"]["output_tokens"]
+    assert jupyter.get("usage?days=all").status_code == 400
+
+
 def test_the_openapi_document_names_every_route(jupyter: Jupyter) -> None:
     import time
 

@@ -183,3 +183,33 @@ def test_a_quiet_stream_shows_signs_of_life(
                 if beats >= 2 or time.monotonic() - since > 20:
                     break
         assert beats >= 2
+
+
+def test_new_runs_announce_themselves_and_say_what_they_used(
+    jupyter: Jupyter, shared_api: ScriptedMessages
+) -> None:
+    shared_api.add([Text("Heard")])
+    with stream(jupyter, "announce=1") as response:
+        kind, seen, run = "", [], ""
+        for line in response.iter_lines():
+            if line.startswith("event: "):
+                kind = line[7:]
+            elif line.startswith("data: ") and kind == "ready":
+                run = jupyter.run("Announce me")
+            elif line.startswith("data: "):
+                seen.append(json.loads(line[6:]))
+                assert seen[-1]["id"] == run
+                if seen[-1]["status"] in FINAL:
+                    break
+    assert seen[-1]["status"] == "completed"
+    assert seen[-1]["used"]["turns"] == 1
+    shown = jupyter.get(f"runs/{run}").json()
+    assert shown["used"] == seen[-1]["used"]
+    assert run in [row["id"] for row in jupyter.get("runs").json()["runs"] if row["used"] == shown["used"]]
+
+
+def test_a_stream_of_nothing_is_refused(jupyter: Jupyter) -> None:
+    with stream(jupyter, "announce=no") as response:
+        assert response.status_code == 400
+        response.read()
+        assert "No run is named" in response.json()["error"]["message"]
