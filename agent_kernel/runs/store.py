@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, literal, select, update
 
 from agent_kernel.errors import OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import ContextUpdate, Delta, Event, Status, now_ms, parse_event
@@ -249,7 +249,7 @@ class Store:
 
     async def used_on(self, owner: str, since: int) -> list[UsedOn]:
         """What the owner's runs used since `since` (ms), by day and model, the newest day first."""
-        day = (TURN.c.timestamp // DAY_MS).label("day")
+        day = (TURN.c.timestamp // literal(DAY_MS, literal_execute=True)).label("day")
         runs = func.count(TURN.c.run_id.distinct()).label("runs")
         query = (
             select(day, TURN.c.model, runs, *_USED)
