@@ -30,9 +30,10 @@ from agent_kernel.events import (
     Undo,
     now_ms,
 )
-from agent_kernel.jobs.schedules import Missed, Overlap, Planned, Schedules
+from agent_kernel.fork import forked
+from agent_kernel.jobs.schedules import Missed, Overlap, Schedules
 from agent_kernel.runner import LEASE_MS, has_owner
-from agent_kernel.runs.records import RunRow, Schedule, Session, Used, UsedOn
+from agent_kernel.runs.records import Planned, RunRow, Schedule, Session, Used, UsedOn
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.runs.watch import changed_runs
 from agent_kernel.sandbox.base import Sandbox
@@ -110,22 +111,22 @@ class Account:
         """
         if not prompt.strip():
             raise RunError("The prompt is empty.", hint="Say what the agent should do.")
-        options = {name: getattr(settings, name) for name in RUN_SETTINGS}
-        options |= {
-            "interactive": interactive,
-            "kernel": isinstance(kernel, AttachedKernel),
-            "hosted": hosted,
-            "transcript": transcript,
-        }
+        options = {**_options(settings, interactive, kernel), "hosted": hosted, "transcript": transcript}
         run = await self.app.store.create_run(
             session_id=session.id, prompt=prompt, model=settings.model, options=options, owner=self.owner
         )
         await self.app.log.append(run.id, Status(status="queued", reason="submitted"))
-        if hosted and self.app.dispatcher is not None:
+        await self._begin(run, settings, interactive, kernel)
+        return run
+
+    async def _begin(
+        self, run: RunRow, settings: Settings, interactive: bool, kernel: KernelBridge | AttachedKernel | None
+    ) -> None:
+        """In this process at once, unless the run is hosted: then when its turn comes, wherever there is room."""
+        if run.options.get("hosted") and self.app.dispatcher is not None:
             await self.app.dispatcher.dispatch(run)
         else:
             self.app.start(run, settings, interactive=interactive, kernel=kernel)
-        return run
 
     async def resume(
         self,
@@ -148,9 +149,39 @@ class Account:
                 f"Run {run.id} is being worked on by {run.worker}.",
                 hint=f"If that process hangs, end it and try again in {LEASE_MS // 1000} seconds.",
             )
-        await self.app.log.append(run.id, Control(action="resume", by=self.owner))
-        self.app.start(run, settings or self.app.settings_of(run), interactive=interactive, kernel=kernel)
+        settings = settings or self.app.settings_of(run)
+        options = {**run.options, **_options(settings, interactive, kernel)}
+        await self.app.store.update_run(run.id, model=settings.model, options=options)
+        again = Status(status="queued", reason="resumed")
+        await self.app.log.append(run.id, Control(action="resume", by=self.owner), again)
+        await self._begin(run, settings, interactive, kernel)
         return run
+
+    async def fork(
+        self,
+        run_id: str,
+        seq: int,
+        prompt: str = "",
+        *,
+        restore: bool = False,
+        settings: Settings | None = None,
+        interactive: bool = True,
+        kernel: KernelBridge | AttachedKernel | None = None,
+    ) -> RunRow:
+        """A new session that knows what `run_id` knew after its event `seq`, and goes on from there.
+
+        `prompt` is what to do differently; without one, the copy does what the run would have done next.
+        `restore` first puts the files back to how they were then. The run itself stays as it is. Raises RunError.
+        """
+        run = await self.get_run(run_id)
+        copy = await forked(self, run, seq, prompt, restore=restore)
+        settings = settings or self.app.settings_of(run)
+        kernel = kernel or kernel_of(run)
+        options = {**copy.options, **_options(settings, interactive, kernel)}
+        await self.app.store.update_run(copy.id, model=settings.model, options=options)
+        copy = await self.get_run(copy.id)
+        await self._begin(copy, settings, interactive, kernel)
+        return copy
 
     async def get_run(self, run_id: str) -> RunRow:
         """By id or the beginning of one. Raises RunNotFound."""
@@ -371,6 +402,14 @@ class Account:
     async def close(self) -> None:
         """Close the App."""
         await self.app.close()
+
+
+def _options(
+    settings: Settings, interactive: bool, kernel: KernelBridge | AttachedKernel | None
+) -> dict[str, Any]:
+    """What the run's row says of how it is to be worked on, for whoever does."""
+    said = {name: getattr(settings, name) for name in RUN_SETTINGS}
+    return {**said, "interactive": interactive, "kernel": isinstance(kernel, AttachedKernel)}
 
 
 def _at_rest(run: RunRow) -> bool:

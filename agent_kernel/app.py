@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 
 from agent_kernel.budget import Budget
 from agent_kernel.errors import AgentKernelError, AlreadyAppended, OwnershipLost, RunBusy, SettingsError
-from agent_kernel.events import Error, Status, now_ms
+from agent_kernel.events import FINAL_STATUSES, Error, Status, now_ms
 from agent_kernel.folds import RunState
 from agent_kernel.loop import Bounds, interrupted
 from agent_kernel.model import Model, ModelSettings, open_model
@@ -34,6 +34,7 @@ from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
+from agent_kernel.transcript import leave
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +173,10 @@ class App:
                 settings = tightened(settings, Path(session.workspace))
                 means = self._means(session, place, settings, kernel is not None)
                 budget = await self._budget(run, settings)
-                return await execute(self._order(run, settings, budget, interactive, kernel), means)
+                status = await execute(self._order(run, settings, budget, interactive, kernel), means)
+            if run.options.get("transcript") and status.status in FINAL_STATUSES:
+                await self._leave_transcript(run, Path(session.workspace))
+            return status
         except (OwnershipLost, RunBusy) as error:
             logger.info("run %s: %s", run.id, error)
             return Status(status="running", reason="elsewhere")
@@ -182,6 +186,13 @@ class App:
                 run.id, Error(kind=failed.reason, message=error.message, hint=error.hint), failed
             )
             return failed
+
+    async def _leave_transcript(self, run: RunRow, workspace: Path) -> None:
+        """For those who were not there: the run's notebook, in the folder it worked in."""
+        try:
+            await asyncio.to_thread(leave, await self.log.read(run.id), workspace, f"{run.id}.ipynb")
+        except AgentKernelError as error:
+            logger.warning("run %s: %s", run.id, error)
 
     def _order(
         self,

@@ -7,7 +7,7 @@ lives on one event loop; `agent_kernel.shell` offers the same to code that is no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -18,7 +18,7 @@ from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_setti
 from agent_kernel.usage import Usage
 
 if TYPE_CHECKING:
-    from agent_kernel.runs.records import RunRow, Session
+    from agent_kernel.runs.records import Planned, RunRow, Schedule, Session
     from agent_kernel.tools.base import KernelBridge
 
 
@@ -37,6 +37,7 @@ class Host(Protocol):
         *,
         interactive: bool = True,
         kernel: KernelBridge | None = None,
+        transcript: bool = False,
     ) -> RunRow: ...
 
     async def resume(
@@ -44,6 +45,18 @@ class Host(Protocol):
         run_id: str,
         settings: Settings | None = None,
         *,
+        interactive: bool = True,
+        kernel: KernelBridge | None = None,
+    ) -> RunRow: ...
+
+    async def fork(
+        self,
+        run_id: str,
+        seq: int,
+        prompt: str = "",
+        *,
+        restore: bool = False,
+        settings: Settings | None = None,
         interactive: bool = True,
         kernel: KernelBridge | None = None,
     ) -> RunRow: ...
@@ -69,6 +82,24 @@ class Host(Protocol):
     async def control(self, run_id: str, action: str) -> None: ...
 
     async def undo(self, run_id: str, call_id: str | None = None, path: str | None = None) -> Undo: ...
+
+    async def add_schedule(
+        self,
+        name: str,
+        when: str,
+        prompt: str,
+        workspace: Path,
+        *,
+        timezone: str = "UTC",
+        overlap: Any = "skip",
+        missed: Any = "skip",
+        notebook: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Schedule: ...
+
+    async def list_schedules(self) -> list[Planned]: ...
+
+    async def change_schedule(self, key: str, action: str) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -289,15 +320,20 @@ class Agent:
                 )
             return self._host, self._session
 
-    async def start(self, prompt: str, **overrides: Any) -> Run:
+    async def start(self, prompt: str, *, transcript: bool = False, **overrides: Any) -> Run:
         """Start a run and return at once. `overrides` are settings for this run alone (`model`,
-        `permission`, `budget`, `max_turns`)."""
+        `permission`, `budget`, `max_turns`). With `transcript` it leaves its notebook in the workspace, in
+        `agent-transcripts/`, when it has ended."""
         host, session = await self._open()
-        settings = self.settings.with_overrides("run", **overrides)
-        return self._run(
-            host,
-            await host.submit(session, prompt, settings, interactive=self.interactive, kernel=self.kernel),
+        row = await host.submit(
+            session,
+            prompt,
+            self.settings.with_overrides("run", **overrides),
+            interactive=self.interactive,
+            kernel=self.kernel,
+            transcript=transcript,
         )
+        return self._run(host, row)
 
     async def run(self, prompt: str, **overrides: Any) -> Run:
         """Start a run and wait for its end. A failed run is returned, not raised: see its `status`."""
@@ -326,6 +362,43 @@ class Agent:
         settings = settings.with_overrides("resume", **overrides)
         await host.resume(row.id, settings, interactive=self.interactive, kernel=self.kernel)
         return self._run(host, row, resumed_at=row.head)
+
+    async def fork(
+        self, run_id: str, seq: int, prompt: str = "", *, restore: bool = False, **overrides: Any
+    ) -> Run:
+        """Go on from event `seq` of a run, in a conversation of its own: with `prompt` another way, without
+        one as the run itself would have. `restore` puts files back to how they were then. The run stays."""
+        host, _ = await self._open()
+        row = await host.get_run(run_id)
+        began = {name: row.options[name] for name in RUN_SETTINGS if name in row.options}
+        settings = self.settings.with_overrides(f"run {row.id}", model=row.model, **began)
+        copy = await host.fork(
+            row.id,
+            seq,
+            prompt,
+            restore=restore,
+            settings=settings.with_overrides("fork", **overrides),
+            interactive=self.interactive,
+            kernel=self.kernel,
+        )
+        return self._run(host, copy, resumed_at=copy.head)
+
+    async def schedule(self, name: str, when: str, prompt: str, **how: Any) -> Schedule:
+        """Start `prompt` by the clock, in this folder, wherever a Jupyter server with the extension or a
+        worker runs. `when` is hourly, daily, weekly or five fields of cron; `how` may hold `timezone`,
+        `overlap` (skip, queue), `missed` (skip, once) and `settings`. Raises JobsError."""
+        host, _ = await self._open()
+        return await host.add_schedule(name, when, prompt, self.workspace, notebook=self.notebook, **how)
+
+    async def schedules(self) -> list[Planned]:
+        """With their next times, and what came of the last."""
+        host, _ = await self._open()
+        return await host.list_schedules()
+
+    async def change_schedule(self, name: str, action: str) -> None:
+        """Pause, resume or delete one. Raises JobsError."""
+        host, _ = await self._open()
+        await host.change_schedule(name, action)
 
     async def runs(self, limit: int = 20) -> list[RunRow]:
         """This session's newest runs."""

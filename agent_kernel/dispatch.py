@@ -23,12 +23,10 @@ from agent_kernel.jobs.schedules import Schedules
 from agent_kernel.runner import has_owner, is_dead
 from agent_kernel.runs.records import RunRow, Schedule
 from agent_kernel.settings import RUN_SETTINGS
-from agent_kernel.transcript import save
 
 LOOK = 5.0
 """Seconds between looks for runs that nobody works on."""
 MOST = 1_000
-TRANSCRIPTS = "agent-transcripts"
 WANTING_WORK = ("queued", "running", "waiting")
 """A paused run wants a person first."""
 logger = logging.getLogger(__name__)
@@ -108,10 +106,12 @@ class Dispatcher:
 
     async def _room(self, owner: str) -> bool:
         """Whether one more may start here. Runs that wait for a person, or are paused, take no room."""
+        most = self.limits.for_owner(shared=bool(self.app.settings.database_url))
+        if self.app.working < min(self.limits.per_worker, most):
+            return True
         mine = [
             run for run in await self._unfinished() if self.app.works_on(run.id) and run.status != "waiting"
         ]
-        most = self.limits.for_owner(shared=bool(self.app.settings.database_url))
         theirs = [run for run in mine if run.owner == owner]
         return len(mine) < self.limits.per_worker and len(theirs) < most
 
@@ -124,21 +124,6 @@ class Dispatcher:
     async def _see_off(self, run: RunRow) -> None:
         await self.app.wait(run.id)
         await self._next(run)
-        if run.options.get("transcript"):
-            await self._leave_transcript(run)
-
-    async def _leave_transcript(self, run: RunRow) -> None:
-        """For those who were not there: the run's notebook, in the folder it worked in."""
-        if (await self.app.store.get_run(run.id)).status not in FINAL_STATUSES:
-            return
-        session = await self.app.store.get_session(run.session_id)
-        folder = Path(session.workspace, TRANSCRIPTS)
-        events = await self.app.log.read(run.id)
-        try:
-            await asyncio.to_thread(folder.mkdir, exist_ok=True)
-            await asyncio.to_thread(save, events, folder / f"{run.id}.ipynb")
-        except (AgentKernelError, OSError) as error:
-            logger.warning("the transcript of run %s could not be left in %s: %s", run.id, folder, error)
 
     async def _drive(self, run_id: str) -> None:
         """One activation out of the queue: until the run ends, or waits and gives its place to another."""

@@ -5,33 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from agent_kernel.app import kernel_of
 from agent_kernel.errors import RunError
 from agent_kernel.events import FINAL_STATUSES, Compaction, Event, Message, Status
-from agent_kernel.settings import Settings
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
     from agent_kernel.runs.records import RunRow, Session
 
 
-async def fork(
-    account: Account,
-    run_id: str,
-    seq: int,
-    prompt: str = "",
-    *,
-    restore: bool = False,
-    settings: Settings | None = None,
-    interactive: bool = True,
-) -> RunRow:
-    """A new session that knows what `run_id` knew after its event `seq`, and goes on from there.
-
-    `prompt` is what to do differently; without one, the copy does what the run would have done next.
-    `restore` first puts the files back to how they were then. The run itself stays as it is. Raises RunError.
-    """
+async def forked(account: Account, run: RunRow, seq: int, prompt: str, *, restore: bool) -> RunRow:
+    """The copy, in a session of its own, ready to be worked on. See `Account.fork`. Raises RunError."""
     app = account.app
-    run = await account.get_run(run_id)
     events = await app.log.read(run.id)
     if not 1 <= seq <= len(events):
         raise RunError(f"Run {run.id} has no event {seq}; it has {len(events)}.")
@@ -46,7 +30,7 @@ async def fork(
     copy = await app.store.create_run(
         session_id=session.id,
         prompt=run.prompt,
-        model=(settings.model if settings else run.model),
+        model=run.model,
         options={**run.options, "forked_from": f"{run.id}:{seq}"},
         owner=account.owner,
     )
@@ -54,7 +38,7 @@ async def fork(
     await _append(account, copy.id, kept, names)
     if prompt.strip():
         await app.log.append(copy.id, Message(role="user", text=prompt, by=account.owner))
-    app.start(copy, settings or app.settings_of(run), interactive=interactive, kernel=kernel_of(run))
+    await app.log.append(copy.id, Status(status="queued", reason="forked"))
     return copy
 
 

@@ -14,6 +14,7 @@ import random
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -33,7 +34,7 @@ from agent_kernel.events import (
     parse_event,
 )
 from agent_kernel.folds import RunState
-from agent_kernel.runs.records import RunRow, Session
+from agent_kernel.runs.records import Planned, RunRow, Schedule, Session
 from agent_kernel.settings import (
     KERNEL_VARIABLE,
     RUN_SETTINGS,
@@ -52,7 +53,7 @@ TIMEOUT = 30.0
 SILENCE = 45.0
 """Seconds without even a heartbeat after which a connection counts as broken."""
 LONGEST_PAUSE = 5.0
-T = TypeVar("T", RunRow, Session)
+T = TypeVar("T", RunRow, Session, Schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class Server:
         *,
         interactive: bool = True,
         kernel: KernelBridge | None = None,
+        transcript: bool = False,
     ) -> RunRow:
         body = {
             "session": session.id,
@@ -145,6 +147,7 @@ class Server:
             "options": said(settings),
             "interactive": interactive,
             "kernel": kernel is not None,
+            "transcript": transcript,
         }
         run = _record(RunRow, await self._send("POST", "runs", body))
         self._attend(run.id, kernel)
@@ -167,6 +170,69 @@ class Server:
         resumed = _record(RunRow, await self._send("POST", f"runs/{run.id}/resume", body))
         self._attend(run.id, kernel, resumed_at=run.head)
         return resumed
+
+    async def fork(
+        self,
+        run_id: str,
+        seq: int,
+        prompt: str = "",
+        *,
+        restore: bool = False,
+        settings: Settings | None = None,
+        interactive: bool = True,
+        kernel: KernelBridge | None = None,
+    ) -> RunRow:
+        body = {
+            "seq": seq,
+            "prompt": prompt,
+            "restore": restore,
+            "options": said(settings) if settings else {},
+            "interactive": interactive,
+            "kernel": kernel is not None,
+        }
+        where = f"runs/{quote(run_id, safe='')}/fork"
+        run = _record(RunRow, await self._send("POST", where, body))
+        self._attend(run.id, kernel)
+        return run
+
+    async def add_schedule(
+        self,
+        name: str,
+        when: str,
+        prompt: str,
+        workspace: Path,
+        *,
+        timezone: str = "UTC",
+        overlap: str = "skip",
+        missed: str = "skip",
+        notebook: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Schedule:
+        body = {
+            "name": name,
+            "when": when,
+            "prompt": prompt,
+            "workspace": str(workspace),
+            "notebook": notebook,
+            "timezone": timezone,
+            "overlap": overlap,
+            "missed": missed,
+            "options": dict(settings or {}),
+        }
+        return _record(Schedule, await self._send("POST", "schedules", body))
+
+    async def list_schedules(self) -> list[Planned]:
+        return [
+            Planned(_record(Schedule, row), tuple(map(datetime.fromisoformat, row["next"])), str(row["last"]))
+            for row in (await self._send("GET", "schedules"))["schedules"]
+        ]
+
+    async def change_schedule(self, key: str, action: str) -> None:
+        where = f"schedules/{quote(key, safe='')}"
+        if action == "delete":
+            await self._send("DELETE", where)
+        else:
+            await self._send("POST", f"{where}/{quote(action, safe='')}", {})
 
     async def attend(self, run_id: str, kernel: KernelBridge) -> None:
         """Execute, from now on, the run's calls for the notebook's kernel: that is ours."""

@@ -105,6 +105,7 @@ class RunsHandler(Handler):
             interactive=body.interactive,
             kernel=AttachedKernel() if body.kernel else None,
             hosted=True,
+            transcript=body.transcript,
         )
         self.reply(asdict(run), 201)
 
@@ -233,12 +234,24 @@ class ForkHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, run_id: str) -> None:
         """Go on from an event as a new run, in a session of its own."""
-        from agent_kernel.fork import fork
+        from agent_kernel.app import kernel_of
+        from agent_kernel.tools.base import AttachedKernel
         from jupyter_ext.schemas import Fork
 
         body = self.body(Fork)
-        run = await fork(await self.account(), run_id, body.seq, body.prompt, restore=body.restore)
-        self.reply(asdict(run), 201)
+        account = await self.account()
+        run = await account.get_run(run_id)
+        settings = account.app.settings_of(run).with_overrides("request", **body.options.model_dump())
+        copy = await account.fork(
+            run.id,
+            body.seq,
+            body.prompt,
+            restore=body.restore,
+            settings=settings,
+            interactive=body.interactive,
+            kernel=AttachedKernel() if body.kernel else kernel_of(run),
+        )
+        self.reply(asdict(copy), 201)
 
 
 class SchedulesHandler(Handler):

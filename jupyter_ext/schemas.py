@@ -38,13 +38,15 @@ class NewSession(Body):
 
 
 class NewRun(Body):
-    """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached."""
+    """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached.
+    `transcript`: it leaves its notebook in the workspace when it has ended."""
 
     session: Name
     prompt: Annotated[str, Field(min_length=1, max_length=1_000_000)]
     options: Options = Field(default_factory=Options)
     interactive: bool = True
     kernel: bool = False
+    transcript: bool = False
 
 
 class Resume(Body):
@@ -99,6 +101,9 @@ class Fork(Body):
     seq: int = Field(ge=1)
     prompt: Text = ""
     restore: bool = False
+    options: Options = Field(default_factory=Options)
+    interactive: bool = True
+    kernel: bool = False
 
 
 class Nothing(Body):

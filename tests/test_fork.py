@@ -11,7 +11,6 @@ from agent_kernel.app import open_app
 from agent_kernel.client import Agent
 from agent_kernel.errors import RunError
 from agent_kernel.events import Status, ToolResult
-from agent_kernel.fork import fork
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
@@ -39,7 +38,7 @@ async def test_a_fork_knows_what_the_run_knew_then_and_leaves_it_alone(
     cut = next(event.seq for event in run.events if isinstance(event, ToolResult) and event.id == "one")
 
     api.add([Text("One is enough.")])
-    copy = await fork(account, run.id, cut, "Stop there", restore=True)
+    copy = await account.fork(run.id, cut, "Stop there", restore=True)
     await account.app.wait(copy.id)
     events = await account.read(copy.id)
     assert isinstance(events[-1], Status)
@@ -65,13 +64,13 @@ async def test_a_fork_without_a_prompt_does_the_rest_again(
     run = await agent.run("Count")
     cut = next(event.seq for event in run.events if isinstance(event, ToolResult))
     api.add([Text("Another end.")])
-    copy = await fork(account, run.id, cut)
+    copy = await account.fork(run.id, cut)
     await account.app.wait(copy.id)
     assert (workspace / "count.txt").read_text() == "x\n", "what has its result is not executed again"
     assert "Another end." in str(await account.read(copy.id))
     with pytest.raises(RunError, match="has no event 999"):
-        await fork(account, run.id, 999, "x")
+        await account.fork(run.id, 999, "x")
     with pytest.raises(RunError, match="nothing after event"):
-        await fork(account, run.id, run.events[-1].seq)
+        await account.fork(run.id, run.events[-1].seq)
     await agent.close()
     await account.close()

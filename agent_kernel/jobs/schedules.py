@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal, get_args
 
 from agent_kernel.errors import AgentKernelError, JobsError, RunNotFound
 from agent_kernel.events import now_ms
 from agent_kernel.jobs.cron import cron_line, iso, next_ms, upcoming
 from agent_kernel.runs import schedules as rows
-from agent_kernel.runs.records import Schedule, new_id
+from agent_kernel.runs.records import Planned, Schedule, new_id
 from agent_kernel.runs.store import Store
 
 Overlap = Literal["skip", "queue"]
@@ -30,16 +28,6 @@ GRACE_MS = 60_000
 """What is later than this was missed; less is a worker that was busy."""
 WORKING = ("queued", "running", "waiting")
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A schedule, its next times in its own time zone (none while paused), and what came of the last one:
-    the status of its run where there is one."""
-
-    schedule: Schedule
-    next: tuple[datetime, ...]
-    last: str
 
 
 class Schedules:

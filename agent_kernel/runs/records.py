@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
@@ -96,6 +97,16 @@ class Schedule:
     last_ms: int | None = None
     last_run_id: str | None = None
     last_result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A schedule, its next times in its own time zone (none while paused), and what came of the last one:
+    the status of its run where there is one."""
+
+    schedule: Schedule
+    next: tuple[datetime, ...]
+    last: str
 
 
 def new_id(kind: str) -> str:

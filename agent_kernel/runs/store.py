@@ -18,7 +18,7 @@ from agent_kernel.errors import OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import ContextUpdate, Delta, Event, Status, now_ms, parse_event
 from agent_kernel.runs.database import open_engine, said_plainly
 from agent_kernel.runs.models import EVENT, RUN, SESSION, TURN
-from agent_kernel.runs.records import RunRow, Session, Used, UsedOn, new_id
+from agent_kernel.runs.records import UNFINISHED, RunRow, Session, Used, UsedOn, new_id
 from agent_kernel.runs.writer import Append, Writer
 
 T = TypeVar("T")
@@ -104,6 +104,13 @@ class Store:
             query = query.where(SESSION.c.updated_ms < before)
         return await self.read_rows(lambda c: [_session(r) for r in c.execute(query.limit(limit)).mappings()])
 
+    async def unused_sessions(self, before: int, limit: int) -> list[Session]:
+        """Sessions of everybody last used before `before` (ms), without a run that may go on."""
+        busy = select(RUN.c.id).where(RUN.c.session_id == SESSION.c.id, RUN.c.status.in_(UNFINISHED))
+        query = select(SESSION).where(SESSION.c.updated_ms < before, ~busy.exists())
+        query = query.order_by(SESSION.c.updated_ms).limit(limit)
+        return await self.read_rows(lambda c: [_session(row) for row in c.execute(query).mappings()])
+
     async def delete_session(self, session_id: str) -> None:
         """With its runs and their events."""
         runs = select(RUN.c.id).where(RUN.c.session_id == session_id)
@@ -148,6 +155,10 @@ class Store:
         )
         await self.writer.do(lambda c: c.execute(insert(RUN).values(**_columns(run))).rowcount)
         return run
+
+    async def update_run(self, run_id: str, **fields: Any) -> None:
+        query = update(RUN).where(RUN.c.id == run_id).values(**fields)
+        await self.writer.do(lambda c: c.execute(query).rowcount)
 
     async def get_run(self, run_id: str, owner: str | None = None) -> RunRow:
         """By id or by its unique beginning. Raises RunNotFound."""
@@ -205,6 +216,11 @@ class Store:
         """The seq of the run's last event; 0 when it has none."""
         query = select(RUN.c.head).where(RUN.c.id == run_id)
         return await self.read_rows(lambda c: c.execute(query).scalar()) or 0
+
+    async def heads(self, run_ids: Collection[str]) -> dict[str, int]:
+        """The seq of the last event of each run there is."""
+        query = select(RUN.c.id, RUN.c.head).where(RUN.c.id.in_(run_ids))
+        return await self.read_rows(lambda c: {row.id: row.head for row in c.execute(query)})
 
     async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """Events with a seq greater than `after`, in order."""

@@ -110,7 +110,7 @@ class Prompter:
         agent.settings.with_overrides("%agent", **overrides)  # a bad value should not leave an empty view
         view = self.view(agent, options, kind)
         try:
-            run = self.bridge.call(agent.start(prompt, **overrides))
+            run = self.bridge.call(agent.start(prompt, transcript=options.background, **overrides))
         except KeyboardInterrupt:
             view.fail("Stopped before it began.")
             raise AgentStopped("Stopped.") from None

@@ -225,6 +225,58 @@ async def _retry(call: Call) -> Reply:
     return Reply(prompt=(await call.needed_run()).prompt)
 
 
+@command("fork", "another way from here, or from an event: /fork [SEQ] [--restore] PROMPT")
+async def _fork(call: Call) -> Reply:
+    run = await call.needed_run()
+    match = re.match(r"(?:(\d{1,9})(?:\s+|$))?(--restore(?:\s+|$))?(.*)", call.argument, re.DOTALL)
+    assert match is not None
+    seq, restore, prompt = match.groups()
+    if not seq and not prompt:
+        raise UsageError(
+            "/fork needs a prompt, or the event to go on from.",
+            hint="Such as: /fork 12 --restore Use a bar chart instead",
+        )
+    at = int(seq) if seq else len(run.events)
+    copy = await call.agent.fork(run.id, at, prompt, restore=bool(restore), **call.overrides)
+    return Reply(follow=copy)
+
+
+WHEN = r"""(?:hourly|daily|weekly|"[^"]*"|'[^']*'|(?:[\d*][\d*/,-]*\s+){3}[\w*/,-]+\s+[\w*/,-]+)"""
+
+
+@command("schedule", "a prompt by the clock: /schedule [--timezone ZONE] NAME daily|'0 9 * * MON' PROMPT")
+async def _schedule(call: Call) -> Reply:
+    if match := re.fullmatch(r"(pause|resume|delete)\s+(\S.*)", call.argument):
+        await call.agent.change_schedule(match[2].strip(), match[1])
+        return await _schedules(call)
+    match = re.fullmatch(rf"(?:--timezone\s+(\S+)\s+)?(\S+)\s+({WHEN})\s+(\S.*)", call.argument)
+    if match is None:
+        raise UsageError(
+            "/schedule needs a name, a time and a prompt.",
+            hint="Such as: /schedule report '0 9 * * MON-FRI' Update report.md. Also: /schedule pause NAME",
+        )
+    zone, name, when, prompt = match.groups()
+    await call.agent.schedule(
+        name, when.strip("\"'"), prompt, timezone=zone or "UTC", settings=call.overrides
+    )
+    return await _schedules(call)
+
+
+@command("schedules", "prompts that start by the clock; /schedule pause|resume|delete NAME")
+async def _schedules(call: Call) -> Reply:
+    lines = []
+    for planned in await call.agent.schedules():
+        one = planned.schedule
+        times = ", ".join(time.strftime("%a %d %b %H:%M") for time in planned.next) or "paused"
+        last = f"; last: {code(planned.last)}" if planned.last else ""
+        lines.append(f"- {code(one.name)} `{one.cron}` {code(one.timezone)}: {code(one.prompt)}")
+        lines.append(f"  - next {times}{last}")
+    if not lines:
+        return Reply("There are no schedules.")
+    note = "They start while a Jupyter server with agent-kernel, or `agent-kernel worker`, runs."
+    return Reply("\n".join([*lines, "", note]))
+
+
 def code(text: str, width: int = 100) -> str:
     """Foreign text on one line as a Markdown code span that it cannot leave."""
     line = one_line(text, width) or " "

@@ -47,6 +47,13 @@ def to_notebook(events: Sequence[Event]) -> Any:
     return notebook.build(tell(events))
 
 
+def leave(events: Sequence[Event], workspace: Path, name: str) -> Path:
+    """Put the transcript into a folder of the workspace; see `files.leave`."""
+    from agent_kernel.transcript.files import leave as write
+
+    return write(events, workspace, name)
+
+
 def save(events: Sequence[Event], path: str | Path) -> Path:
     """Write the transcript as the path's ending says; see `files.save`."""
     from agent_kernel.transcript.files import save as write

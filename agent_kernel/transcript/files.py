@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.events import Event
 
 ENDINGS = (".ipynb", ".html", ".md")
+FOLDER = "agent-transcripts"
+"""In the workspace, for transcripts of runs that nobody watched."""
 
 
 def save(events: Sequence[Event], path: Path) -> Path:
@@ -40,6 +43,29 @@ def save(events: Sequence[Event], path: Path) -> Path:
     finally:
         if partial is not None:
             Path(partial).unlink(missing_ok=True)
+    return path
+
+
+def leave(events: Sequence[Event], workspace: Path, name: str) -> Path:
+    """Put the transcript into the workspace's `agent-transcripts/`; `name` is the file's, with `.ipynb`.
+
+    The folder is the agent's to fill: a link it put there is not followed, and a file there is not replaced.
+    Raises AgentKernelError.
+    """
+    data = _content(events, ".ipynb").encode("utf-8", "replace")
+    path = workspace / FOLDER / name
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=folder)
+            with os.fdopen(file, "wb") as opened:
+                opened.write(data)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise AgentKernelError(f"The transcript cannot be left in {path}: {error.strerror}.") from error
     return path
 
 

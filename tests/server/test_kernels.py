@@ -272,3 +272,65 @@ def test_the_server_goes_away_and_comes_back_and_the_cell_says_so(
         seqs = kernel.run("print([event.seq for event in run.events])")
         assert seqs.strip() == str([event["seq"] for event in jupyter.events(run)])
         kernel.close()
+
+
+def test_a_cell_forks_a_run_another_way(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add([ToolUse("bash", {"command": "echo one > way.txt"})], [Text("One.")], [Text("Another.")])
+    kernel.run("run = get_ipython().run_cell_magic('agent', '', 'Find a way')")
+    kernel.run("copy = get_ipython().run_line_magic('agent', '/fork Try another')")
+    said = kernel.run("print(copy.status, copy.id != run.id, copy.text)")
+    assert said.startswith("completed True")
+    assert said.endswith("Another.\n")
+    asked = str(shared_api.bodies[-1]["messages"])
+    assert asked.index("Find a way") < asked.index("One.") < asked.index("Try another")
+    events = jupyter.events(kernel.run("print(run.id)").strip())
+    result = next(event["seq"] for event in events if event["type"] == "tool_result")
+    shared_api.add([Text("From the middle.")])
+    kernel.run(f"copy = get_ipython().run_line_magic('agent', '/fork {result}')")
+    assert kernel.run("print(copy.text)").endswith("From the middle.\n")
+    assert "is not" in kernel.run(
+        "from agent_kernel.errors import AgentKernelError\n"
+        "try: get_ipython().run_line_magic('agent', '/fork 99999 x')\n"
+        "except AgentKernelError as error: print('it is not:', error)"
+    )
+
+
+def test_a_cell_makes_and_ends_a_schedule(jupyter: Jupyter, kernel: Kernel) -> None:
+    def says(command: str) -> str:
+        return kernel.run(
+            "from agent_kernel.shell.magic import *\n"
+            "from IPython.utils.capture import capture_output\n"
+            f"with capture_output() as said: get_ipython().run_line_magic('agent', {command!r})\n"
+            "print([output.data for output in said.outputs], said.stdout)"
+        )
+
+    made = says(
+        "--budget 2 /schedule --timezone Asia/Tokyo report '0 9 * * MON-FRI' Don't forget the \"total\""
+    )
+    assert "report" in made
+    assert "09:00" in made
+    (listed,) = jupyter.get("schedules").json()["schedules"]
+    assert (listed["cron"], listed["timezone"]) == ("0 9 * * MON-FRI", "Asia/Tokyo")
+    assert listed["prompt"] == 'Don\'t forget the "total"'
+    assert listed["options"]["budget"] == 2
+    assert "paused" in says("/schedule pause report")
+    assert "report" in says("/schedules")
+    assert "There are no schedules" in says("/schedule delete report")
+    assert jupyter.get("schedules").json()["schedules"] == []
+
+
+def test_a_background_cell_leaves_a_transcript(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add([Text("Done behind the curtain.")])
+    kernel.run("run = get_ipython().run_cell_magic('agent', '--background', 'Do it later')")
+    run = kernel.run("print(run.id)").strip()
+    jupyter.ended(run)
+    file = jupyter.folder / "agent-transcripts" / f"{run}.ipynb"
+    for _ in range(100):
+        if file.exists() and file.stat().st_size:
+            break
+        time.sleep(0.1)
+    assert "Done behind the curtain." in file.read_text()
