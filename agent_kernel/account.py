@@ -174,10 +174,13 @@ class Account:
         `restore` first puts the files back to how they were then. The run itself stays as it is. Raises RunError.
         """
         run = await self.get_run(run_id)
-        copy = await forked(self, run, seq, prompt, restore=restore)
+        copy = await forked(self.app, run, seq, prompt, self.owner)
+        if restore:
+            await self.restore(run.id, seq)
         settings = settings or self.app.settings_of(run)
         kernel = kernel or kernel_of(run)
-        options = {**copy.options, **_options(settings, interactive, kernel)}
+        hosted = {"hosted": bool(run.options.get("hosted"))}
+        options = {**copy.options, **_options(settings, interactive, kernel), **hosted}
         await self.app.store.update_run(copy.id, model=settings.model, options=options)
         copy = await self.get_run(copy.id)
         await self._begin(copy, settings, interactive, kernel)

@@ -36,6 +36,8 @@ from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 from agent_kernel.transcript import leave
 
+HEAR = 0.5
+"""Seconds between looks at the heads of the runs worked on, all at once."""
 logger = logging.getLogger(__name__)
 
 
@@ -70,6 +72,7 @@ class App:
         self._places: defaultdict[str, _Place] = defaultdict(_Place)
         self._tasks: dict[str, asyncio.Task[Status]] = {}
         self._models: list[tuple[ModelSettings, Model]] = []
+        self._hearing: asyncio.Task[None] | None = None
         self.dispatcher: Dispatches | None = None
         self.is_dead: Callable[[str], bool] = is_dead
 
@@ -93,6 +96,23 @@ class App:
         task = asyncio.create_task(self._activate(run, settings, interactive, kernel))
         self._tasks[run.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
+        if self._hearing is None or self._hearing.done():
+            self._hearing = asyncio.create_task(self._hear())
+
+    async def _hear(self) -> None:
+        """Ring for what other programs append to the runs worked on here: a stop must not wait for Redis."""
+        known: dict[str, int] = {}
+        while self._tasks:
+            await asyncio.sleep(HEAR)
+            try:
+                heads = await self.store.heads(list(self._tasks))
+            except AgentKernelError as error:
+                logger.warning("looking for what others appended failed: %s", error)
+                continue
+            for run_id, head in heads.items():
+                if head != known.get(run_id):
+                    self.log.bus.publish(run_id, head)
+            known = heads
 
     def start_hosted(self, run: RunRow) -> None:
         """Work on the run with what its row says, whoever submitted it."""
@@ -296,7 +316,7 @@ class App:
 
     async def close(self) -> None:
         """Stop working: runs stay in the log as they are and can be resumed; sandboxes end."""
-        tasks = list(self._tasks.values())
+        tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), *([self._hearing] if self._hearing else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -16,16 +17,20 @@ from pathlib import Path
 from agent_kernel.account import Account
 from agent_kernel.app import App
 from agent_kernel.errors import AgentKernelError, DiedOften, JobsError
-from agent_kernel.events import FINAL_STATUSES, Error, Status
+from agent_kernel.events import FINAL_STATUSES, Error, Status, now_ms
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.schedules import Schedules
 from agent_kernel.runner import has_owner, is_dead
+from agent_kernel.runs.log import ALL_RUNS
 from agent_kernel.runs.records import RunRow, Schedule
+from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import RUN_SETTINGS
 
 LOOK = 5.0
 """Seconds between looks for runs that nobody works on."""
+TIDY = 3_600.0
+"""Seconds between looks for sessions that are older than they are to be kept."""
 MOST = 1_000
 WANTING_WORK = ("queued", "running", "waiting")
 """A paused run wants a person first."""
@@ -58,6 +63,7 @@ class Dispatcher:
             name=app.worker,
             give_up=self._give_up,
         )
+        self._in_line = 0
         self._looking: asyncio.Task[None] | None = None
         self._following: set[asyncio.Task[None]] = set()
 
@@ -86,7 +92,8 @@ class Dispatcher:
         """Have the run worked on as soon as there is room and its session is free."""
         if await self._before(run):
             return  # whoever ends that one dispatches this one
-        if self._works and await self._room(run.owner) and await self.app.is_here(run):
+        at_once = self._works and not self._in_line and await self.app.is_here(run)
+        if at_once and await self._room(run.owner):
             self._work(run)
         else:
             await self._enqueue(run)
@@ -127,7 +134,7 @@ class Dispatcher:
 
     async def _drive(self, run_id: str) -> None:
         """One activation out of the queue: until the run ends, or waits and gives its place to another."""
-        run = await self.app.store.get_run(run_id)
+        run = await self._with_room(await self.app.store.get_run(run_id))
         if run.status in FINAL_STATUSES or self.app.works_on(run_id) or await self._before(run):
             return
         self._work(run)
@@ -142,6 +149,18 @@ class Dispatcher:
             for task in (rests, ends):
                 task.cancel()
             await asyncio.gather(rests, ends, return_exceptions=True)
+
+    async def _with_room(self, run: RunRow) -> RunRow:
+        """The run as it is once one more may start here: those started past the queue take room too."""
+        self._in_line += 1
+        try:
+            with self.app.log.bus.subscribe(ALL_RUNS, deltas=False) as bell:
+                while run.status not in FINAL_STATUSES and not await self._room(run.owner):
+                    await bell.next(LOOK)
+                    run = await self.app.store.get_run(run.id)
+        finally:
+            self._in_line -= 1
+        return run
 
     async def _rests(self, run: RunRow) -> None:
         async with aclosing(self.app.log.follow(run.id, run.head, deltas=False, until_final=False)) as events:
@@ -195,14 +214,32 @@ class Dispatcher:
     # -- what others left behind --------------------------------------------------------------------------
 
     async def _look(self) -> None:
+        tidied = 0.0
         while True:
             try:
+                if not tidied or time.monotonic() - tidied > TIDY:
+                    await self.forget_unused()
+                    tidied = time.monotonic()
                 for run in await self.recover():
                     logger.info("going on with run %s", run)
                 await self.app.give_up_calls(self._lives)
             except AgentKernelError as error:
                 logger.warning("looking for runs that nobody works on failed: %s", error)
             await asyncio.sleep(LOOK)
+
+    async def forget_unused(self) -> int:
+        """Delete this host's sessions that were not used for as long as they are kept; how many."""
+        days = self.app.settings.retention_days
+        if not days:
+            return 0
+        forgotten = 0
+        for session in await self.app.store.unused_sessions(now_ms() - days * DAY_MS, MOST):
+            if session.host in (None, socket.gethostname()):
+                await self.app.forget(session)
+                forgotten += 1
+        if forgotten:
+            logger.info("deleted %d sessions not used for %d days", forgotten, days)
+        return forgotten
 
     async def recover(self) -> list[str]:
         """Dispatch hosted runs that nobody works on any more; their ids."""

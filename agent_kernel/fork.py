@@ -9,35 +9,32 @@ from agent_kernel.errors import RunError
 from agent_kernel.events import FINAL_STATUSES, Compaction, Event, Message, Status
 
 if TYPE_CHECKING:
-    from agent_kernel.account import Account
+    from agent_kernel.app import App
     from agent_kernel.runs.records import RunRow, Session
 
 
-async def forked(account: Account, run: RunRow, seq: int, prompt: str, *, restore: bool) -> RunRow:
-    """The copy, in a session of its own, ready to be worked on. See `Account.fork`. Raises RunError."""
-    app = account.app
+async def forked(app: App, run: RunRow, seq: int, prompt: str, by: str) -> RunRow:
+    """The copy, in a session of its own. It is nobody's to work on until it is said to be `hosted`, or is
+    started. See `Account.fork`. Raises RunError."""
     events = await app.log.read(run.id)
     if not 1 <= seq <= len(events):
         raise RunError(f"Run {run.id} has no event {seq}; it has {len(events)}.")
     kept = _open_again(events[:seq])
     if not prompt.strip() and len(kept) == len(_open_again(events)):
         raise RunError(f"Run {run.id} has nothing after event {seq} to do again.", hint="Say what to do now.")
-    old = await account.get_session(run.session_id)
-    if restore:
-        await account.restore(run.id, seq)
-    session = await _session(account, old)
-    names = await _copy_earlier(account, run, session)
+    session = await _session(app, await app.store.get_session(run.session_id))
+    names = await _copy_earlier(app, run, session)
     copy = await app.store.create_run(
         session_id=session.id,
         prompt=run.prompt,
         model=run.model,
-        options={**run.options, "forked_from": f"{run.id}:{seq}"},
-        owner=account.owner,
+        options={**run.options, "hosted": False, "forked_from": f"{run.id}:{seq}"},
+        owner=run.owner,
     )
     names[run.id] = copy.id
-    await _append(account, copy.id, kept, names)
+    await _append(app, copy.id, kept, names)
     if prompt.strip():
-        await app.log.append(copy.id, Message(role="user", text=prompt, by=account.owner))
+        await app.log.append(copy.id, Message(role="user", text=prompt, by=by))
     await app.log.append(copy.id, Status(status="queued", reason="forked"))
     return copy
 
@@ -49,9 +46,9 @@ def _open_again(events: list[Event]) -> list[Event]:
     return events
 
 
-async def _session(account: Account, old: Session) -> Session:
-    return await account.app.store.create_session(
-        owner=account.owner,
+async def _session(app: App, old: Session) -> Session:
+    return await app.store.create_session(
+        owner=old.owner,
         name=f"{old.name}-fork-{uuid4().hex[:6]}",
         workspace=old.workspace,
         notebook=old.notebook,
@@ -60,9 +57,8 @@ async def _session(account: Account, old: Session) -> Session:
     )
 
 
-async def _copy_earlier(account: Account, run: RunRow, session: Session) -> dict[str, str]:
+async def _copy_earlier(app: App, run: RunRow, session: Session) -> dict[str, str]:
     """Copy the runs before `run`; new ids by old ones."""
-    app = account.app
     rows = await app.store.list_runs(session_id=run.session_id, root_only=True, limit=10_000)
     names: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row.created_ms, row.id)):
@@ -73,17 +69,17 @@ async def _copy_earlier(account: Account, run: RunRow, session: Session) -> dict
             prompt=row.prompt,
             model=row.model,
             options={**row.options, "hosted": False, "forked_from": row.id},
-            owner=account.owner,
+            owner=run.owner,
         )
         names[row.id] = copy.id
-        await _append(account, copy.id, await app.log.read(row.id), names)
+        await _append(app, copy.id, await app.log.read(row.id), names)
     return names
 
 
-async def _append(account: Account, run_id: str, events: list[Event], names: dict[str, str]) -> None:
+async def _append(app: App, run_id: str, events: list[Event], names: dict[str, str]) -> None:
     copies = []
     for event in events:
         if isinstance(event, Compaction):
             event = event.model_copy(update={"up_to_run": names.get(event.up_to_run, event.up_to_run)})
         copies.append(event.numbered("", 0))
-    await account.app.log.append(run_id, *copies)
+    await app.log.append(run_id, *copies)

@@ -54,6 +54,7 @@ class Settings:
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
     blobs_url: str = field(default="", repr=False)
+    retention_days: int = 0
     python: str = ""
     user: str = ""
     demo_delay: float = 0.02

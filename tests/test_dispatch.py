@@ -13,10 +13,11 @@ import pytest
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.events import FINAL_STATUSES
+from agent_kernel.events import FINAL_STATUSES, Status, now_ms
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.runner import is_dead
 from agent_kernel.runs.records import RunRow
+from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
@@ -78,7 +79,7 @@ async def test_more_runs_than_there_is_room_for_wait_and_all_are_done(
     runs = await submitted(app, workspace, 8, sessions=8)
     rows = await ended(app, runs)
     assert {row.status for row in rows} == {"completed"}
-    assert await most_at_once(app, runs) <= 4, "two at once, and two out of the queue"
+    assert await most_at_once(app, runs) <= 2
 
 
 async def test_the_runs_of_a_session_come_one_after_the_other_in_order(
@@ -139,3 +140,81 @@ async def test_what_a_dead_process_left_is_gone_on_with(
     await dispatcher.start()
     assert (await ended(app, [row]))[0].status == "completed"
     await dispatcher.close()
+
+
+async def test_runs_that_are_gone_on_with_or_forked_wait_for_room_too(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    turn = [ToolUse("bash", {"command": "true"})]
+    api.add(*[turn for _ in range(4)])
+    account = Account(app)
+    paused = await submitted(app, workspace, 4, sessions=4, max_turns=1)
+    async with asyncio.timeout(60):
+        while {(await app.store.get_run(r.id)).status for r in paused} != {"paused"}:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    for _ in range(8):
+        api.add([Stall(0.1), Text("On.")])
+    more = app.settings.with_overrides("test", max_turns=50)
+    heads = {run.id: (await app.store.get_run(run.id)).head for run in paused}
+    for run in paused:
+        await account.resume(run.id, more)
+    copies = [await account.fork(run.id, heads[run.id], "Another way", settings=more) for run in paused]
+    rows = await ended(app, [*paused, *copies])
+    assert {row.status for row in rows} == {"completed"}
+    assert {row.options["max_turns"] for row in rows} == {50}, "whoever goes on with them knows"
+    changes = []
+    for run in [*paused, *copies]:
+        events = [e for e in await app.log.read(run.id, after=heads.get(run.id, 0)) if isinstance(e, Status)]
+        started = [e.timestamp for e in events if e.reason == "starting"]
+        changes += [(started[-1], 1), (events[-1].timestamp, -1)]
+    at_once = [sum(step for _, step in sorted(changes)[:number]) for number in range(len(changes) + 1)]
+    assert max(at_once) <= 2
+
+
+async def test_what_another_program_appends_rings_here_while_the_run_is_worked_on(
+    app: App, settings: Settings, address: str, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([Stall(60), Text("Never.")])
+    (run,) = await submitted(app, workspace, 1, sessions=1)
+    async with asyncio.timeout(30):
+        while (await app.store.get_run(run.id)).reason != "thinking":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    other = await open_app(replace(settings, database_url=app.settings.database_url))
+    with app.log.bus.subscribe(run.id, deltas=False) as bell:
+        await Account(other).say(run.id, "From elsewhere")
+        head = await other.store.head(run.id)
+        async with asyncio.timeout(30):
+            while await bell.next() != head:
+                pass
+    await Account(other).control(run.id, "cancel")
+    assert (await ended(app, [run]))[0].status == "cancelled"
+    await other.close()
+
+
+async def test_sessions_are_deleted_when_they_are_older_than_they_are_kept(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([Text("Old.")], [Text("New.")], [ToolUse("bash", {"command": "true"})])
+    old, new = await ended(app, await submitted(app, workspace, 2, sessions=2))
+    (paused,) = await submitted(app, workspace, 1, sessions=1, max_turns=1)
+    third = await Account(app).session("third", workspace)
+    async with asyncio.timeout(30):
+        while (await app.store.get_run(paused.id)).status != "paused":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert old.session_id == paused.session_id
+
+    def age(connection: Any) -> None:
+        from agent_kernel.runs.models import SESSION
+
+        connection.execute(SESSION.update().values(updated_ms=now_ms() - 3 * DAY_MS))
+        connection.execute(
+            SESSION.update().where(SESSION.c.id == new.session_id).values(updated_ms=now_ms() - DAY_MS)
+        )
+
+    await app.store.writer.do(age)
+    assert await dispatcher.forget_unused() == 0, "without the setting everything is kept"
+    app.settings = replace(app.settings, retention_days=2)
+    assert await dispatcher.forget_unused() == 1
+    left = {session.id for session in await Account(app).list_sessions()}
+    assert left == {paused.session_id, new.session_id}, "what may go on is kept, whatever its age"
+    assert third.id not in left
