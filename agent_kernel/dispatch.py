@@ -64,6 +64,8 @@ class Dispatcher:
             give_up=self._give_up,
         )
         self._in_line = 0
+        self._door = asyncio.Lock()
+        """One at a time looks whether there is room and goes in."""
         self._looking: asyncio.Task[None] | None = None
         self._following: set[asyncio.Task[None]] = set()
 
@@ -92,11 +94,12 @@ class Dispatcher:
         """Have the run worked on as soon as there is room and its session is free."""
         if await self._before(run):
             return  # whoever ends that one dispatches this one
-        at_once = self._works and not self._in_line and await self.app.is_here(run)
-        if at_once and await self._room(run.owner):
-            self._work(run)
-        else:
-            await self._enqueue(run)
+        async with self._door:
+            at_once = self._works and not self._in_line and await self.app.is_here(run)
+            if at_once and await self._room(run.owner):
+                self._work(run)
+                return
+        await self._enqueue(run)
 
     async def _enqueue(self, run: RunRow) -> None:
         here = await self.app.host_of(run) == socket.gethostname()
@@ -134,10 +137,9 @@ class Dispatcher:
 
     async def _drive(self, run_id: str) -> None:
         """One activation out of the queue: until the run ends, or waits and gives its place to another."""
-        run = await self._with_room(await self.app.store.get_run(run_id))
-        if run.status in FINAL_STATUSES or self.app.works_on(run_id) or await self._before(run):
+        run = await self.app.store.get_run(run_id)
+        if not await self._work_when_there_is_room(run):
             return
-        self._work(run)
         rests = asyncio.create_task(self._rests(run))
         ends = asyncio.create_task(self.app.wait(run_id))
         try:
@@ -150,17 +152,23 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(rests, ends, return_exceptions=True)
 
-    async def _with_room(self, run: RunRow) -> RunRow:
-        """The run as it is once one more may start here: those started past the queue take room too."""
+    async def _work_when_there_is_room(self, run: RunRow) -> bool:
+        """Those started past the queue take room too. False when there is nothing to work on any more."""
         self._in_line += 1
         try:
             with self.app.log.bus.subscribe(ALL_RUNS, deltas=False) as bell:
-                while run.status not in FINAL_STATUSES and not await self._room(run.owner):
+                while True:
+                    async with self._door:
+                        run = await self.app.store.get_run(run.id)
+                        over = run.status in FINAL_STATUSES or self.app.works_on(run.id)
+                        if over or await self._before(run):
+                            return False
+                        if await self._room(run.owner):
+                            self._work(run)
+                            return True
                     await bell.next(LOOK)
-                    run = await self.app.store.get_run(run.id)
         finally:
             self._in_line -= 1
-        return run
 
     async def _rests(self, run: RunRow) -> None:
         async with aclosing(self.app.log.follow(run.id, run.head, deltas=False, until_final=False)) as events:
