@@ -95,7 +95,12 @@ class App:
         """Work on the run in this process, from wherever its log stands."""
         task = asyncio.create_task(self._activate(run, settings, interactive, kernel))
         self._tasks[run.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
+
+        def ended(task: asyncio.Task[Status]) -> None:
+            if self._tasks.get(run.id) is task:
+                del self._tasks[run.id]
+
+        task.add_done_callback(ended)
         if self._hearing is None or self._hearing.done():
             self._hearing = asyncio.create_task(self._hear())
 

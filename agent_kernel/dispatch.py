@@ -95,6 +95,8 @@ class Dispatcher:
         if await self._before(run):
             return  # whoever ends that one dispatches this one
         async with self._door:
+            if self.app.works_on(run.id):
+                return
             at_once = self._works and not self._in_line and await self.app.is_here(run)
             if at_once and await self._room(run.owner):
                 self._work(run)
