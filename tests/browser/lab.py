@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -98,6 +99,15 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             break
         time.sleep(0.1)
     raise RuntimeError(f"The server did not start: {log.read_text()[-3000:]}")
+
+
+def api(server: Server, path: str) -> Any:
+    """What `GET api/agent/{path}` answers."""
+    request = urllib.request.Request(
+        f"{server.url}/api/agent/{path}", headers={"Authorization": f"token {TOKEN}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
 @contextlib.contextmanager
