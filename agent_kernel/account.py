@@ -252,16 +252,22 @@ class Account:
         await self.app.log.append(run.id, Message(role="user", text=text, by=self.owner))
 
     async def answer(self, run_id: str, request_id: str, decision: str, reason: str = "") -> None:
-        """Answer an approval request: allow, deny or session. Raises RunError for an unknown one."""
+        """Answer an approval request: allow, deny or session. The first answer counts.
+
+        Raises RunError for an unknown request, AlreadyAppended where somebody has decided otherwise.
+        """
         if decision not in DECISIONS:
             raise RunError(f"{decision!r} is not an answer.", hint="Say allow, deny or session.")
         run = await self.get_run(run_id)
         requests = folds.approvals(await self.app.log.read(run.id))
         if request_id not in requests:
             raise RunError(f"Run {run.id} has no approval request {request_id!r}.")
-        if requests[request_id] is None:
+        given = requests[request_id]
+        if given is None:
             answer = ApprovalAnswer(id=request_id, decision=decision, by=self.owner, reason=reason)  # type: ignore[arg-type]
             await self.app.log.append(run.id, answer)
+        elif given.decision != decision:
+            raise AlreadyAppended(f"It has been answered: {given.decision}, by {given.by or 'the program'}.")
 
     async def control(self, run_id: str, action: str) -> None:
         """Pause, resume or cancel. A run nobody works on is cancelled at once."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agent_kernel import folds
 from agent_kernel.errors import SettingsError
-from agent_kernel.events import Event, FileChange, Message, TodoItem, Undo
+from agent_kernel.events import ApprovalRequest, Event, FileChange, Message, TodoItem, Undo
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings
 from agent_kernel.usage import Usage
 
@@ -200,6 +200,11 @@ class Run:
         """The sandbox's tier; empty until it is open."""
         context = folds.last_context(self._events)
         return context.tier if context else ""
+
+    @property
+    def asks(self) -> list[ApprovalRequest]:
+        """What waits for a person's answer, oldest first."""
+        return folds.open_approvals(self._events)
 
     def diff(self) -> str:
         """All changes to files as one unified diff, in the order they were made."""

@@ -180,6 +180,15 @@ def approvals(events: Iterable[Event]) -> dict[str, ApprovalAnswer | None]:
     return found
 
 
+def open_approvals(events: Sequence[Event]) -> list[ApprovalRequest]:
+    """Requests that wait for an answer, oldest first; none once the run has ended."""
+    status = last_status(events)
+    if status is not None and status.status in FINAL_STATUSES:
+        return []
+    answers = approvals(events)
+    return [e for e in events if isinstance(e, ApprovalRequest) and answers[e.id] is None]
+
+
 def allowed_scopes(events: Iterable[Event]) -> set[str]:
     """What a person has allowed for the session."""
     scopes: dict[str, str] = {}

@@ -225,6 +225,28 @@ async def _retry(call: Call) -> Reply:
     return Reply(prompt=(await call.needed_run()).prompt)
 
 
+@command("say", "tell a running agent something; it hears it with its next request: /say MESSAGE")
+async def _say(call: Call) -> Reply:
+    run = await call.needed_run()
+    await run.say(call.argument)
+    return Reply(f"Run `{run.id}` hears it with its next request.")
+
+
+@command("approve", "what the run asks, and your answer: /approve [allow|session|deny]")
+async def _approve(call: Call) -> Reply:
+    run = await call.needed_run()
+    asks = run.asks
+    if call.argument and call.argument not in ("allow", "session", "deny"):
+        raise UsageError(f"{call.argument!r} is not an answer.", hint="Say allow, session or deny.")
+    if not asks:
+        return Reply(f"Run `{run.id}` asks nothing.")
+    if not call.argument:
+        return Reply("\n".join(f"- {code(ask.what)}: {code(ask.reason)}" for ask in asks))
+    await run.answer(asks[0].id, call.argument)
+    left = [f"- still asks: {code(ask.what)}" for ask in asks[1:]]
+    return Reply("\n".join([f"- {call.argument}: {code(asks[0].what)}", *left]))
+
+
 @command("fork", "another way from here, or from an event: /fork [SEQ] [--restore] PROMPT")
 async def _fork(call: Call) -> Reply:
     run = await call.needed_run()

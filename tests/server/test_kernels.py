@@ -334,3 +334,24 @@ def test_a_background_cell_leaves_a_transcript(
             break
         time.sleep(0.1)
     assert "Done behind the curtain." in file.read_text()
+
+
+def test_another_cell_steers_a_background_run_and_answers_what_it_asks(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    shared_api.add([ToolUse("bash", {"command": "echo yes > asked.txt"})], [Text("Heard.")])
+    kernel.run("import os; os.environ['AGENT_KERNEL_VIEW'] = 'widget'")  # as for a person at a page
+    kernel.run("run = get_ipython().run_cell_magic('agent', '--background --permission ask', 'Ask me')")
+    run = kernel.run("print(run.id)").strip()
+    jupyter.until(run, lambda event: event["type"] == "approval_request")
+    kernel.run("%agent /approve")
+    kernel.run("%agent /say And be quick")
+    kernel.run("%agent /approve allow")
+    assert jupyter.ended(run)["status"] == "completed"
+    assert (jupyter.folder / "asked.txt").exists()
+    assert "And be quick" in str(shared_api.bodies[-1]["messages"])
+    (request,) = [e for e in jupyter.events(run) if e["type"] == "approval_request"]
+    late = jupyter.post(f"runs/{run}/approvals/{request['id']}", {"decision": "deny"})
+    assert late.status_code == 409
+    assert "It has been answered: allow" in late.json()["error"]["message"]
+    assert jupyter.post(f"runs/{run}/approvals/{request['id']}", {"decision": "allow"}).status_code == 202
