@@ -17,11 +17,19 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from agent_kernel.budget import Budget
-from agent_kernel.errors import AgentKernelError, AlreadyAppended, OwnershipLost, RunBusy, SettingsError
-from agent_kernel.events import FINAL_STATUSES, Error, Status, now_ms
+from agent_kernel.choice import Choices, ModelChoice, applied, configured
+from agent_kernel.errors import (
+    AgentKernelError,
+    AlreadyAppended,
+    ModelError,
+    OwnershipLost,
+    RunBusy,
+    SettingsError,
+)
+from agent_kernel.events import FINAL_STATUSES, Error, Json, Status, now_ms
 from agent_kernel.folds import RunState
 from agent_kernel.loop import Bounds, interrupted
-from agent_kernel.model import Model, ModelSettings, open_model
+from agent_kernel.model import Model, ModelRequest, ModelSettings, open_model
 from agent_kernel.runner import Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.bus import Bus, LocalBus
@@ -35,7 +43,9 @@ from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 from agent_kernel.transcript import leave
+from agent_kernel.vault import Vault
 
+MOST_TEST_TOKENS = 64
 HEAR = 0.5
 """Seconds between looks at the heads of the runs worked on, all at once."""
 logger = logging.getLogger(__name__)
@@ -68,6 +78,7 @@ class App:
         self.redactor = Redactor(settings.secrets())
         self.log = RunLog(store, bus, redact=self.redactor)
         self.blobs = blobs
+        self.choices = Choices(Vault(settings.folder / "secrets"))
         self.worker = worker_name()
         self._places: defaultdict[str, _Place] = defaultdict(_Place)
         self._tasks: dict[str, asyncio.Task[Status]] = {}
@@ -184,6 +195,32 @@ class App:
         said = {name: run.options[name] for name in RUN_SETTINGS if name in run.options}
         return self.settings.with_overrides(f"run {run.id}", model=run.model, **said)
 
+    async def chosen(self, settings: Settings, owner: str) -> Settings:
+        """With the model that the owner set up, where the settings do not say how to reach one."""
+        choice = None if configured(settings) else await self.choices.get(owner)
+        if choice is None:
+            return settings
+        self.redactor.keep(choice.secrets)
+        return applied(settings, choice)
+
+    async def try_model(self, owner: str, choice: ModelChoice | None = None) -> dict[str, Any]:
+        """Ask the model for a word: `ok`, else `message` and `hint` say what is wrong."""
+        settings = applied(Settings(), choice) if choice else await self.chosen(self.settings, owner)
+        self.redactor.keep(choice.secrets if choice else [])
+        try:
+            model = await open_model(model_settings(settings))
+        except ModelError as error:
+            return {"ok": False, "model": settings.model, "message": error.message, "hint": error.hint}
+        try:
+            said: Json = {"role": "user", "content": [{"type": "text", "text": "Say: ok."}]}
+            async for _ in model.stream(ModelRequest("", [], [said], MOST_TEST_TOKENS), turn=0):
+                pass
+            return {"ok": True, "model": model.name, "message": "", "hint": ""}
+        except ModelError as error:
+            return {"ok": False, "model": settings.model, "message": error.message, "hint": error.hint}
+        finally:
+            await model.close()
+
     async def _activate(
         self,
         run: RunRow,
@@ -195,7 +232,7 @@ class App:
         place = self._places[run.session_id]
         try:
             async with place.turn:
-                settings = tightened(settings, Path(session.workspace))
+                settings = tightened(await self.chosen(settings, run.owner), Path(session.workspace))
                 means = self._means(session, place, settings, kernel is not None)
                 budget = await self._budget(run, settings)
                 status = await execute(self._order(run, settings, budget, interactive, kernel), means)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel._version import __version__
+from agent_kernel.choice import Choices, applied, configured
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.settings import DEMO_MODEL, SECRET_SETTINGS, Settings, load_settings
+from agent_kernel.settings import SECRET_SETTINGS, Settings, load_settings
+from agent_kernel.vault import Vault
 
 PACKAGES = ("anthropic", "anywidget", "ipykernel", "ipywidgets", "jupyter-server", "jupyterlab", "notebook",
             "sqlalchemy", "pandas", "matplotlib", "daytona", "redis")  # fmt: skip
@@ -28,7 +30,7 @@ async def examine() -> dict[str, Any]:
         "version": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
-        "model": _model(settings),
+        "model": await _model(settings),
         "sandbox": _sandbox(),
         "store": await _store(settings),
         "bus": await _bus(settings),
@@ -41,11 +43,13 @@ async def examine() -> dict[str, Any]:
     return {**report, "problems": problems, "ok": not problems}
 
 
-def _model(settings: Settings) -> dict[str, Any]:
-    ready = bool(settings.api_key or settings.auth_token or settings.base_url)
-    demo = settings.model.startswith(DEMO_MODEL)
-    problem = "" if ready or demo else (
-        "No model is configured: set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL. `--model demo` works offline."
+async def _model(settings: Settings) -> dict[str, Any]:
+    if not configured(settings):
+        choice = await Choices(Vault(settings.folder / "secrets")).get(settings.owner)
+        settings = applied(settings, choice) if choice else settings
+    problem = "" if configured(settings) else (
+        "No model is configured: agent-kernel model set, or set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL. "
+        "`--model demo` works offline."
     )  # fmt: skip
     return {"name": settings.model, "endpoint": settings.base_url or "Anthropic", "problem": problem}
 

@@ -11,6 +11,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 
 from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
+from jupyter_ext.models import ModelHandler, ModelTestHandler
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.stream import StreamHandler
@@ -329,6 +330,8 @@ ROUTES = (
     Route("health", HealthHandler),
     Route("openapi.json", OpenApiHandler),
     Route("stream", StreamHandler, query=("run", "announce")),
+    Route("model", ModelHandler, {"put": "ModelSetup"}),
+    Route("model/test", ModelTestHandler, {"post": "ModelSetup"}),
     Route("usage", UsageHandler, query=("days",)),
     Route("schedules", SchedulesHandler, {"post": "NewSchedule"}),
     Route("schedules/{schedule}", ScheduleHandler),

@@ -11,6 +11,7 @@ from agent_kernel.settings import Permission
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 Path = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+Secret = Annotated[str, Field(max_length=4096, pattern=r"^[\x21-\x7e]*$", repr=False)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 
 
@@ -26,6 +27,16 @@ class Options(Body):
     budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_turns: int | None = Field(default=None, ge=0, le=100_000)
     sandbox: Literal["local", "daytona", "none"] | None = None
+
+
+class ModelSetup(Body):
+    """How to reach your model: a key or a token, an endpoint where it is not Anthropic's own."""
+
+    model: Name | None = None
+    base_url: Annotated[str, Field(max_length=2_000, pattern=r"^(https?://[^\s]+)?$")] = ""
+    api_key: Secret = ""
+    auth_token: Secret = ""
+    legacy_auth: bool = False
 
 
 class NewSession(Body):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,13 @@ def start() -> Start:
 
 @contextlib.contextmanager
 def jupyter_server(
-    home: Path, folder: Path, api: ScriptedMessages, *options: str, port: int = 0, base_url: str = "/"
+    home: Path,
+    folder: Path,
+    api: ScriptedMessages,
+    *options: str,
+    port: int = 0,
+    base_url: str = "/",
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Jupyter]:
     for name in (home, folder):
         name.mkdir(parents=True, exist_ok=True)
@@ -108,6 +114,7 @@ def jupyter_server(
         "AGENT_KERNEL_MODEL": "scripted",
         "ANTHROPIC_BASE_URL": api.url,
         "ANTHROPIC_API_KEY": "key-of-the-test",
+        **(environ or {}),
     }
     command = [
         sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+from pathlib import Path
 
 import httpx2
 import nbformat
@@ -11,7 +12,7 @@ import pytest
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
-from tests.server.conftest import TOKEN, Jupyter
+from tests.server.conftest import TOKEN, Jupyter, Start
 
 
 def test_a_run_is_started_followed_and_read_over_http(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
@@ -195,3 +196,29 @@ def test_the_openapi_document_names_every_route(jupyter: Jupyter) -> None:
     assert "/api/agent/runs/{run}/approvals/{request}" in document["paths"]
     assert document["paths"]["/api/agent/runs"]["post"]["requestBody"]
     assert document["components"]["schemas"]["NewRun"]["additionalProperties"] is False
+
+
+def test_a_person_sets_up_their_model_and_never_reads_the_key_again(
+    tmp_path: Path, start: Start, shared_api: ScriptedMessages
+) -> None:
+    environ = dict.fromkeys(("AGENT_KERNEL_MODEL", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"), "")
+    environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    with start(tmp_path / "home", tmp_path / "work", shared_api, environ=environ) as jupyter:
+        assert jupyter.get("model").json()["by"] == ""
+        assert jupyter.ended(jupyter.run("Before"))["reason"] == "not_configured"
+        setup = {"model": "mine", "base_url": shared_api.url, "api_key": "sk-of-the-person-123456"}
+        shared_api.add([Text("ok")], [Text("Reached.")])
+        assert jupyter.post("model/test", setup).json()["ok"]
+        kept = jupyter.request("PUT", "model", json=setup)
+        assert kept.json() == {
+            "by": "you",
+            "model": "mine",
+            "base_url": shared_api.url,
+            "key": True,
+            "demo": False,
+        }
+        assert "sk-of" not in jupyter.get("model").text
+        assert jupyter.ended(jupyter.run("After"))["status"] == "completed"
+        assert jupyter.request("PUT", "model", json={"api_key": "with space"}).status_code == 400
+        assert jupyter.request("PUT", "model", json={"base_url": "file:///etc"}).status_code == 400
+        assert jupyter.request("DELETE", "model").json()["by"] == ""
