@@ -2,6 +2,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { AnyEvent, UndoEvent } from '../../widgets/src/events';
+import type { Usage } from '../../widgets/src/run';
 
 export interface Session {
   id: string;
@@ -25,6 +26,14 @@ export interface RunRow {
   started_ms: number | null;
   ended_ms: number | null;
   head: number;
+  used: Partial<Usage> | null;
+}
+
+/** What all runs used on one day of one model. */
+export interface UsedOn {
+  day: string;
+  model: string;
+  used: Usage;
 }
 
 /** What a run gets when nothing is said, and the folder that the server shows. */
@@ -32,6 +41,8 @@ export interface Defaults {
   root: string;
   model: string;
   permission: string;
+  /** Whether the default model can be reached at all: a key, or an endpoint of one's own. */
+  ready: boolean;
 }
 
 export interface Options {
@@ -54,17 +65,21 @@ export class Refused extends Error {
   }
 }
 
+export const PAGE = 200;
 const LONGEST_PAGE = 1_000;
 
 export class Api {
   constructor(readonly settings: ServerConnection.ISettings = ServerConnection.makeSettings()) {}
 
-  runs = async (limit = 200): Promise<RunRow[]> => (await this.get<{ runs: RunRow[] }>(`runs?limit=${limit}`)).runs;
+  /** Newest first; with `before`, those created earlier. */
+  runs = async (before = 0): Promise<RunRow[]> =>
+    (await this.get<{ runs: RunRow[] }>(`runs?limit=${PAGE}${before ? `&before=${before}` : ''}`)).runs;
 
-  sessions = async (limit = 200): Promise<Session[]> =>
-    (await this.get<{ sessions: Session[] }>(`sessions?limit=${limit}`)).sessions;
+  sessions = async (): Promise<Session[]> => (await this.get<{ sessions: Session[] }>('sessions?limit=1000')).sessions;
 
   run = (id: string): Promise<RunRow> => this.get(`runs/${id}`);
+
+  usedOn = async (days: number): Promise<UsedOn[]> => (await this.get<{ days: UsedOn[] }>(`usage?days=${days}`)).days;
 
   defaults = (): Promise<Defaults> => this.get('defaults');
 

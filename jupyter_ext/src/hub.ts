@@ -2,14 +2,13 @@
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
-import { Api, Defaults, Options, Refused, RunRow, Session } from './api';
+import { Api, Defaults, Options, PAGE, Refused, RunRow, Session } from './api';
 import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
 const FRAME = 33;
 const MOST_FOLDED = 40;
 const MOST_FOLLOWED = 100;
-const LOOK_AGAIN = 10_000;
 
 export interface Snapshot {
   runs: readonly RunRow[];
@@ -17,6 +16,8 @@ export interface Snapshot {
   defaults: Defaults | null;
   selected: string | null;
   loading: boolean;
+  /** All runs there are stand in the list. */
+  whole: boolean;
   online: boolean;
   /** What went wrong, or what there is to say; the newest only. */
   notice: string;
@@ -32,12 +33,12 @@ export class Hub {
   private sessions = new Map<string, Session>();
   private readonly folds = new Map<string, RunState>();
   private readonly loads = new Map<string, Promise<void>>();
+  private readonly merged = new Map<string, { row: RunRow; turns: unknown; status: string; shown: RunRow }>();
   private readonly pending = new Map<string, Array<AnyEvent | UnknownEvent>>();
   private readonly answered = new Map<string, string>();
   private readonly listeners = new Set<() => void>();
   private readonly stream: Stream;
-  private readonly timer: number;
-  private followed = '';
+  private followed = 'nothing yet';
   private frame = 0;
   private current: Snapshot = {
     runs: [],
@@ -45,6 +46,7 @@ export class Hub {
     defaults: null,
     selected: null,
     loading: true,
+    whole: true,
     online: true,
     notice: '',
     waiting: 0,
@@ -55,10 +57,9 @@ export class Hub {
     this.stream = new Stream(api, () => this.positions(), {
       events: events => this.take(events),
       announced: row => this.announced(row),
-      connected: () => this.connected(),
+      ready: () => this.ready(),
       lost: error => this.lost(error)
     });
-    this.timer = window.setInterval(() => !document.hidden && void this.refresh(), LOOK_AGAIN);
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -83,20 +84,20 @@ export class Hub {
   }
 
   dispose(): void {
-    clearInterval(this.timer);
     clearTimeout(this.frame);
     this.stream.close();
   }
 
-  /** Ask for the list: what other programs started or ended, and what costs nothing to know. */
+  /** Ask for the list; from then on the stream says what is new in it. */
   async refresh(): Promise<void> {
     try {
       const [runs, sessions] = await Promise.all([this.api.runs(), this.api.sessions()]);
       const known = new Set(runs.map(row => row.id));
-      [...this.rows.keys()].filter(id => !known.has(id)).forEach(id => this.rows.delete(id));
+      const oldest = runs[runs.length - 1]?.created_ms ?? 0;
+      [...this.rows.values()].filter(row => !known.has(row.id) && row.created_ms >= oldest).forEach(row => this.drop(row.id));
       runs.forEach(row => this.rows.set(row.id, row));
       this.sessions = new Map(sessions.map(session => [session.id, session]));
-      this.set({ loading: false, sessions: this.sessions, online: true });
+      this.set({ loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
     } catch (error) {
       this.lost(error);
@@ -111,10 +112,17 @@ export class Hub {
     }
   }
 
+  /** Runs that were started before those in the list. */
+  async older(): Promise<void> {
+    const last = this.current.runs[this.current.runs.length - 1];
+    const runs = last ? await this.api.runs(last.created_ms).catch(error => (this.say(error), [])) : [];
+    runs.forEach(row => this.rows.set(row.id, row));
+    this.set({ whole: runs.length < PAGE });
+  }
+
   /** Bring a run's events here before they are asked for. */
   async load(id: string): Promise<void> {
     if (this.folds.has(id)) {
-      this.folds.set(id, this.folds.get(id)!);
       return;
     }
     const running = this.loads.get(id) ?? this.read(id).finally(() => this.loads.delete(id));
@@ -129,7 +137,6 @@ export class Hub {
         await this.api.answer(id, action.id, action.decision);
       } else if (action.kind === 'control') {
         await this.api.control(id, action.action);
-        void this.refresh();
       } else if (action.kind === 'message') {
         await this.api.say(id, action.text);
       } else {
@@ -165,19 +172,23 @@ export class Hub {
   async forget(session: string): Promise<void> {
     await this.api.forget(session);
     const gone = [...this.rows.values()].filter(row => row.session_id === session).map(row => row.id);
-    gone.forEach(id => {
-      this.rows.delete(id);
-      this.folds.delete(id);
-    });
-    if (this.current.selected && gone.includes(this.current.selected)) {
-      this.set({ selected: null });
-    }
+    gone.forEach(id => this.drop(id));
     await this.refresh();
   }
+
+  readonly dismiss = (): void => this.set({ notice: '' });
 
   readonly say = (error: unknown): void => {
     this.set({ notice: error instanceof Refused ? error.sentence : error instanceof Error ? error.message : String(error) });
   };
+
+  private drop(id: string): void {
+    this.rows.delete(id);
+    this.folds.delete(id);
+    if (this.current.selected === id) {
+      this.set({ selected: null });
+    }
+  }
 
   private async read(id: string): Promise<void> {
     let fold = emptyRun();
@@ -216,44 +227,38 @@ export class Hub {
 
   private async followAll(): Promise<void> {
     await Promise.all(this.active().map(id => this.load(id)));
-    const behind = [...this.folds].filter(([id, fold]) => (this.rows.get(id)?.head ?? 0) > fold.seq + 200);
-    await Promise.all(behind.filter(([id]) => !this.positions().has(id)).map(([id]) => this.catchUp(id)));
     this.reopenIfChanged();
   }
 
   private reopenIfChanged(): void {
     const followed = [...this.positions().keys()].sort().join();
-    if (followed !== this.followed || !this.current.online) {
+    if (followed !== this.followed) {
       this.followed = followed;
       this.stream.reopen();
     }
   }
 
+  /** A run is new, or changed its state. */
   private announced(row: RunRow): void {
-    if (!this.rows.has(row.id)) {
-      this.rows.set(row.id, row);
-      if (!this.sessions.has(row.session_id)) {
-        void this.refresh();
-      } else {
-        void this.followAll();
-      }
-      this.publish();
-    }
-  }
-
-  private connected(): void {
-    if (!this.current.online) {
-      this.set({ online: true });
+    this.rows.set(row.id, row);
+    if (this.sessions.has(row.session_id)) {
+      void this.followAll();
+    } else {
       void this.refresh();
     }
+    this.publish();
+  }
+
+  /** The stream is open, and misses nothing from here on. */
+  private ready(): void {
+    this.set({ online: true });
+    void this.refresh();
   }
 
   private lost(error: unknown): void {
     if (error instanceof Refused && error.status === 404) {
       this.followed = '';
       void this.refresh(); // a run was forgotten elsewhere
-    } else if (error instanceof Refused && error.status === 400) {
-      this.set({ loading: false }); // no run to follow yet
     } else {
       this.set({ online: false, loading: false });
     }
@@ -273,12 +278,10 @@ export class Hub {
 
   private flush(): void {
     this.frame = 0;
-    const ended: boolean[] = [];
     for (const [id, events] of this.pending) {
       const before = this.folds.get(id) ?? emptyRun();
       const after = reduceAll(before, events);
       this.folds.set(id, after.gap ? { ...after, gap: false } : after);
-      ended.push(FINAL.has(after.status) && !FINAL.has(before.status));
       if (after.gap) {
         void this.catchUp(id);
       }
@@ -286,9 +289,6 @@ export class Hub {
     }
     this.pending.clear();
     this.publish();
-    if (ended.includes(true)) {
-      void this.refresh();
-    }
   }
 
   /** Of two answers the first counts; whoever gave the other should know. */
@@ -321,23 +321,30 @@ export class Hub {
   }
 
   private publish(): void {
-    const runs = [...this.rows.values()]
-      .map(row => withFold(row, this.folds.get(row.id)))
-      .sort((a, b) => b.created_ms - a.created_ms);
-    const active = runs.filter(row => !FINAL.has(row.status));
-    const waiting = active.filter(row => row.status === 'waiting').length;
-    const working = active.filter(row => row.status === 'running' || row.status === 'queued').length;
+    const shown = [...this.rows.values()].map(row => this.shown(row)).sort((a, b) => b.created_ms - a.created_ms);
+    const same = shown.length === this.current.runs.length && shown.every((row, place) => row === this.current.runs[place]);
+    const runs = same ? this.current.runs : shown;
+    const waiting = runs.filter(row => row.status === 'waiting').length;
+    const working = runs.filter(row => row.status === 'running' || row.status === 'queued').length;
     this.current = { ...this.current, runs, waiting, working };
     this.listeners.forEach(listener => listener());
   }
-}
 
-/** What the events say of a run is newer than the list. */
-function withFold(row: RunRow, fold: RunState | undefined): RunRow {
-  if (!fold || fold.seq < row.head) {
-    return row;
+  /** What the events say of a run is newer than the list; the same object while nothing of it changed. */
+  private shown(row: RunRow): RunRow {
+    const fold = this.folds.get(row.id);
+    if (!fold || fold.seq < row.head) {
+      return row;
+    }
+    const before = this.merged.get(row.id);
+    if (before && before.row === row && before.turns === fold.turns && before.status === fold.status) {
+      return before.shown;
+    }
+    const ended_ms = FINAL.has(fold.status) ? fold.ended : null;
+    const shown = { ...row, status: fold.status, reason: fold.reason, ended_ms, used: { ...row.used, ...fold.usage } };
+    this.merged.set(row.id, { row, turns: fold.turns, status: fold.status, shown });
+    return shown;
   }
-  return { ...row, status: fold.status, reason: fold.reason, ended_ms: FINAL.has(fold.status) ? fold.ended : null };
 }
 
 function undone({ paths, skipped }: { paths: string[]; skipped: string[] }): string {

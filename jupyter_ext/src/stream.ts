@@ -11,7 +11,8 @@ const LONGEST_WAIT = 10_000;
 export interface Listener {
   events(events: AnyEvent[]): void;
   announced(run: RunRow): void;
-  connected(): void;
+  /** From now on no run that is new or changes its state is missed. */
+  ready(): void;
   lost(error: unknown): void;
 }
 
@@ -63,7 +64,6 @@ export class Stream {
       const query = [...this.positions()].map(([run, seq]) => `run=${run}:${seq}`);
       const response = await this.api.open(`stream?${['announce=1', ...query].join('&')}`, aborter.signal);
       this.wait = FIRST_WAIT;
-      this.listener.connected();
       await this.readAll(response, aborter);
       throw new Refused(0, 'The Jupyter server ended the event stream.', '');
     } catch (error) {
@@ -91,6 +91,8 @@ export class Stream {
       for (const { event, data } of parser.take(decoder.decode(value, { stream: true }))) {
         if (event === 'run') {
           this.listener.announced(JSON.parse(data) as RunRow);
+        } else if (event === 'ready') {
+          this.listener.ready();
         } else {
           events.push(JSON.parse(data) as AnyEvent);
         }
