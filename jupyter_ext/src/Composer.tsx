@@ -1,5 +1,6 @@
 // Where people write: a prompt, a word to a run at work, a command; with files by @, by dropping and by pasting.
 import { ClipboardEvent, DragEvent, KeyboardEvent, memo, useEffect, useMemo, useRef, useState } from 'react';
+import { flushSync } from 'react-dom';
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import { COMMANDS, Completion, completionAt, mention } from './commands';
@@ -42,11 +43,9 @@ export const Composer = memo(function Composer({ host, folder, label, submit, sa
   useEffect(() => sessionStorage.setItem(DRAFT, text), [text]);
 
   const write = (next: string, caret = next.length): void => {
-    setText(next);
-    requestAnimationFrame(() => {
-      box.current?.focus();
-      box.current?.setSelectionRange(caret, caret);
-    });
+    flushSync(() => setText(next)); // what is typed next belongs behind the caret
+    box.current?.focus();
+    box.current?.setSelectionRange(caret, caret);
   };
 
   const send = async (): Promise<void> => {

@@ -15,10 +15,10 @@ import { folderOf, fromRoot, nameOf } from './paths';
 import { Group, titleOf } from './shown';
 
 export const PERMISSIONS: Array<[string, string]> = [
-  ['plan', 'Plan: only reads'],
-  ['ask', 'Ask before each change'],
-  ['accept-edits', 'Accept edits in the sandbox'],
-  ['bypass', 'Bypass: nothing asks']
+  ['plan', 'Only read'],
+  ['ask', 'Ask first'],
+  ['accept-edits', 'Accept edits'],
+  ['bypass', 'Ask nothing']
 ];
 
 export function Panel({ hub, host }: { hub: Hub; host: Host }) {
@@ -136,8 +136,8 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
 
   const label = inSession ? (going ? 'Steer the agent …' : 'Go on in this conversation …') : 'What should be done?';
   const listed = useMemo(
-    () => ({ runs: known.runs, sessions: known.sessions, selected: known.selected, loading: known.loading, whole: known.whole, online: known.online }),
-    [known.runs, known.sessions, known.selected, known.loading, known.whole, known.online]
+    () => known,
+    [known.runs, known.sessions, known.selected, known.loading, known.whole, known.online, known.today]
   );
   return (
     <div className="agk agk-panel">
@@ -182,7 +182,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
           {!(inSession && going) && (
             <>
               <ModelPicker value={choice} fallback={known.defaults?.model ?? ''} runs={known.runs} choose={setModel} />
-              <select className={permitted === 'bypass' ? 'agk-pick agk-danger' : 'agk-pick'} aria-label="Permission" title="What asks first" value={permitted} onChange={event => setPermission(event.target.value)}>
+              <select className={permitted === 'bypass' ? 'agk-pick agk-danger' : 'agk-pick'} aria-label="Permission" title="Only read · ask before each change · accept what stays in the sandbox · ask nothing, ever" value={permitted} onChange={event => setPermission(event.target.value)}>
                 {PERMISSIONS.map(([value, name]) => (
                   <option key={value} value={value}>
                     {name}

@@ -43,7 +43,7 @@ export const RunDetail = memo(function RunDetail({ hub, row, run, tab, show, ope
   return (
     <>
       <Header run={run} info={info} send={send} />
-      {run.todo.length > 0 && <Plan run={run} />}
+      {run.todo.length > 0 && !FINAL.has(run.status) && <Plan run={run} />}
       <Tabs run={run} tab={tab} show={show} />
       <div className="agk-view" role="tabpanel" id="agk-view" aria-labelledby={`agk-tab-${tab}`}>
         <Guard key={`${row.id} ${tab}`}>
@@ -124,6 +124,7 @@ function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) =>
           type="button"
           role="tab"
           title={label}
+          aria-label={count[name] ? `${label}, ${count[name]}` : label}
           aria-selected={name === tab}
           aria-controls="agk-view"
           tabIndex={name === tab ? 0 : -1}

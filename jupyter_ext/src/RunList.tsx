@@ -27,7 +27,7 @@ const MOST_SHOWN = 80;
 
 interface Props {
   hub: Hub;
-  known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online'>;
+  known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online' | 'today'>;
   forget: (group: Group) => void;
 }
 
@@ -94,6 +94,7 @@ export const RunList = memo(function RunList({ hub, known, forget }: Props) {
           </button>
         )}
       </div>
+      {known.today && <p className="agk-dim agk-number agk-today">{known.today}</p>}
     </div>
   );
 });

@@ -2,7 +2,8 @@
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
-import { Api, Defaults, Options, PAGE, Refused, RunRow, Session } from './api';
+import { money, promptTokens, short } from '../../widgets/src/window';
+import { Api, Defaults, Options, PAGE, Refused, RunRow, Session, UsedOn } from './api';
 import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
@@ -21,6 +22,8 @@ export interface Snapshot {
   online: boolean;
   /** What went wrong, or what there is to say; the newest only. */
   notice: string;
+  /** What all runs used today, in words. */
+  today: string;
   waiting: number;
   working: number;
 }
@@ -49,6 +52,7 @@ export class Hub {
     whole: true,
     online: true,
     notice: '',
+    today: '',
     waiting: 0,
     working: 0
   };
@@ -91,13 +95,13 @@ export class Hub {
   /** Ask for the list; from then on the stream says what is new in it. */
   async refresh(): Promise<void> {
     try {
-      const [runs, sessions] = await Promise.all([this.api.runs(), this.api.sessions()]);
+      const [runs, sessions, used] = await Promise.all([this.api.runs(), this.api.sessions(), this.api.usedOn(1)]);
       const known = new Set(runs.map(row => row.id));
       const oldest = runs[runs.length - 1]?.created_ms ?? 0;
       [...this.rows.values()].filter(row => !known.has(row.id) && row.created_ms >= oldest).forEach(row => this.drop(row.id));
       runs.forEach(row => this.rows.set(row.id, row));
       this.sessions = new Map(sessions.map(session => [session.id, session]));
-      this.set({ loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
+      this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
     } catch (error) {
       this.lost(error);
@@ -345,6 +349,13 @@ export class Hub {
     this.merged.set(row.id, { row, turns: fold.turns, status: fold.status, shown });
     return shown;
   }
+}
+
+function spent(days: readonly UsedOn[]): string {
+  const real = days.filter(on => on.model !== 'demo').map(on => on.used);
+  const tokens = real.reduce((sum, used) => sum + promptTokens(used) + used.output_tokens, 0);
+  const cost = real.reduce((sum, used) => sum + (used.cost_usd ?? 0), 0);
+  return tokens ? `Today: ${cost ? `${money(cost)} · ` : ''}${short(tokens)} tokens` : '';
 }
 
 function undone({ paths, skipped }: { paths: string[]; skipped: string[] }): string {

@@ -40,6 +40,7 @@ function activate(
   status: IStatusBar | null
 ): void {
   addStyle();
+  const kept = remembered();
   const hub = new Hub(new Api(app.serviceManager.serverSettings ?? ServerConnection.makeSettings()));
   const panel = ReactWidget.create(createElement(Panel, { hub, host: new LabHost(app, browser) }));
   panel.id = 'agent-kernel-panel';
@@ -55,8 +56,9 @@ function activate(
   hub.subscribe(() => {
     const { waiting, selected } = hub.snapshot();
     const badge = waiting ? String(waiting) : '';
-    if ((panel.title.dataset['agkBadge'] ?? '') !== badge) {
-      panel.title.dataset = badge ? { 'agk-badge': badge, agkBadge: badge } : {};
+    if ((panel.title.dataset['agk-badge'] ?? '') !== badge) {
+      panel.title.dataset = badge ? { 'agk-badge': badge } : {};
+      document.body.style.setProperty('--agk-badge', `"${badge}"`);
       panel.title.caption = waiting ? `Agent: ${waiting} waiting for your answer` : 'Agent: runs and what they do';
     }
     remember(selected);
@@ -69,7 +71,6 @@ function activate(
   });
   void app.restored.then(async () => {
     await hub.start();
-    const kept = remembered();
     if (kept && hub.row(kept)) {
       await hub.select(kept);
     }

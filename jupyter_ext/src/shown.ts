@@ -33,7 +33,13 @@ export function grouped(runs: readonly RunRow[], sessions: ReadonlyMap<string, S
     group.runs.push(row);
     groups.set(row.session_id, group);
   }
-  return [...groups.values()];
+  return [...groups.values()].map(group => (group.runs.length === 1 ? named(group, sessions.get(group.session)) : group));
+}
+
+/** A conversation of one run, named after its prompt, would say the same twice: its folder says more. */
+function named(group: Group, session: Session | undefined): Group {
+  const says = group.title.replace(/…$/, '');
+  return session && group.runs[0]?.prompt.startsWith(says) ? { ...group, title: nameOf(session.workspace) || '/' } : group;
 }
 
 /** What a conversation is called: by its notebook, else its own name, else its folder. */

@@ -44,9 +44,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
+def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterator[Server]:
     """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
-    port = free_port()
+    port = port or free_port()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
     overrides.write_text('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}')

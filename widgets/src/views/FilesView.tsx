@@ -54,7 +54,7 @@ export const FilesView = memo(function FilesView({ run, ended, send, open }: Pro
         <article key={group.key} className="agk-card">
           <header className="agk-group">
             <Icon name="files" />
-            {group.code ? <code title={visible(group.title)}>{visible(group.title)}</code> : <span>{visible(group.title)}</span>}
+            {group.code ? <code title={visible(group.title)}>{visible(group.title)}</code> : <span className="agk-name">{visible(group.title)}</span>}
             <span className="agk-plus">{group.added ? `+${group.added}` : ''}</span>
             <span className="agk-minus">{group.removed ? `−${group.removed}` : ''}</span>
             <span className="agk-space" />
