@@ -12,7 +12,7 @@ import { COMMANDS, parse } from './commands';
 import type { Host } from './host';
 import type { Hub } from './hub';
 import { folderOf, fromRoot, nameOf } from './paths';
-import { Group, titleOf } from './shown';
+import { titleOf } from './shown';
 
 export const PERMISSIONS: Array<[string, string]> = [
   ['plan', 'Only read'],
@@ -119,15 +119,13 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
     [hub, host, inSession, going, shownRow, begin, model, choice, known.defaults]
   );
 
-  const forget = useCallback(
-    async (group: Group): Promise<void> => {
-      const sure = await host.confirm(`Forget “${visible(group.title)}” with its ${group.runs.length} listed runs? The files in its folder stay.`, 'Forget');
-      if (sure) {
-        await hub.forget(group.session).catch(hub.say);
-      }
-    },
-    [hub, host]
-  );
+  const forget = async (): Promise<void> => {
+    const count = known.runs.filter(other => other.session_id === session?.id).length;
+    const question = `Forget this conversation, “${titleOf(session).title}”, with ${count === 1 ? 'its run' : `its ${count} runs`}? The files in its folder stay.`;
+    if (session && (await host.confirm(visible(question), 'Forget'))) {
+      await hub.forget(session.id).catch(hub.say);
+    }
+  };
 
   const openFile = useMemo(() => {
     const workspace = session && fromRoot(root, session.workspace);
@@ -143,7 +141,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
     <div className="agk agk-panel">
       <div className={shownRow ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
-        <RunList hub={hub} known={listed} forget={group => void forget(group)} />
+        <RunList hub={hub} known={listed} />
       </aside>
       <main className="agk-main">
         {shownRow && (
@@ -158,6 +156,9 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             </button>
             <button type="button" className="agk-quiet" title="Download as a notebook" aria-label="Download as a notebook" onClick={() => download(host, hub, shownRow, 'ipynb')}>
               <Icon name="download" />
+            </button>
+            <button type="button" className="agk-quiet" title="Forget this conversation" aria-label="Forget this conversation" disabled={going} onClick={() => void forget()}>
+              <Icon name="trash" />
             </button>
             <button type="button" className="agk-quiet" aria-pressed={fresh} title="New conversation" aria-label="New conversation" onClick={() => setFresh(!fresh)}>
               <Icon name="plus" />

@@ -1,5 +1,5 @@
 // One run: what it is doing, and six ways to look at it.
-import { Component, KeyboardEvent, ReactNode, memo, useCallback, useMemo, useRef, useState } from 'react';
+import { Component, KeyboardEvent, ReactNode, memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
 import { ContextView } from '../../widgets/src/views/ContextView';
@@ -104,6 +104,7 @@ function counts(run: RunState): Record<Tab, string> {
 function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) => void }) {
   const count = useMemo(() => counts(run), [run]);
   const list = useRef<HTMLDivElement>(null);
+  useEffect(() => list.current?.querySelector(`#agk-tab-${tab}`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [tab]);
   const move = (event: KeyboardEvent): void => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step) {

@@ -6,7 +6,7 @@ import { oneLine, visible } from '../../widgets/src/views/plain';
 import { money, promptTokens, short } from '../../widgets/src/window';
 import type { RunRow } from './api';
 import type { Hub, Snapshot } from './hub';
-import { Filter, Group, ago, duration, grouped } from './shown';
+import { Filter, ago, duration, grouped } from './shown';
 
 const FILTERS: Array<[Filter, string]> = [
   ['all', 'All'],
@@ -28,10 +28,9 @@ const MOST_SHOWN = 80;
 interface Props {
   hub: Hub;
   known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online' | 'today'>;
-  forget: (group: Group) => void;
 }
 
-export const RunList = memo(function RunList({ hub, known, forget }: Props) {
+export const RunList = memo(function RunList({ hub, known }: Props) {
   const [search, setSearch] = useState('');
   const [filter, setFilter] = useState<Filter>('all');
   const [most, setMost] = useState(MOST_SHOWN);
@@ -68,14 +67,10 @@ export const RunList = memo(function RunList({ hub, known, forget }: Props) {
           const runs = group.runs.slice(0, Math.max(0, left));
           left -= runs.length;
           return runs.length ? (
-            <section key={group.session} className="agk-session" aria-label={visible(group.title)}>
+            <section key={group.key} className="agk-session" aria-label={visible(group.title)}>
               <header title={visible(group.place)}>
                 <Icon name={/\.ipynb( ·|$)/.test(group.title) ? 'notebook_python' : 'folder'} />
                 <span>{oneLine(group.title, 60)}</span>
-                <span className="agk-space" />
-                <button type="button" className="agk-quiet" aria-label={`Forget the conversation ${visible(group.title)}`} title="Forget this conversation" onClick={() => forget(group)}>
-                  <Icon name="trash" />
-                </button>
               </header>
               {runs.map(row => (
                 <Row key={row.id} row={row} chosen={row.id === known.selected} now={FINAL.has(row.status) ? Math.floor(now / 60_000) * 60_000 : now} hub={hub} />

@@ -26,7 +26,7 @@ export function parse(text: string): Typed {
     return null;
   }
   const [, name = '', argument = ''] = found;
-  if (name in COMMANDS) {
+  if (Object.hasOwn(COMMANDS, name)) {
     return { name: name as CommandName, argument: argument.trim() };
   }
   const close = Object.keys(COMMANDS).find(known => known.startsWith(name.slice(0, 2)));

@@ -6,10 +6,11 @@ import { nameOf } from './paths';
 export type Filter = 'all' | 'working' | 'waiting' | 'failed';
 
 export interface Group {
-  session: string;
+  key: string;
   title: string;
   place: string;
   runs: RunRow[];
+  single?: boolean;
 }
 
 const WANTED: Record<Filter, (row: RunRow) => boolean> = {
@@ -29,17 +30,31 @@ export function grouped(runs: readonly RunRow[], sessions: ReadonlyMap<string, S
     if (!WANTED[filter](row) || !words.every(word => text.includes(word))) {
       continue;
     }
-    const group = groups.get(row.session_id) ?? { session: row.session_id, ...titleOf(session), runs: [] };
+    const group = groups.get(row.session_id) ?? { key: row.session_id, ...titleOf(session), runs: [] };
     group.runs.push(row);
     groups.set(row.session_id, group);
   }
-  return [...groups.values()].map(group => (group.runs.length === 1 ? named(group, sessions.get(group.session)) : group));
+  return joined([...groups.values()].map(group => (group.runs.length === 1 ? named(group, sessions.get(group.key)) : group)));
 }
 
 /** A conversation of one run, named after its prompt, would say the same twice: its folder says more. */
 function named(group: Group, session: Session | undefined): Group {
   const says = group.title.replace(/…$/, '');
-  return session && group.runs[0]?.prompt.startsWith(says) ? { ...group, title: nameOf(session.workspace) || '/' } : group;
+  return session && group.runs[0]?.prompt.startsWith(says) ? { ...group, title: nameOf(session.workspace) || '/', single: true } : group;
+}
+
+/** Single questions asked one after the other in one folder stand under one heading. */
+function joined(groups: readonly Group[]): Group[] {
+  const found: Group[] = [];
+  for (const group of groups) {
+    const last = found[found.length - 1];
+    if (last?.single && group.single && last.place === group.place) {
+      found[found.length - 1] = { ...last, runs: [...last.runs, ...group.runs] };
+    } else {
+      found.push(group);
+    }
+  }
+  return found;
 }
 
 /** What a conversation is called: by its notebook, else its own name, else its folder. */

@@ -79,13 +79,14 @@ function Fill({ run, used, most }: { run: RunState; used: number; most: number }
 
 function Turns({ run }: { run: RunState }) {
   const shown = run.turns.slice(-MOST_TURNS).reverse();
+  const models = new Set(run.turns.map(turn => turn.model)).size > 1;
   return (
     <div className="agk-table" tabIndex={0} role="region" aria-label="Turn by turn">
       <table>
         <thead>
           <tr>
             <th scope="col">Turn</th>
-            <th scope="col">Model</th>
+            {models && <th scope="col">Model</th>}
             <th scope="col">In</th>
             <th scope="col">Cached</th>
             <th scope="col">Out</th>
@@ -96,7 +97,7 @@ function Turns({ run }: { run: RunState }) {
           {shown.map(turn => (
             <tr key={turn.seq}>
               <td>{turn.turn}</td>
-              <td>{visible(turn.model)}</td>
+              {models && <td>{visible(turn.model)}</td>}
               <td>{short(promptTokens(turn))}</td>
               <td>{promptTokens(turn) ? `${Math.round((turn.cache_read_tokens / promptTokens(turn)) * 100)} %` : ''}</td>
               <td>{short(turn.output_tokens)}</td>
