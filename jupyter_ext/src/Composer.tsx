@@ -40,7 +40,9 @@ export const Composer = memo(function Composer({ host, folder, label, submit, sa
   const typed = useMemo(() => new Typed(localStorage), []);
   const choices = useChoices(host, folder, completion);
 
-  useEffect(() => sessionStorage.setItem(DRAFT, text), [text]);
+  useEffect(() => {
+    sessionStorage.setItem(DRAFT, text);
+  }, [text]);
 
   const write = (next: string, caret = next.length): void => {
     flushSync(() => setText(next)); // what is typed next belongs behind the caret

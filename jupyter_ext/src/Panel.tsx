@@ -213,7 +213,9 @@ function ModelPicker({ value, fallback, runs, choose }: { value: string; fallbac
   const [typing, setTyping] = useState(false);
   const names = useMemo(() => [...new Set([value, fallback, ...runs.map(row => row.model), 'demo'])].filter(Boolean).slice(0, 12), [value, fallback, runs]);
   const box = useRef<HTMLInputElement>(null);
-  useEffect(() => box.current?.focus(), [typing]);
+  useEffect(() => {
+    box.current?.focus();
+  }, [typing]);
   if (typing) {
     const done = (): void => {
       choose(box.current?.value.trim() || value);

@@ -1,5 +1,5 @@
 // One run: what it is doing, and six ways to look at it.
-import { Component, KeyboardEvent, ReactNode, memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
 import { ContextView } from '../../widgets/src/views/ContextView';
@@ -11,6 +11,7 @@ import { Preview } from '../../widgets/src/views/Preview';
 import { Timeline } from '../../widgets/src/views/Timeline';
 import { visible } from '../../widgets/src/views/plain';
 import type { RunRow } from './api';
+import { Guard } from './Guard';
 import type { Hub } from './hub';
 import { Skeleton } from './RunList';
 
@@ -104,7 +105,9 @@ function counts(run: RunState): Record<Tab, string> {
 function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) => void }) {
   const count = useMemo(() => counts(run), [run]);
   const list = useRef<HTMLDivElement>(null);
-  useEffect(() => list.current?.querySelector(`#agk-tab-${tab}`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [tab]);
+  useEffect(() => {
+    list.current?.querySelector(`#agk-tab-${tab}`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [tab]);
   const move = (event: KeyboardEvent): void => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step) {
@@ -154,21 +157,4 @@ function Live({ url, title }: { url: string; title: string }) {
       <Preview key={again} url={url} />
     </div>
   );
-}
-
-/** A view that cannot be drawn takes nothing else with it. */
-class Guard extends Component<{ children: ReactNode }, { problem: string }> {
-  state = { problem: '' };
-  static getDerivedStateFromError(error: unknown) {
-    return { problem: String(error) };
-  }
-  render(): ReactNode {
-    return this.state.problem ? (
-      <p className="agk-error agk-pane" role="alert">
-        This view cannot be drawn: {this.state.problem}. <button type="button" onClick={() => this.setState({ problem: '' })}>Try again</button>
-      </p>
-    ) : (
-      this.props.children
-    );
-  }
 }

@@ -8,6 +8,7 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import { createElement } from 'react';
 import css from '../../widgets/src/style.css';
+import { Guard } from './Guard';
 import { Panel } from './Panel';
 import { StatusItem } from './StatusItem';
 import { Api } from './api';
@@ -42,7 +43,7 @@ function activate(
   addStyle();
   const kept = remembered();
   const hub = new Hub(new Api(app.serviceManager.serverSettings ?? ServerConnection.makeSettings()));
-  const panel = ReactWidget.create(createElement(Panel, { hub, host: new LabHost(app, browser) }));
+  const panel = ReactWidget.create(createElement(Guard, null, createElement(Panel, { hub, host: new LabHost(app, browser) })));
   panel.id = 'agent-kernel-panel';
   panel.addClass('agk-host');
   panel.title.icon = logo;

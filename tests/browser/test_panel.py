@@ -19,7 +19,7 @@ from tests.browser import lab
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "tests" / "output"
-SLOW = 60_000
+SLOW = 30_000
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
