@@ -66,10 +66,12 @@ function View({ run, tab, send, openFile }: { run: RunState; tab: Tab; send: (ac
     case 'preview':
       return run.preview ? <Live url={run.preview.url} title={run.preview.title} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:
-      return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} />;
+      return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} most={MOST_DRAWN} />;
   }
 }
 
+/** A panel shows a few steps at a time, and changes between runs often. */
+const MOST_DRAWN = 40;
 const EMPTY = {
   chat: 'The agent is starting …',
   thoughts: 'No thoughts yet. Models that think before they answer show it here.',

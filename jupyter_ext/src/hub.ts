@@ -8,6 +8,8 @@ import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
 const FRAME = 33;
+/** Whoever walks through runs opens a stream for each; the list is asked for once. */
+const SOON = 300;
 const MOST_FOLDED = 40;
 const MOST_FOLLOWED = 100;
 
@@ -43,6 +45,7 @@ export class Hub {
   private readonly stream: Stream;
   private followed = 'nothing yet';
   private frame = 0;
+  private asking = 0;
   private current: Snapshot = {
     runs: [],
     sessions: new Map(),
@@ -89,6 +92,7 @@ export class Hub {
 
   dispose(): void {
     clearTimeout(this.frame);
+    clearTimeout(this.asking);
     this.stream.close();
   }
 
@@ -99,7 +103,7 @@ export class Hub {
       const known = new Set(runs.map(row => row.id));
       const oldest = runs[runs.length - 1]?.created_ms ?? 0;
       [...this.rows.values()].filter(row => !known.has(row.id) && row.created_ms >= oldest).forEach(row => this.drop(row.id));
-      runs.forEach(row => this.rows.set(row.id, row));
+      runs.forEach(row => this.keep(row));
       this.sessions = new Map(sessions.map(session => [session.id, session]));
       this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
@@ -186,6 +190,14 @@ export class Hub {
     this.set({ notice: error instanceof Refused ? error.sentence : error instanceof Error ? error.message : String(error) });
   };
 
+  /** What is drawn of a row is drawn again only when something of it is new. */
+  private keep(row: RunRow): void {
+    const known = this.rows.get(row.id);
+    if (!known || JSON.stringify(known) !== JSON.stringify(row)) {
+      this.rows.set(row.id, row);
+    }
+  }
+
   private drop(id: string): void {
     this.rows.delete(id);
     this.folds.delete(id);
@@ -244,7 +256,7 @@ export class Hub {
 
   /** A run is new, or changed its state. */
   private announced(row: RunRow): void {
-    this.rows.set(row.id, row);
+    this.keep(row);
     if (this.sessions.has(row.session_id)) {
       void this.followAll();
     } else {
@@ -256,7 +268,8 @@ export class Hub {
   /** The stream is open, and misses nothing from here on. */
   private ready(): void {
     this.set({ online: true });
-    void this.refresh();
+    clearTimeout(this.asking);
+    this.asking = window.setTimeout(() => void this.refresh(), SOON);
   }
 
   private lost(error: unknown): void {

@@ -12,16 +12,18 @@ interface Props {
   send: (action: Action) => void;
   ended: boolean;
   empty: string;
+  /** How many steps are drawn at first. */
+  most?: number;
 }
 
-export function Timeline({ entries: all, send, ended, empty }: Props) {
+export function Timeline({ entries: all, send, ended, empty, most = WINDOW }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
   const lastTop = useRef(0);
   const [away, setAway] = useState(false);
   const [extra, setExtra] = useState(0);
-  const first = Math.max(0, all.length - WINDOW - extra);
+  const first = Math.max(0, all.length - most - extra);
   const entries = first ? all.slice(first) : all;
   const toEnd = useCallback(() => {
     const box = scroller.current;
