@@ -57,12 +57,16 @@ def story(run: int) -> list[Event]:
         events += [
             Status(status="running", reason="thinking", turn=turn),
             Thought(text=f"Step {turn}: look before going on.", turn=turn),
-            ContextUpdate(model="claude-sonnet-5-5", input_tokens=10, output_tokens=90, cost_usd=0.001, turn=turn),
+            ContextUpdate(
+                model="claude-sonnet-5-5", input_tokens=10, output_tokens=90, cost_usd=0.001, turn=turn
+            ),
             Message(role="assistant", text=f"I run step {turn} of **many**, with `code`.", turn=turn),
             ToolCall(id=call, tool="bash", args={"command": f"pytest tests/test_{turn}.py"}, turn=turn),
             Status(status="running", reason="executing", turn=turn),
             ToolStart(id=call, turn=turn),
-            FileChange(path=f"src/{turn % 40}.py", action="edit", diff=diff, added=1, removed=1, call_id=call),
+            FileChange(
+                path=f"src/{turn % 40}.py", action="edit", diff=diff, added=1, removed=1, call_id=call
+            ),
             ToolResult(id=call, content=[{"type": "text", "text": "ok\n" * 20}], duration_ms=200, turn=turn),
         ]
     while len(events) < EVENTS - 2:
@@ -145,7 +149,7 @@ async def figures() -> list[Figure]:
     return [
         Figure(f"panel: open {what}, p95", p95(first), "ms", f"{RUNS} runs, none seen before", "≤ 500", spread(first)),
         Figure(f"panel: back to {what}, p95", p95(again), "ms", "seen before", "≤ 100", spread(again)),
-        Figure("panel: key → frame, p95", p95(keys), "ms", f"{DELTAS_PER_SECOND} deltas/s stream in", "≤ 50", spread(keys)),
+        Figure("panel: key → frame, p95", p95(keys), "ms", f"{DELTAS_PER_SECOND} deltas/s come", "≤ 50", spread(keys)),
     ]  # fmt: skip
 
 

@@ -36,9 +36,7 @@ class DefaultsHandler(Handler):
         """What a run gets when nothing is said, whether that model can be reached, and the server's folder."""
         settings = (await self.account()).app.settings
         root = await self.workspace(".")
-        ready = settings.model == "demo" or bool(
-            settings.api_key or settings.auth_token or settings.base_url
-        )
+        ready = settings.model == "demo" or bool(settings.api_key or settings.auth_token or settings.base_url)
         self.reply(
             {"model": settings.model, "permission": settings.permission, "ready": ready, "root": str(root)}
         )

@@ -82,6 +82,12 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
         case 'status':
           setSaid(`${needed().status}${needed().reason ? ` (${needed().reason})` : ''}: ${oneLine(needed().prompt, 90)}`);
           break;
+        case 'say':
+          await hub.api.say(needed().id, argument);
+          break;
+        case 'approve':
+          setSaid(await approve(hub, needed(), argument || 'allow'));
+          break;
         case 'stop':
         case 'pause':
         case 'resume':
@@ -248,6 +254,19 @@ function ModelPicker({ value, fallback, runs, choose }: { value: string; fallbac
       <option value="">Another model …</option>
     </select>
   );
+}
+
+/** Answers the oldest request of a run; what there is to say of it. */
+async function approve(hub: Hub, row: RunRow, decision: string): Promise<string> {
+  const asked = hub.fold(row.id)?.entries.find(entry => entry.kind === 'approval' && !entry.answer);
+  if (asked?.kind !== 'approval') {
+    return 'The run asks nothing.';
+  }
+  if (decision !== 'allow' && decision !== 'session' && decision !== 'deny') {
+    return `“${decision}” is not an answer. Say allow, session or deny.`;
+  }
+  await hub.act(row.id, { kind: 'approve', id: asked.request.id, decision });
+  return '';
 }
 
 const FORMATS = ['ipynb', 'html', 'md'];

@@ -2,6 +2,8 @@
 export const COMMANDS = {
   help: 'this list',
   status: 'what the run is doing',
+  say: 'tell a running agent something; it hears it with its next request: /say MESSAGE',
+  approve: 'answer what the run asks: /approve [allow|session|deny]',
   stop: 'stop the run',
   pause: 'pause the run after the step it is at',
   resume: 'go on with a paused or interrupted run',

@@ -30,9 +30,6 @@ export interface Snapshot {
   working: number;
 }
 
-/** What this page asked for, until the log says what counts. */
-const SAID: Record<string, string> = { allow: 'allowed', deny: 'denied', session: 'allowed for the session' };
-
 export class Hub {
   private readonly rows = new Map<string, RunRow>();
   private sessions = new Map<string, Session>();
@@ -40,7 +37,6 @@ export class Hub {
   private readonly loads = new Map<string, Promise<void>>();
   private readonly merged = new Map<string, { row: RunRow; turns: unknown; status: string; shown: RunRow }>();
   private readonly pending = new Map<string, Array<AnyEvent | UnknownEvent>>();
-  private readonly answered = new Map<string, string>();
   private readonly listeners = new Set<() => void>();
   private readonly stream: Stream;
   private followed = 'nothing yet';
@@ -141,7 +137,6 @@ export class Hub {
   readonly act = async (id: string, action: Action): Promise<void> => {
     try {
       if (action.kind === 'approve') {
-        this.answered.set(`${id}/${action.id}`, action.decision);
         await this.api.answer(id, action.id, action.decision);
       } else if (action.kind === 'control') {
         await this.api.control(id, action.action);
@@ -302,23 +297,9 @@ export class Hub {
       if (after.gap) {
         void this.catchUp(id);
       }
-      this.tell(id, events);
     }
     this.pending.clear();
     this.publish();
-  }
-
-  /** Of two answers the first counts; whoever gave the other should know. */
-  private tell(id: string, events: ReadonlyArray<AnyEvent | UnknownEvent>): void {
-    for (const event of events as AnyEvent[]) {
-      if (event.type === 'approval_answer') {
-        const mine = this.answered.get(`${id}/${event.id}`);
-        this.answered.delete(`${id}/${event.id}`);
-        if (mine && mine !== event.decision) {
-          this.set({ notice: `Somebody else had answered already: ${SAID[event.decision]}. Your answer changes nothing.` });
-        }
-      }
-    }
   }
 
   private async catchUp(id: string): Promise<void> {
