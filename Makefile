@@ -6,7 +6,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 	command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { command -v $$p; break; }; done)
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
-NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix widgets
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
+FRONT_END := $(shell find widgets/src jupyter_ext/src jupyter_ext/schema -type f 2>/dev/null) \
+	$(wildcard widgets/*.mjs jupyter_ext/*.mjs widgets/package.json jupyter_ext/package.json) package-lock.json
+PANEL := $(VENV)/share/jupyter/labextensions/agent-kernel
 ARGS ?=
 ONLY ?=
 
@@ -26,7 +29,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
 
-$(VENV)/.lab: $(BIN)/python pyproject.toml hatch_build.py
+$(VENV)/.lab: $(BIN)/python pyproject.toml hatch_build.py $(FRONT_END)
 	@echo "Installing agent-kernel and JupyterLab into $(VENV) (a minute or two the first time) …"
 	$(BIN)/python -m pip install -q -e ".[lab]"
 	@touch $@
@@ -36,13 +39,20 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml hatch_build.py
 	$(BIN)/python -m pip install -q -e . --group dev
 	@touch $@ $(VENV)/.lab
 
-widgets/node_modules/.package-lock.json: widgets/package-lock.json | $(VENV)/.dev
+node_modules/.package-lock.json: package-lock.json | $(VENV)/.dev
 	$(NPM) ci --no-audit --no-fund --silent
 
-agent_kernel/static/cell.js: $(shell find widgets/src -type f 2>/dev/null) widgets/package-lock.json | widgets/node_modules/.package-lock.json
-	$(NPM) run --silent build
+agent_kernel/static/cell.js: $(FRONT_END) | node_modules/.package-lock.json
+	$(NPM) run --silent --workspace widgets build
 
-install: $(VENV)/.dev agent_kernel/static/cell.js
+jupyter_ext/labextension/package.json: $(FRONT_END) | node_modules/.package-lock.json
+	$(NPM) run --silent --workspace jupyter_ext build
+
+$(PANEL)/package.json: jupyter_ext/labextension/package.json
+	@rm -rf $(PANEL) && mkdir -p $(PANEL)
+	@cp -r jupyter_ext/labextension/. jupyter_ext/install.json $(PANEL)/
+
+install: $(VENV)/.dev agent_kernel/static/cell.js $(PANEL)/package.json
 
 system:
 	@bash tests/system.sh sandbox
@@ -75,5 +85,5 @@ bench: install
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 clean:
-	rm -rf $(VENV) dist build agent_kernel/static widgets/node_modules bench.json
+	rm -rf $(VENV) dist build agent_kernel/static jupyter_ext/labextension jupyter_ext/lib node_modules bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

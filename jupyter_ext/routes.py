@@ -31,6 +31,18 @@ class HealthHandler(Handler):
         self.reply({"version": __version__, "schema": SCHEMA_VERSION})
 
 
+class DefaultsHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """What a run gets when nothing is said, whether that model can be reached, and the server's folder."""
+        settings = (await self.account()).app.settings
+        root = await self.workspace(".")
+        ready = settings.model == "demo" or bool(settings.api_key or settings.auth_token or settings.base_url)
+        self.reply(
+            {"model": settings.model, "permission": settings.permission, "ready": ready, "root": str(root)}
+        )
+
+
 class OpenApiHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
@@ -329,6 +341,7 @@ class CancelHandler(ControlHandler):
 ROUTES = (
     Route("health", HealthHandler),
     Route("openapi.json", OpenApiHandler),
+    Route("defaults", DefaultsHandler),
     Route("stream", StreamHandler, query=("run", "announce")),
     Route("model", ModelHandler, {"put": "ModelSetup"}),
     Route("model/test", ModelTestHandler, {"post": "ModelSetup"}),

@@ -44,9 +44,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
+def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterator[Server]:
     """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
-    port = free_port()
+    port = port or free_port()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
     overrides.write_text('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}')
@@ -59,11 +59,11 @@ def jupyter(folder: Path, home: Path, app: str = "lab") -> Iterator[Server]:
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
     }
-    expose = "LabApp" if app == "lab" else "JupyterNotebookApp"
     command = [
         PYTHON, "-m", "jupyter", app, "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}",
-        f"--IdentityProvider.token={TOKEN}", f"--{expose}.expose_app_in_browser=True",
+        f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]  # fmt: skip
     log = home / "server.log"

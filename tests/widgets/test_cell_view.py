@@ -19,6 +19,7 @@ from agent_kernel.events import (
     ToolResult,
 )
 from tests.browser import lab
+from tests.browser.axe import violations
 from tests.transcript.runs import analysis, hostile, numbered
 from tests.widgets.harness import ROOT, open_view, send, served
 
@@ -216,3 +217,12 @@ def test_terminal_colours_are_shown_and_other_escapes_dropped(context: Any, addr
 
 def test_the_bundle_is_no_larger_than_it_needs_to_be() -> None:
     assert (Path(ROOT) / "agent_kernel" / "static" / "cell.js").stat().st_size < 800_000
+
+
+def test_it_has_no_serious_fault_of_accessibility(address: str, context: Any) -> None:
+    for query in ("", "?dark"):
+        for events in (analysis(), hostile(), asking()):
+            page = open_view(context, address, query)
+            send(page, events)
+            assert violations(page, ".agk") == []
+            page.close()

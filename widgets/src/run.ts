@@ -4,6 +4,7 @@ import {
   ApprovalAnswerEvent,
   ApprovalRequestEvent,
   BrowserUpdateEvent,
+  ContextUpdateEvent,
   ErrorEvent,
   FileChangeEvent,
   KNOWN_TYPES,
@@ -85,6 +86,11 @@ export interface RunState {
   todo: TodoItem[];
   usage: Usage;
   contextShare: number;
+  /** Usage turn by turn. */
+  turns: readonly ContextUpdateEvent[];
+  /** Every change of a file, in order; `files` is their sum. */
+  changes: readonly FileChangeEvent[];
+  tier: string;
   preview: BrowserUpdateEvent | null;
   undone: string[];
   /** The last turn whose blocks are stored; deltas of earlier turns come too late. */
@@ -109,6 +115,9 @@ export function emptyRun(): RunState {
     todo: [],
     usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, cost_usd: 0 },
     contextShare: 0,
+    turns: [],
+    changes: [],
+    tier: '',
     preview: null,
     undone: [],
     turn: 0
@@ -187,6 +196,7 @@ class Draft {
       case 'context':
         run.model = event.model;
         run.demo = event.demo;
+        run.tier = event.tier;
         return;
       case 'thought':
         return this.add({ kind: 'thought', key, event });
@@ -225,6 +235,7 @@ class Draft {
         run.usage.cache_write_tokens += event.cache_write_tokens;
         run.usage.cost_usd =
           event.cost_usd === null || run.usage.cost_usd === null ? null : run.usage.cost_usd + event.cost_usd;
+        run.turns = [...run.turns, event];
         run.contextShare = event.context_window ? event.context_tokens / event.context_window : 0;
         return;
       case 'todo':
@@ -290,6 +301,7 @@ class Draft {
     } else {
       this.files.delete(event.path);
     }
+    this.run.changes = [...this.run.changes, event];
     if (event.call_id) {
       this.change(event.call_id, call => ({ ...call, changes: [...call.changes, event] }));
     }

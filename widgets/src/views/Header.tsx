@@ -3,6 +3,7 @@ import { useEffect, useState } from 'react';
 import { FINAL, RunState } from '../run';
 import type { Action, Info } from '../source';
 import { Icon } from './Icon';
+import { money, short } from '../window';
 import { visible } from './plain';
 
 const STATES: Record<string, string> = {
@@ -43,7 +44,7 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
       <span className="agk-space" />
       {demo ? <span className="agk-chip agk-demo">offline demo, no AI</span> : <Model name={run.model || info.model || ''} />}
       {!demo && tokens > 0 && <span className="agk-dim agk-number">{short(tokens)} tokens</span>}
-      {!demo && run.usage.cost_usd ? <span className="agk-dim agk-number">${run.usage.cost_usd.toFixed(run.usage.cost_usd < 0.1 ? 4 : 2)}</span> : null}
+      {!demo && run.usage.cost_usd ? <span className="agk-dim agk-number">{money(run.usage.cost_usd)}</span> : null}
       {info.tier && (
         <span className="agk-chip" title={`Tools act in a sandbox: ${info.tier}`}>
           <Icon name="shield" /> {info.tier}
@@ -90,8 +91,4 @@ function Elapsed({ run, ended }: { run: RunState; ended: boolean }) {
   const seconds = Math.max(0, Math.round(((ended ? run.ended : now) - run.started) / 1000));
   const text = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   return <span className="agk-dim agk-number">{text}</span>;
-}
-
-function short(count: number): string {
-  return count < 10_000 ? count.toLocaleString('en') : `${Math.round(count / 1000).toLocaleString('en')}k`;
 }

@@ -15,7 +15,23 @@ const PATHS: Record<string, string> = {
   pause: 'M5 3.5v9M11 3.5v9',
   play: 'M5 3l8 5-8 5z',
   send: 'M8 13V3M4 7l4-4 4 4',
-  warning: 'M8 2.5l6 11H2zM8 6.5v3.5M8 12v.5'
+  warning: 'M8 2.5l6 11H2zM8 6.5v3.5M8 12v.5',
+  back: 'M10 3L5 8l5 5',
+  plus: 'M8 3v10M3 8h10',
+  search: 'M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l4 4',
+  chat: 'M2.5 3.5h11v7H7l-3 2.5v-2.5H2.5z',
+  tools: 'M3 4l4 4-4 4M8.5 12H13',
+  files: 'M4 2h5l3 3v9H4zM9 2v3h3',
+  preview: 'M2 3.5h12v9H2zM2 6h12',
+  context: 'M3 13V9M8 13V3M13 13V6',
+  undo: 'M3 6h6.5a3.5 3.5 0 0 1 0 7H6M5.5 3.5L3 6l2.5 2.5',
+  retry: 'M13 8a5 5 0 1 1-1.5-3.5L13 6M13 3v3h-3',
+  trash: 'M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.5 9h6l.5-9',
+  download: 'M8 2.5v8M4.5 7.5L8 11l3.5-3.5M3 13.5h10',
+  open: 'M6 3H3v10h10v-3M9 3h4v4M13 3L7.5 8.5',
+  folder: 'M2 4h4l1.5 2H14v7H2z',
+  clip: 'M11.5 7.5l-4 4a2.5 2.5 0 0 1-3.5-3.5l5-5a1.8 1.8 0 0 1 2.5 2.5l-5 5',
+  close: 'M4 4l8 8M12 4l-8 8'
 };
 
 export function Icon({ name }: { name: string }) {

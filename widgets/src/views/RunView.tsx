@@ -1,14 +1,13 @@
 // A whole run: header, plan, timeline, preview, message box. Props only; nothing of Jupyter.
-import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { FINAL, RunState, emptyRun, reduceAll } from '../run';
 import type { Action, RunSource } from '../source';
-import { EntryView } from './EntryView';
 import { Header } from './Header';
 import { Icon } from './Icon';
+import { Plan } from './Plan';
+import { Preview } from './Preview';
+import { Timeline } from './Timeline';
 import { visible } from './plain';
-
-const WINDOW = 120;
-const NEAR_END = 40;
 
 export function RunView({ source }: { source: RunSource }) {
   const run = useRun(source);
@@ -21,7 +20,7 @@ export function RunView({ source }: { source: RunSource }) {
     <section className="agk" aria-label="Agent run">
       <Header run={run} info={info} send={send} />
       {run.todo.length > 0 && <Plan run={run} />}
-      <Timeline run={run} send={send} ended={ended} />
+      <Timeline entries={run.entries} send={send} ended={ended} empty="The agent is starting …" />
       {run.preview && <Preview url={run.preview.url} />}
       {notice && (
         <p className="agk-error" role="alert">
@@ -65,91 +64,6 @@ function useInfo(source: RunSource) {
   return info;
 }
 
-function Timeline({ run, send, ended }: { run: RunState; send: (action: Action) => void; ended: boolean }) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const content = useRef<HTMLDivElement>(null);
-  const follows = useRef(true);
-  const lastTop = useRef(0);
-  const [away, setAway] = useState(false);
-  const [extra, setExtra] = useState(0);
-  const first = Math.max(0, run.entries.length - WINDOW - extra);
-  const entries = first ? run.entries.slice(first) : run.entries;
-  const toEnd = useCallback(() => {
-    const box = scroller.current;
-    if (box) {
-      follows.current = true;
-      box.scrollTop = box.scrollHeight;
-      lastTop.current = box.scrollTop;
-      setAway(false);
-    }
-  }, []);
-  useLayoutEffect(() => {
-    if (follows.current) {
-      toEnd();
-    }
-  }, [run, toEnd]);
-  useEffect(() => {
-    // Pictures load and cards open after they were drawn.
-    const observer = new ResizeObserver(() => follows.current && toEnd());
-    if (content.current) {
-      observer.observe(content.current);
-    }
-    return () => observer.disconnect();
-  }, [toEnd]);
-  const onScroll = (): void => {
-    const box = scroller.current;
-    if (!box) {
-      return;
-    }
-    const nearEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
-    if (nearEnd || box.scrollTop < lastTop.current - 2) {
-      follows.current = nearEnd; // only a reader moves up
-    }
-    lastTop.current = box.scrollTop;
-    setAway(!follows.current);
-  };
-  return (
-    <div className="agk-frame">
-      <div className="agk-timeline" ref={scroller} onScroll={onScroll} role="log" aria-label="What the agent does" tabIndex={0}>
-        <div className="agk-entries" ref={content}>
-        {first > 0 && (
-          <button type="button" className="agk-quiet agk-earlier" onClick={() => { follows.current = false; setExtra(extra + WINDOW); }}>
-            Show {Math.min(WINDOW, first)} of {first.toLocaleString('en')} earlier steps
-          </button>
-        )}
-        {entries.map(entry => (
-          <EntryView key={entry.key} entry={entry} send={send} ended={ended} />
-        ))}
-        {!run.entries.length && <p className="agk-dim agk-empty">The agent is starting …</p>}
-        </div>
-      </div>
-      {away && !ended && (
-        <button type="button" className="agk-latest" onClick={toEnd}>
-          Jump to latest
-        </button>
-      )}
-    </div>
-  );
-}
-
-const STEPS = { completed: '✓', in_progress: '', pending: '' };
-
-function Plan({ run }: { run: RunState }) {
-  return (
-    <ol className="agk-plan" aria-label="Plan">
-      {run.todo.map((item, index) => (
-        <li key={index} className={`agk-step agk-step-${item.status}`}>
-          <span className="agk-box" aria-hidden="true">
-            {STEPS[item.status]}
-          </span>
-          {visible(item.text)}
-          <span className="agk-hidden">, {item.status.replace('_', ' ')}</span>
-        </li>
-      ))}
-    </ol>
-  );
-}
-
 function Files({ run, send }: { run: RunState; send: (action: Action) => void }) {
   return (
     <footer className="agk-files">
@@ -166,14 +80,6 @@ function Files({ run, send }: { run: RunState; send: (action: Action) => void })
       </button>
     </footer>
   );
-}
-
-function Preview({ url }: { url: string }) {
-  // Only the web and this server's own paths; and in an origin of its own, where it reads nothing of Jupyter.
-  if (!/^(https?:\/\/|\/(?!\/))/i.test(url)) {
-    return null;
-  }
-  return <iframe className="agk-preview" title="Live preview" src={url} sandbox="allow-scripts allow-forms" referrerPolicy="no-referrer" />;
 }
 
 function MessageBox({ send }: { send: (action: Action) => void }) {

@@ -1,0 +1,157 @@
+"""The side panel in a real JupyterLab: how soon a long run stands there, and whether writing stays smooth."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from agent_kernel.events import (
+    Context,
+    ContextUpdate,
+    Event,
+    FileChange,
+    Message,
+    Status,
+    Thought,
+    ToolCall,
+    ToolResult,
+    ToolStart,
+)
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Text
+from benchmarks.figure import Figure
+
+RUNS, EVENTS = 30, 2_000
+DELTAS_PER_SECOND = 100
+KEYS = 120
+OPEN = """async ({ index, marker }) => {
+  const begun = performance.now();
+  document.querySelectorAll('.agk-run')[index].click();
+  const drawn = () => document.querySelector('.agk-view')?.textContent.includes(marker);
+  while (!drawn()) await new Promise(done => setTimeout(done, 1));
+  await new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
+  return performance.now() - begun;
+}"""
+WATCH = """() => {
+  window.typed = [];
+  const note = list => list.getEntries().forEach(e => e.name === 'keydown' && window.typed.push(e.duration));
+  new PerformanceObserver(note).observe({ type: 'event', durationThreshold: 16, buffered: false });
+}"""
+
+
+def story(run: int) -> list[Event]:
+    """EVENTS events as a busy run leaves them; its last message can be told from the others'."""
+    events: list[Event] = [
+        Status(status="queued"),
+        Message(role="user", text=f"Prompt of run {run}"),
+        Context(model="claude-sonnet-5-5", system="s", tools="t", max_tokens=16_000, tier="bubblewrap"),
+    ]
+    turn = 0
+    while len(events) < EVENTS - 10:
+        turn += 1
+        call = f"c{turn}"
+        diff = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-old\n+new\n"
+        events += [
+            Status(status="running", reason="thinking", turn=turn),
+            Thought(text=f"Step {turn}: look before going on.", turn=turn),
+            ContextUpdate(
+                model="claude-sonnet-5-5", input_tokens=10, output_tokens=90, cost_usd=0.001, turn=turn
+            ),
+            Message(role="assistant", text=f"I run step {turn} of **many**, with `code`.", turn=turn),
+            ToolCall(id=call, tool="bash", args={"command": f"pytest tests/test_{turn}.py"}, turn=turn),
+            Status(status="running", reason="executing", turn=turn),
+            ToolStart(id=call, turn=turn),
+            FileChange(
+                path=f"src/{turn % 40}.py", action="edit", diff=diff, added=1, removed=1, call_id=call
+            ),
+            ToolResult(id=call, content=[{"type": "text", "text": "ok\n" * 20}], duration_ms=200, turn=turn),
+        ]
+    while len(events) < EVENTS - 2:
+        events.append(Message(role="assistant", text="…", turn=turn))
+    return [*events, Message(role="assistant", text=f"End of run {run}."), Status(status="completed")]
+
+
+async def fill(data: Path) -> None:
+    from agent_kernel.runs.bus import LocalBus
+    from agent_kernel.runs.log import RunLog
+    from agent_kernel.runs.store import open_store
+    from agent_kernel.settings import local_user
+
+    data.mkdir(parents=True)
+    store = await open_store(data / "runs.db")
+    log = RunLog(store, LocalBus())
+    owner = local_user()
+    for number in range(RUNS):
+        session = await store.create_session(owner=owner, name=f"s{number}", workspace=str(data))
+        run = await store.create_run(
+            session_id=session.id, prompt=f"Prompt of run {number}", model="claude-sonnet-5-5", owner=owner
+        )
+        await log.append(run.id, *story(number))
+    await store.close()
+
+
+def p95(found: list[float]) -> float:
+    return sorted(found)[int(len(found) * 0.95)]
+
+
+def opened(page: Any) -> tuple[list[float], list[float]]:
+    """Milliseconds until a run stands there: never seen before, and seen before."""
+    page.locator(".agk-run").nth(RUNS - 1).wait_for(state="attached", timeout=60_000)
+    markers = [{"index": RUNS - 1 - n, "marker": f"End of run {n}."} for n in range(RUNS)]
+    first = [page.evaluate(OPEN, marker) for marker in markers]
+    again = [page.evaluate(OPEN, marker) for marker in markers]
+    return first, again
+
+
+def typed(page: Any, api: ScriptedMessages) -> list[float]:
+    """Milliseconds from each key to the frame that shows it, while text streams in."""
+    page.get_by_role("button", name="Runs", exact=True).click()
+    api.add([Text("word " * DELTAS_PER_SECOND * 20, chunks=DELTAS_PER_SECOND * 20)])
+    box = page.locator(".agk-composer textarea")
+    box.fill("Write for long")
+    box.press("Enter")
+    page.locator(".agk-writing").wait_for(timeout=60_000)
+    page.evaluate(WATCH)
+    box.press_sequentially("smooth and sound " * (KEYS // 17 + 1), delay=40)
+    assert page.locator(".agk-writing").count(), "the text still streams when the last key is pressed"
+    found: list[float] = page.evaluate("() => window.typed")
+    return found + [16.0] * max(0, KEYS - len(found))  # faster than what the browser reports at all
+
+
+def measure() -> tuple[list[float], list[float], list[float]]:
+    import os
+
+    from tests.browser import lab
+    from tests.browser.test_panel import show
+
+    with tempfile.TemporaryDirectory() as scratch, ScriptedMessages(delay=1 / DELTAS_PER_SECOND) as api:
+        folder, home = Path(scratch) / "work", Path(scratch) / "home"
+        folder.mkdir()
+        asyncio.run(fill(home / "data" / "agent-kernel"))
+        os.environ |= {
+            "AGENT_KERNEL_MODEL": "scripted",
+            "ANTHROPIC_BASE_URL": api.url,
+            "ANTHROPIC_API_KEY": "key-of-the-benchmark",
+        }
+        with lab.jupyter(folder, home) as server, lab.browser() as context:
+            page = context.new_page()
+            page.goto(f"{server.url}/lab?token={lab.TOKEN}")
+            show(page)
+            return *opened(page), typed(page, api)
+
+
+async def figures() -> list[Figure]:
+    first, again, keys = await asyncio.to_thread(measure)
+    what = f"a run of {EVENTS:,} events"
+    return [
+        Figure(f"panel: open {what}, p95", p95(first), "ms", f"{RUNS} runs, none seen before", "≤ 500", spread(first)),
+        Figure(f"panel: back to {what}, p95", p95(again), "ms", "seen before", "≤ 100", spread(again)),
+        Figure("panel: key → frame, p95", p95(keys), "ms", f"{DELTAS_PER_SECOND} deltas/s come", "≤ 50", spread(keys)),
+    ]  # fmt: skip
+
+
+def spread(found: list[float]) -> str:
+    return f"median {statistics.median(found):.0f}"

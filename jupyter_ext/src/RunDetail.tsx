@@ -1,0 +1,162 @@
+// One run: what it is doing, and six ways to look at it.
+import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { Entry, FINAL, RunState } from '../../widgets/src/run';
+import type { Action } from '../../widgets/src/source';
+import { ContextView } from '../../widgets/src/views/ContextView';
+import { FilesView } from '../../widgets/src/views/FilesView';
+import { Header } from '../../widgets/src/views/Header';
+import { Icon } from '../../widgets/src/views/Icon';
+import { Plan } from '../../widgets/src/views/Plan';
+import { Preview } from '../../widgets/src/views/Preview';
+import { Timeline } from '../../widgets/src/views/Timeline';
+import { visible } from '../../widgets/src/views/plain';
+import type { RunRow } from './api';
+import { Guard } from './Guard';
+import type { Hub } from './hub';
+import { Skeleton } from './RunList';
+
+export type Tab = 'chat' | 'thoughts' | 'tools' | 'files' | 'preview' | 'context';
+
+const TABS: Array<[Tab, string, string]> = [
+  ['chat', 'Chat', 'chat'],
+  ['thoughts', 'Thoughts', 'thought'],
+  ['tools', 'Tools', 'tools'],
+  ['files', 'Files', 'files'],
+  ['preview', 'Preview', 'preview'],
+  ['context', 'Context', 'context']
+];
+
+interface Props {
+  hub: Hub;
+  row: RunRow;
+  run: RunState | null;
+  tab: Tab;
+  show: (tab: Tab) => void;
+  openFile: ((path: string) => void) | null;
+}
+
+export const RunDetail = memo(function RunDetail({ hub, row, run, tab, show, openFile }: Props) {
+  const send = useCallback((action: Action) => void hub.act(row.id, action), [hub, row.id]);
+  const info = useMemo(() => ({ model: row.model, permission: row.options.permission, tier: run?.tier }), [row.model, row.options.permission, run?.tier]);
+  if (!run) {
+    return <Skeleton />;
+  }
+  return (
+    <>
+      <Header run={run} info={info} send={send} />
+      {run.todo.length > 0 && !FINAL.has(run.status) && <Plan run={run} />}
+      <Tabs run={run} tab={tab} show={show} />
+      <div className="agk-view" role="tabpanel" id="agk-view" aria-labelledby={`agk-tab-${tab}`}>
+        <Guard key={`${row.id} ${tab}`}>
+          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} />
+        </Guard>
+      </div>
+    </>
+  );
+});
+
+function View({ run, tab, send, openFile }: { run: RunState; tab: Tab; send: (action: Action) => void; openFile: ((path: string) => void) | null }) {
+  const ended = FINAL.has(run.status);
+  const entries = useMemo(() => chosen(run.entries, tab), [run.entries, tab]);
+  switch (tab) {
+    case 'files':
+      return <FilesView run={run} ended={ended} send={send} open={openFile} />;
+    case 'context':
+      return <ContextView run={run} />;
+    case 'preview':
+      return run.preview ? <Live url={run.preview.url} title={run.preview.title} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
+    default:
+      return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} most={MOST_DRAWN} />;
+  }
+}
+
+/** A panel shows a few steps at a time, and changes between runs often. */
+const MOST_DRAWN = 40;
+const EMPTY = {
+  chat: 'The agent is starting …',
+  thoughts: 'No thoughts yet. Models that think before they answer show it here.',
+  tools: 'No tool was called yet. Commands, programs and edits appear here with their output.'
+};
+
+function chosen(entries: Entry[], tab: Tab): Entry[] {
+  if (tab === 'thoughts') {
+    return entries.filter(entry => entry.kind === 'thought' || (entry.kind === 'live' && entry.of === 'thinking'));
+  }
+  if (tab === 'tools') {
+    return entries.filter(entry => isShownCall(entry) || entry.kind === 'approval' || (entry.kind === 'live' && entry.of === 'input'));
+  }
+  return entries;
+}
+
+function isShownCall(entry: Entry): boolean {
+  return entry.kind === 'call' && entry.event.tool !== 'todo';
+}
+
+function counts(run: RunState): Record<Tab, string> {
+  const count = { chat: 0, thoughts: 0, tools: 0 };
+  for (const entry of run.entries) {
+    count.chat += entry.kind === 'message' ? 1 : 0;
+    count.thoughts += entry.kind === 'thought' && entry.event.text.trim() ? 1 : 0;
+    count.tools += isShownCall(entry) ? 1 : 0;
+  }
+  const say = (number: number): string => (number ? number.toLocaleString('en') : '');
+  const share = run.contextShare ? `${Math.max(1, Math.round(run.contextShare * 100))} %` : '';
+  return { chat: say(count.chat), thoughts: say(count.thoughts), tools: say(count.tools), files: say(run.files.size), preview: run.preview ? '1' : '', context: share };
+}
+
+function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) => void }) {
+  const count = useMemo(() => counts(run), [run]);
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    list.current?.querySelector(`#agk-tab-${tab}`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [tab]);
+  const move = (event: KeyboardEvent): void => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      event.stopPropagation();
+      const at = TABS.findIndex(([name]) => name === tab);
+      const next = TABS[(at + step + TABS.length) % TABS.length]![0];
+      show(next);
+      list.current?.querySelector<HTMLElement>(`#agk-tab-${next}`)?.focus();
+    }
+  };
+  return (
+    <div className="agk-tabs" role="tablist" aria-label="Views of the run" ref={list} onKeyDown={move}>
+      {TABS.map(([name, label, icon]) => (
+        <button
+          key={name}
+          id={`agk-tab-${name}`}
+          type="button"
+          role="tab"
+          title={label}
+          aria-label={count[name] ? `${label}, ${count[name]}` : label}
+          aria-selected={name === tab}
+          aria-controls="agk-view"
+          tabIndex={name === tab ? 0 : -1}
+          onClick={() => show(name)}
+        >
+          <Icon name={icon} />
+          <span className="agk-label">{label}</span>
+          {count[name] && <span className="agk-count">{count[name]}</span>}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function Live({ url, title }: { url: string; title: string }) {
+  const [again, setAgain] = useState(0);
+  return (
+    <div className="agk-live">
+      <div className="agk-bar">
+        <span className="agk-dim">{visible(title || url)}</span>
+        <span className="agk-space" />
+        <button type="button" className="agk-quiet" onClick={() => setAgain(again + 1)}>
+          <Icon name="retry" /> Reload
+        </button>
+      </div>
+      <Preview key={again} url={url} />
+    </div>
+  );
+}

@@ -1,0 +1,156 @@
+// The server extension's REST interface: what is asked, what comes back, and errors a person can read.
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+import type { AnyEvent, UndoEvent } from '../../widgets/src/events';
+import type { Usage } from '../../widgets/src/run';
+
+export interface Session {
+  id: string;
+  name: string;
+  title: string;
+  workspace: string;
+  notebook: string | null;
+  updated_ms: number;
+}
+
+export interface RunRow {
+  id: string;
+  session_id: string;
+  parent_id: string | null;
+  prompt: string;
+  model: string;
+  status: string;
+  reason: string;
+  options: { permission?: string; budget?: number };
+  created_ms: number;
+  started_ms: number | null;
+  ended_ms: number | null;
+  head: number;
+  used: Partial<Usage> | null;
+}
+
+/** What all runs used on one day of one model. */
+export interface UsedOn {
+  day: string;
+  model: string;
+  used: Usage;
+}
+
+/** What a run gets when nothing is said, and the folder that the server shows. */
+export interface Defaults {
+  root: string;
+  model: string;
+  permission: string;
+  /** Whether the default model can be reached at all: a key, or an endpoint of one's own. */
+  ready: boolean;
+}
+
+export interface Options {
+  model?: string;
+  permission?: string;
+}
+
+/** A refusal: `message` and `hint` are sentences; `status` is 0 when the server was not reached. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly hint: string
+  ) {
+    super(message);
+  }
+
+  get sentence(): string {
+    return [this.message, this.hint].filter(Boolean).join(' ');
+  }
+}
+
+export const PAGE = 200;
+const LONGEST_PAGE = 1_000;
+
+export class Api {
+  constructor(readonly settings: ServerConnection.ISettings = ServerConnection.makeSettings()) {}
+
+  /** Newest first; with `before`, those created earlier. */
+  runs = async (before = 0): Promise<RunRow[]> =>
+    (await this.get<{ runs: RunRow[] }>(`runs?limit=${PAGE}${before ? `&before=${before}` : ''}`)).runs;
+
+  sessions = async (): Promise<Session[]> => (await this.get<{ sessions: Session[] }>('sessions?limit=1000')).sessions;
+
+  run = (id: string): Promise<RunRow> => this.get(`runs/${id}`);
+
+  usedOn = async (days: number): Promise<UsedOn[]> => (await this.get<{ days: UsedOn[] }>(`usage?days=${days}`)).days;
+
+  defaults = (): Promise<Defaults> => this.get('defaults');
+
+  openSession = (body: { name?: string; workspace: string; notebook?: string; new?: boolean }): Promise<Session> =>
+    this.post('sessions', body);
+
+  start = (session: string, prompt: string, options: Options): Promise<RunRow> => this.post('runs', { session, prompt, options });
+
+  say = (run: string, text: string): Promise<unknown> => this.post(`runs/${run}/messages`, { text });
+
+  answer = (run: string, request: string, decision: string): Promise<unknown> =>
+    this.post(`runs/${run}/approvals/${encodeURIComponent(request)}`, { decision });
+
+  control = (run: string, action: 'pause' | 'resume' | 'cancel'): Promise<unknown> => this.post(`runs/${run}/${action}`, {});
+
+  undo = (run: string, call_id: string | null, path?: string): Promise<UndoEvent> =>
+    this.post(`runs/${run}/undo`, { call_id, path: path ?? null });
+
+  retry = (run: string): Promise<RunRow> => this.post(`runs/${run}/retry`, {});
+
+  forget = (session: string): Promise<unknown> => this.call(`sessions/${session}`, { method: 'DELETE' });
+
+  /** All stored events of a run after `seq`, page by page. */
+  async *events(run: string, seq: number): AsyncGenerator<AnyEvent[]> {
+    for (let after = seq, page: AnyEvent[] = []; ; after = page[page.length - 1]!.seq) {
+      page = (await this.get<{ events: AnyEvent[] }>(`runs/${run}/events?after=${after}&limit=${LONGEST_PAGE}`)).events;
+      yield page;
+      if (page.length < LONGEST_PAGE) {
+        return;
+      }
+    }
+  }
+
+  transcriptUrl(run: string, format: string): string {
+    return URLExt.join(this.settings.baseUrl, 'api/agent/runs', run, `transcript?format=${format}`);
+  }
+
+  /** The server's answer as it comes; for the stream. */
+  async open(path: string, signal: AbortSignal): Promise<Response> {
+    return this.checked(await this.request(path, { signal, headers: { Accept: 'text/event-stream' } }));
+  }
+
+  private get = <T>(path: string): Promise<T> => this.call<T>(path, {});
+
+  private post = <T>(path: string, body: object): Promise<T> => this.call<T>(path, { method: 'POST', body: JSON.stringify(body) });
+
+  private async call<T>(path: string, init: RequestInit): Promise<T> {
+    const response = await this.checked(await this.request(path, init));
+    return (await response.json()) as T;
+  }
+
+  private async request(path: string, init: RequestInit): Promise<Response> {
+    try {
+      return await ServerConnection.makeRequest(URLExt.join(this.settings.baseUrl, 'api/agent', path), init, this.settings);
+    } catch (error) {
+      if (init.signal?.aborted) {
+        throw error;
+      }
+      throw new Refused(0, 'The Jupyter server cannot be reached.', 'The run goes on there; this page tries again by itself.');
+    }
+  }
+
+  private async checked(response: Response): Promise<Response> {
+    if (response.ok) {
+      return response;
+    }
+    const { error } = (await response.json().catch(() => ({}))) as { error?: { message?: string; hint?: string } };
+    throw new Refused(
+      response.status,
+      error?.message ?? `The Jupyter server answered ${response.status}.`,
+      error?.hint ?? (response.status === 403 ? 'Reload the page to log in again.' : '')
+    );
+  }
+}

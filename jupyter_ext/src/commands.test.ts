@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { completionAt, mention, parse } from './commands';
+
+describe('a line that begins with a slash', () => {
+  it('is a command with its argument', () => {
+    expect(parse(' /undo  a b.txt ')).toEqual({ name: 'undo', argument: 'a b.txt' });
+    expect(parse('/stop')).toEqual({ name: 'stop', argument: '' });
+  });
+
+  it('says what it may have meant', () => {
+    expect(parse('/stp')).toEqual({ problem: '/stp is not a command. Did you mean /status?' });
+    expect(parse('/zzz')).toEqual({ problem: '/zzz is not a command. See /help.' });
+    expect(parse('/constructor')).toEqual({ problem: '/constructor is not a command. Did you mean /cost?' });
+  });
+
+  it('is a prompt where it names a path or is no word', () => {
+    expect(parse('/data/sales.csv is large')).toBeNull();
+    expect(parse('Analyse /stop')).toBeNull();
+    expect(parse('/')).toBeNull();
+  });
+});
+
+describe('what is completed before the caret', () => {
+  it('is a command at the beginning only', () => {
+    expect(completionAt('/st', 3)).toEqual({ from: 0, kind: 'command', typed: 'st' });
+    expect(completionAt('a /st', 5)).toBeNull();
+  });
+
+  it('is a file after an @ that begins a word', () => {
+    expect(completionAt('See @data/s and', 11)).toEqual({ from: 4, kind: 'file', typed: 'data/s' });
+    expect(completionAt('mail@example', 12)).toBeNull();
+  });
+
+  it('is inserted with quotes where a blank would end it', () => {
+    expect([mention('a/b.csv'), mention('a b.csv'), mention('a"b.csv')]).toEqual(['@a/b.csv', '@"a b.csv"', '@"ab.csv"']);
+  });
+});

@@ -1,0 +1,358 @@
+"""The side panel in a real JupyterLab: runs without a cell, live, and what people do to them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Stall, Text, Thinking, ToolUse
+from tests.browser import lab
+from tests.browser.axe import violations
+
+ROOT = Path(__file__).parents[2]
+OUTPUT = ROOT / "tests" / "output"
+SLOW = 30_000
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One server with a scripted model, and one browser."""
+
+    server: lab.Server
+    context: Any
+    api: ScriptedMessages
+    home: Path
+
+    def panel(self, place: str = "lab") -> Any:
+        """A page of its own with the panel open on the list of runs."""
+        page = self.context.new_page()
+        page.problems = []
+        page.on("pageerror", lambda e: page.problems.append(str(e)))
+        page.goto(f"{self.server.url}/{place}?token={lab.TOKEN}&reset")
+        show(page)
+        return page
+
+
+def show(page: Any) -> None:
+    page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('agent-kernel:open')", timeout=SLOW)
+    page.evaluate("() => window.jupyterapp.restored")
+    page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:open')")
+    page.locator(".agk-panel").wait_for(timeout=SLOW)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    OUTPUT.mkdir(exist_ok=True)
+    scratch = tmp_path_factory.mktemp("panel")
+    folder = scratch / "work"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "sales.csv").write_text("a,b\n1,2\n")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    empty = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    nbformat.write(empty, folder / "empty.ipynb")
+    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
+        patch.setenv("ANTHROPIC_BASE_URL", api.url)
+        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
+        with lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
+            yield Bench(server, context, api, scratch / "home")
+
+
+@pytest.fixture(scope="module")
+def opened(bench: Bench) -> Any:
+    return bench.panel()
+
+
+@pytest.fixture
+def page(opened: Any) -> Iterator[Any]:
+    """The panel, on the list of runs."""
+    if opened.locator(".agk-back").is_visible():
+        to_list(opened)
+    box(opened).fill("")
+    opened.problems.clear()
+    yield opened
+    assert not opened.problems
+
+
+def box(page: Any) -> Any:
+    return page.locator(".agk-composer textarea")
+
+
+def ask(page: Any, prompt: str, permission: str = "accept-edits") -> None:
+    """A prompt in a new conversation."""
+    page.get_by_label("Permission").select_option(permission)
+    box(page).fill(prompt)
+    box(page).press("Enter")
+    page.locator(".agk-top").wait_for(timeout=SLOW)
+
+
+def ended(page: Any, word: str = "Done") -> None:
+    page.locator(".agk-header .agk-status").get_by_text(word).wait_for(timeout=SLOW)
+
+
+def tab(page: Any, name: str) -> Any:
+    return page.get_by_role("tab", name=name)
+
+
+def to_list(page: Any) -> None:
+    page.get_by_role("button", name="Runs", exact=True).click()
+
+
+def test_nothing_was_asked_yet_and_the_panel_says_what_to_do(page: Any) -> None:
+    page.get_by_text("Nothing was asked yet").wait_for(timeout=SLOW)
+    assert page.get_by_text("%%agent").is_visible()
+    page.screenshot(path=OUTPUT / "panel-empty.png")
+
+
+def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any) -> None:
+    bench.api.add(
+        [
+            Thinking("First a file."),
+            Text("I write it."),
+            ToolUse("write_file", {"path": "note.md", "content": "one\n"}),
+        ],
+        [ToolUse("edit_file", {"path": "note.md", "old_string": "one", "new_string": "two"})],
+        [ToolUse("bash", {"command": "echo hello > other.txt; echo said"})],
+        [Text("It is **done**.")],
+    )
+    ask(page, "Write a note")
+    ended(page)
+    view = page.locator(".agk-view")
+    assert view.locator("strong", has_text="done").is_visible(), "Markdown is drawn"
+    assert tab(page, "Thoughts").inner_text().strip().endswith("1")
+    assert tab(page, "Tools").inner_text().strip().endswith("3")
+    tab(page, "Thoughts").click()
+    view.get_by_text("First a file.").wait_for()
+    tab(page, "Tools").click()
+    assert view.locator(".agk-card").count() == 3
+    tab(page, "Context").click()
+    view.get_by_text("tokens in the window").wait_for()
+    assert view.locator("tbody tr").count() == 4, "a row a turn"
+    tab(page, "Preview").click()
+    view.get_by_text("Nothing is served").wait_for()
+    tab(page, "Files").click()
+    view.get_by_role("button", name="Step by step").click()
+    assert view.locator(".agk-card").count() == 3
+    page.locator("#agent-kernel-panel").screenshot(path=OUTPUT / "panel-files.png")
+    tab(page, "Files").press("ArrowRight")
+    assert tab(page, "Preview").get_attribute("aria-selected") == "true", "arrow keys walk through the tabs"
+
+    to_list(page)
+    row = page.locator(".agk-run").first
+    assert "Write a note" in row.inner_text()
+    assert "tokens" in row.inner_text()
+
+
+def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Bench, page: Any) -> None:
+    bench.api.add(
+        [
+            ToolUse("write_file", {"path": "mine.txt", "content": "agent\n"}),
+            ToolUse("write_file", {"path": "its.txt", "content": "agent\n"}),
+        ],
+        [Text("Two files.")],
+    )
+    ask(page, "Write two files")
+    ended(page)
+    folder = bench.server.folder
+    (folder / "mine.txt").write_text("a person was here\n")
+    tab(page, "Files").click()
+    page.get_by_role("button", name="Undo its.txt").click()
+    page.locator(".agk-notice").get_by_text("Put back: its.txt").wait_for(timeout=SLOW)
+    assert not (folder / "its.txt").exists()
+    page.get_by_role("button", name="Undo mine.txt").click()
+    page.locator(".agk-notice").get_by_text("you changed it since: mine.txt").wait_for(timeout=SLOW)
+    assert (folder / "mine.txt").read_text() == "a person was here\n"
+
+
+def test_of_two_answers_the_first_counts_and_the_other_is_told(bench: Bench, page: Any) -> None:
+    bench.api.add([ToolUse("bash", {"command": "echo asked"})], [Text("Thank you.")])
+    ask(page, "Ask me", "ask")
+    allow = page.get_by_role("button", name="Allow once")
+    allow.wait_for(timeout=SLOW)
+    badge = page.locator(".lm-TabBar-tab[data-agk-badge='1']")
+    badge.wait_for(timeout=SLOW)
+    assert "1 needs you" in page.locator(".agk-item").inner_text()
+    page.screenshot(path=OUTPUT / "panel-approval.png")
+    other = bench.panel()
+    other.locator(".agk-run", has_text="Ask me").click()
+    other.get_by_role("button", name="Deny").wait_for(timeout=SLOW)
+    # The other's page learns of the first answer only after it has given its own.
+    other.route("**/api/agent/stream**", lambda route: route.abort())
+    other.evaluate("() => window.dispatchEvent(new Event('online'))")
+    other.locator(".agk-offline").wait_for(timeout=SLOW)
+    allow.click()
+    ended(page)
+    other.get_by_role("button", name="Deny").click()
+    other.locator(".agk-notice").get_by_text("It has been answered: allow").wait_for(timeout=SLOW)
+    other.unroute("**/api/agent/stream**")
+    other.locator(".agk-view").get_by_text("Thank you.").wait_for(timeout=SLOW)
+    badge.wait_for(state="detached", timeout=SLOW)
+    other.close()
+
+
+def test_a_run_is_steered_paused_resumed_and_stopped_from_the_box(bench: Bench, page: Any) -> None:
+    bench.api.add(
+        [ToolUse("bash", {"command": "sleep 1"})],
+        [Text("Heard."), ToolUse("bash", {"command": "sleep 60"})],
+    )
+    ask(page, "Work for long")
+    page.locator(".agk-card.agk-is-running").wait_for(timeout=SLOW)
+    box(page).fill("Be quick")
+    box(page).press("Enter")
+    page.locator(".agk-user", has_text="Be quick").wait_for(timeout=SLOW)
+    page.get_by_text("Heard.").wait_for(timeout=SLOW)
+    page.locator(".agk-card.agk-is-running").wait_for(timeout=SLOW)
+    box(page).fill("/stop")
+    box(page).press("Enter")
+    ended(page, "cancelled")
+    box(page).fill("/cots")
+    box(page).press("Enter")
+    page.locator(".agk-notice").get_by_text("Did you mean /cost?").wait_for()
+    assert box(page).input_value() == "/cots", "what was not understood stays, to be mended"
+    box(page).fill("/cost")
+    box(page).press("Enter")
+    page.get_by_role("tab", name="Context", selected=True).wait_for()
+    box(page).press("ArrowUp")
+    assert box(page).input_value() == "/cost"
+    box(page).press("ArrowUp")
+    assert box(page).input_value() == "/stop"
+
+
+def test_commands_and_files_are_completed_and_files_can_be_dropped(bench: Bench, page: Any) -> None:
+    box(page).fill("")
+    box(page).press_sequentially("/re")
+    page.get_by_role("option", name="/resume").wait_for()
+    box(page).fill("")
+    box(page).press_sequentially("See @da")
+    page.get_by_role("option", name="data/").wait_for(timeout=SLOW)
+    box(page).press("Tab")
+    page.get_by_role("option", name="data/sales.csv").wait_for(timeout=SLOW)
+    box(page).press("Tab")
+    assert box(page).input_value() == "See @data/sales.csv "
+    page.evaluate(
+        """([name, data]) => {
+          const files = new DataTransfer();
+          files.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name));
+          const form = document.querySelector('.agk-composer');
+          form.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: files }));
+        }""",
+        ["../my data.bin", base64.b64encode(b"\x00\xffbinary").decode()],
+    )
+    page.wait_for_function(
+        "() => document.querySelector('.agk-composer textarea').value.includes('my data.bin')", timeout=SLOW
+    )
+    (name,) = re.findall(r'@"([^"]+)"', box(page).input_value())
+    assert (bench.server.folder / name).read_bytes() == b"\x00\xffbinary"
+    assert "/" not in name
+    box(page).fill("")
+
+
+def test_text_of_strangers_stays_text(bench: Bench, page: Any) -> None:
+    bad = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>'
+    bench.api.add(
+        [
+            Text(f"{bad} [link](javascript:window.owned=1)"),
+            ToolUse("bash", {"command": f"cat <<'E' > '<b>.txt'\n{bad}\nE\ncat '<b>.txt'"}),
+        ],
+        [Text(bad)],
+    )
+    ask(page, f"Say {bad}")
+    ended(page)
+    for name in ("Tools", "Files", "Context", "Chat"):
+        tab(page, name).click()
+        page.wait_for_timeout(50)
+        assert page.locator(".agk-panel :is(img, script, [onerror], a[href^=javascript])").count() == 0
+    to_list(page)
+    assert page.locator(".agk-run").first.inner_text().startswith(f"Say {bad[:40]}")
+    assert page.evaluate("() => window.owned") is None
+
+
+def test_a_reload_and_a_server_that_was_away_lose_nothing(bench: Bench, page: Any) -> None:
+    bench.api.add(
+        [Text("Begun. "), ToolUse("bash", {"command": "sleep 3; echo slept"})], [Text("All there.")]
+    )
+    ask(page, "Sleep a little")
+    page.locator(".agk-card.agk-is-running").wait_for(timeout=SLOW)
+    page.reload()
+    show(page)
+    page.get_by_text("Begun.").wait_for(timeout=SLOW)
+    page.route("**/api/agent/**", lambda route: route.abort())
+    page.evaluate("() => window.dispatchEvent(new Event('online'))")
+    page.locator(".agk-offline").wait_for(timeout=SLOW)
+    page.screenshot(path=OUTPUT / "panel-offline.png")
+    page.wait_for_timeout(500)
+    page.unroute("**/api/agent/**")
+    page.locator(".agk-offline").wait_for(state="detached", timeout=SLOW)
+    ended(page)
+    assert page.get_by_text("All there.").count() == 1
+
+
+def test_the_list_is_searched_filtered_and_knows_of_runs_started_elsewhere(bench: Bench, page: Any) -> None:
+    bench.api.add([Stall(20.0)])
+    session = post(bench, "sessions", {"name": "elsewhere", "workspace": "."})["id"]
+    post(bench, "runs", {"session": session, "prompt": "Started by a script"})
+    page.locator(".agk-run", has_text="Started by a script").wait_for(timeout=SLOW)
+    page.get_by_role("button", name="Working", exact=True).click()
+    assert page.locator(".agk-run").count() == 1
+    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_label("Search runs").fill("script elsewhere")
+    assert page.locator(".agk-run").count() == 1
+    page.get_by_label("Search runs").fill("no such words")
+    page.get_by_text("No run fits").wait_for()
+    page.get_by_label("Search runs").fill("")
+    page.locator(".agk-run", has_text="Started by a script").click()
+    page.get_by_role("button", name="Stop").click()
+    ended(page, "cancelled")
+
+
+def test_narrow_wide_light_and_dark_it_is_accessible(bench: Bench, page: Any) -> None:
+    page.locator(".agk-run", has_text="Write a note").click()
+    tab(page, "Files").wait_for(timeout=SLOW)
+    for theme in ("Light", "Dark"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        for name in ("Chat", "Tools", "Files", "Context"):
+            tab(page, name).click()
+            assert violations(page, ".agk-panel") == [], (theme, name)
+        page.screenshot(path=OUTPUT / f"panel-{theme.lower()}.png")
+    to_list(page)
+    assert violations(page, ".agk-panel") == []
+    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    page.set_viewport_size({"width": 700, "height": 800})
+    page.wait_for_timeout(300)
+    page.screenshot(path=OUTPUT / "panel-700.png")
+    panel = page.locator(".agk-panel").bounding_box()
+    assert panel and panel["x"] + panel["width"] <= 700
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    lab.set_theme(page, "JupyterLab Light")
+
+
+def test_the_panel_stands_in_notebook_7_too(bench: Bench) -> None:
+    page = bench.context.new_page()
+    page.goto(f"{bench.server.url}/notebooks/empty.ipynb?token={lab.TOKEN}")
+    show(page)
+    page.locator(".agk-run").last.click()
+    page.locator(".agk-view .agk-user").first.wait_for(timeout=SLOW)
+    assert violations(page, ".agk-panel") == []
+    page.screenshot(path=OUTPUT / "panel-notebook7.png")
+    page.close()
+
+
+def post(bench: Bench, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(
+        f"{bench.server.url}/api/agent/{path}",
+        json.dumps(body).encode(),
+        {"Authorization": f"token {lab.TOKEN}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)

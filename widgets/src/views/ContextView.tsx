@@ -1,0 +1,112 @@
+// What fills the model's window, what it cost, and what one more turn would.
+import { memo } from 'react';
+import type { RunState } from '../run';
+import { Filler, cacheShare, fillers, fullness, money, nextTurnCost, promptTokens, short } from '../window';
+import { visible } from './plain';
+
+const NAMES: Record<Filler, string> = {
+  before: 'Instructions, tools and earlier runs',
+  people: 'What people said',
+  thoughts: 'Thoughts',
+  answers: 'Answers',
+  calls: 'Tool calls',
+  results: 'Tool results'
+};
+const MOST_TURNS = 40;
+
+export const ContextView = memo(function ContextView({ run }: { run: RunState }) {
+  if (!run.turns.length) {
+    return <p className="agk-dim agk-empty agk-pane">Nothing was counted yet. After each turn this shows what fills the model's window, how much of it the cache carried, and what it cost.</p>;
+  }
+  const { used, most } = fullness(run);
+  const next = nextTurnCost(run);
+  const cost = run.usage.cost_usd;
+  const facts: Array<[string, string]> = [
+    ['So far', run.demo ? 'nothing, it is the demo' : cost === null ? 'price not known' : money(cost)],
+    ['One more turn, about', run.demo ? 'nothing' : next === null ? 'price not known' : money(next)],
+    ['From the cache', `${Math.round(cacheShare(run) * 100)} %`],
+    ['Tokens in', short(promptTokens(run.usage))],
+    ['Tokens out', short(run.usage.output_tokens)],
+    ['Turns', String(run.turns.length)]
+  ];
+  return (
+    <div className="agk-pane">
+      <h4 className="agk-caption">
+        {short(used)} {most ? `of ${short(most)} tokens in the window, ${Math.max(1, Math.round((used / most) * 100))} %` : 'tokens in the window'}
+      </h4>
+      <Fill run={run} used={used} most={most} />
+      <dl className="agk-facts">
+        {facts.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <Turns run={run} />
+    </div>
+  );
+});
+
+function Fill({ run, used, most }: { run: RunState; used: number; most: number }) {
+  const parts = fillers(run);
+  const whole = Math.max(used, 1);
+  return (
+    <>
+      {most > 0 && (
+        <div className="agk-meter" role="img" aria-label={`${Math.round((used / most) * 100)} percent of the window are used`}>
+          <span style={{ width: `${Math.min(100, (used / most) * 100)}%` }} />
+        </div>
+      )}
+      <div className="agk-stack" aria-hidden="true">
+        {parts.map(part => (
+          <span key={part.of} className={`agk-fill-${part.of}`} style={{ flexGrow: part.tokens / whole }} />
+        ))}
+      </div>
+      <ul className="agk-legend" aria-label="What fills the window, estimated by length">
+        {parts.map(part => (
+          <li key={part.of}>
+            <span className={`agk-swatch agk-fill-${part.of}`} aria-hidden="true" />
+            {NAMES[part.of]}
+            <span className="agk-space" />
+            <span className="agk-number">≈ {short(part.tokens)}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Turns({ run }: { run: RunState }) {
+  const shown = run.turns.slice(-MOST_TURNS).reverse();
+  const models = new Set(run.turns.map(turn => turn.model)).size > 1;
+  return (
+    <div className="agk-table" tabIndex={0} role="region" aria-label="Turn by turn">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Turn</th>
+            {models && <th scope="col">Model</th>}
+            <th scope="col">In</th>
+            <th scope="col">Cached</th>
+            <th scope="col">Out</th>
+            <th scope="col">Cost</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map(turn => (
+            <tr key={turn.seq}>
+              <td>{turn.turn}</td>
+              {models && <td>{visible(turn.model)}</td>}
+              <td>{short(promptTokens(turn))}</td>
+              <td>{promptTokens(turn) ? `${Math.round((turn.cache_read_tokens / promptTokens(turn)) * 100)} %` : ''}</td>
+              <td>{short(turn.output_tokens)}</td>
+              <td>{turn.cost_usd === null ? '?' : money(turn.cost_usd)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {run.turns.length > MOST_TURNS && <p className="agk-dim">The last {MOST_TURNS} of {run.turns.length} turns.</p>}
+    </div>
+  );
+}
