@@ -111,6 +111,7 @@ class Account:
         """
         if not prompt.strip():
             raise RunError("The prompt is empty.", hint="Say what the agent should do.")
+        settings = await self.app.chosen(settings, self.owner)
         options = {**_options(settings, interactive, kernel), "hosted": hosted, "transcript": transcript}
         run = await self.app.store.create_run(
             session_id=session.id, prompt=prompt, model=settings.model, options=options, owner=self.owner

@@ -35,7 +35,7 @@ class ModelHandler(PersonHandler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """The model in use and who set it up: `server`, `you` or nobody (empty). No key is shown."""
-        self.reply(await shown(await self.account()))
+        self.reply(await shown_model(await self.account()))
 
     @open_door  # type: ignore[untyped-decorator]
     async def put(self) -> None:
@@ -44,14 +44,14 @@ class ModelHandler(PersonHandler):
         choice = self.choice()
         await account.app.choices.put(self.owner, choice)
         account.app.redactor.keep(choice.secrets)
-        self.reply(await shown(account))
+        self.reply(await shown_model(account))
 
     @open_door  # type: ignore[untyped-decorator]
     async def delete(self) -> None:
         """Forget your model and its key."""
         account = await self.account()
         await account.app.choices.forget(self.owner)
-        self.reply(await shown(account))
+        self.reply(await shown_model(account))
 
 
 class ModelTestHandler(PersonHandler):
@@ -63,7 +63,7 @@ class ModelTestHandler(PersonHandler):
         self.reply(await account.app.try_model(self.owner, choice))
 
 
-async def shown(account: Account) -> dict[str, Any]:
+async def shown_model(account: Account) -> dict[str, Any]:
     from agent_kernel.choice import applied, configured
     from agent_kernel.settings import DEMO_MODEL
 

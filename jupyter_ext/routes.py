@@ -11,7 +11,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 
 from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
-from jupyter_ext.models import ModelHandler, ModelTestHandler
+from jupyter_ext.models import ModelHandler, ModelTestHandler, shown_model
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.stream import StreamHandler
@@ -35,11 +35,15 @@ class DefaultsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """What a run gets when nothing is said, whether that model can be reached, and the server's folder."""
-        settings = (await self.account()).app.settings
-        root = await self.workspace(".")
-        ready = settings.model == "demo" or bool(settings.api_key or settings.auth_token or settings.base_url)
+        account = await self.account()
+        model = await shown_model(account)
         self.reply(
-            {"model": settings.model, "permission": settings.permission, "ready": ready, "root": str(root)}
+            {
+                "model": model["model"],
+                "ready": bool(model["by"]),
+                "permission": account.app.settings.permission,
+                "root": str(await self.workspace(".")),
+            }
         )
 
 

@@ -7,6 +7,7 @@ import { money, nextTurnCost } from '../../widgets/src/window';
 import { Composer } from './Composer';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
+import { Setup } from './Setup';
 import { Refused, RunRow } from './api';
 import { COMMANDS, parse } from './commands';
 import type { Host } from './host';
@@ -29,6 +30,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [model, setModel] = useState('');
   const [permission, setPermission] = useState('');
   const [said, setSaid] = useState('');
+  const [settingUp, setSettingUp] = useState(false);
   const row = hub.row(known.selected);
   const shownRow = known.runs.find(other => other.id === known.selected) ?? row;
   const run = hub.fold(known.selected);
@@ -147,7 +149,10 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
     <div className="agk agk-panel">
       <div className={shownRow ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
-        <RunList hub={hub} known={listed} />
+        {known.model && (settingUp || !known.model.by) && (
+          <Setup hub={hub} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
+        )}
+        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} />
       </aside>
       <main className="agk-main">
         {shownRow && (
@@ -171,6 +176,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             </button>
           </div>
         )}
+        {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup hub={hub} known={known.model} />}
         {shownRow && <RunDetail hub={hub} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} />}
         {!known.online && (
           <p className="agk-offline" role="status">

@@ -27,10 +27,11 @@ const MOST_SHOWN = 80;
 
 interface Props {
   hub: Hub;
+  setUp: () => void;
   known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online' | 'today'>;
 }
 
-export const RunList = memo(function RunList({ hub, known }: Props) {
+export const RunList = memo(function RunList({ hub, known, setUp }: Props) {
   const [search, setSearch] = useState('');
   const [filter, setFilter] = useState<Filter>('all');
   const [most, setMost] = useState(MOST_SHOWN);
@@ -41,6 +42,7 @@ export const RunList = memo(function RunList({ hub, known }: Props) {
   return (
     <div className="agk-list">
       <div className="agk-find">
+        <span className="agk-row">
         <span className="agk-search">
           <Icon name="search" />
           <input
@@ -51,6 +53,10 @@ export const RunList = memo(function RunList({ hub, known }: Props) {
             onChange={event => setSearch(event.target.value)}
             onKeyDown={event => event.stopPropagation()}
           />
+        </span>
+        <button type="button" className="agk-quiet" title="How the model is reached" aria-label="How the model is reached" onClick={setUp}>
+          <Icon name="settings" />
+        </button>
         </span>
         <span className="agk-segments" role="group" aria-label="Which runs">
           {FILTERS.map(([value, label]) => (

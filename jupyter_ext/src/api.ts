@@ -45,6 +45,21 @@ export interface Defaults {
   ready: boolean;
 }
 
+/** How the model is reached, and who set it up. */
+export interface ModelKnown {
+  by: 'server' | 'you' | '';
+  model: string;
+  base_url: string;
+  key: boolean;
+  demo: boolean;
+}
+
+export interface ModelSetup {
+  model?: string;
+  base_url?: string;
+  api_key?: string;
+}
+
 export interface Options {
   model?: string;
   permission?: string;
@@ -82,6 +97,14 @@ export class Api {
   usedOn = async (days: number): Promise<UsedOn[]> => (await this.get<{ days: UsedOn[] }>(`usage?days=${days}`)).days;
 
   defaults = (): Promise<Defaults> => this.get('defaults');
+
+  model = (): Promise<ModelKnown> => this.get('model');
+
+  putModel = (setup: ModelSetup): Promise<ModelKnown> => this.call('model', { method: 'PUT', body: JSON.stringify(setup) });
+
+  forgetModel = (): Promise<ModelKnown> => this.call('model', { method: 'DELETE' });
+
+  testModel = (setup: ModelSetup): Promise<{ ok: boolean; model: string; message: string; hint: string }> => this.post('model/test', setup);
 
   openSession = (body: { name?: string; workspace: string; notebook?: string; new?: boolean }): Promise<Session> =>
     this.post('sessions', body);

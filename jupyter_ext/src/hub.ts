@@ -3,7 +3,7 @@ import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
 import { money, promptTokens, short } from '../../widgets/src/window';
-import { Api, Defaults, Options, PAGE, Refused, RunRow, Session, UsedOn } from './api';
+import { Api, Defaults, ModelKnown, Options, PAGE, Refused, RunRow, Session, UsedOn } from './api';
 import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
@@ -17,6 +17,7 @@ export interface Snapshot {
   runs: readonly RunRow[];
   sessions: ReadonlyMap<string, Session>;
   defaults: Defaults | null;
+  model: ModelKnown | null;
   selected: string | null;
   loading: boolean;
   /** All runs there are stand in the list. */
@@ -46,6 +47,7 @@ export class Hub {
     runs: [],
     sessions: new Map(),
     defaults: null,
+    model: null,
     selected: null,
     loading: true,
     whole: true,
@@ -84,6 +86,12 @@ export class Hub {
   async start(): Promise<void> {
     await this.refresh();
     this.current.defaults ?? this.api.defaults().then(defaults => this.set({ defaults }), this.say);
+    this.current.model ?? this.api.model().then(model => this.set({ model }), this.say);
+  }
+
+  setModel(model: ModelKnown): void {
+    const { defaults } = this.current;
+    this.set({ model, defaults: defaults && { ...defaults, model: model.model, ready: model.by !== '' } });
   }
 
   dispose(): void {

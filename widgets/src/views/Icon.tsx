@@ -31,6 +31,7 @@ const PATHS: Record<string, string> = {
   open: 'M6 3H3v10h10v-3M9 3h4v4M13 3L7.5 8.5',
   folder: 'M2 4h4l1.5 2H14v7H2z',
   clip: 'M11.5 7.5l-4 4a2.5 2.5 0 0 1-3.5-3.5l5-5a1.8 1.8 0 0 1 2.5 2.5l-5 5',
+  settings: 'M2 5h6M11.5 5H14M9.7 3.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4zM2 11h2.5M8 11h6M6.3 9.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4z',
   close: 'M4 4l8 8M12 4l-8 8'
 };
 

@@ -1,0 +1,54 @@
+"""The first thing somebody without a model sees, and what becomes of their key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Text
+from tests.browser import lab
+from tests.browser.axe import violations
+from tests.browser.test_panel import OUTPUT, SLOW, show
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_whoever_comes_first_sets_up_a_model(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
+        for name in ("AGENT_KERNEL_MODEL", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
+            patch.setenv(name, "")
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+        with lab.jupyter(tmp_path / "work", tmp_path / "home") as server, lab.browser() as context:
+            page = context.new_page()
+            page.problems = []
+            page.on("pageerror", lambda e: page.problems.append(str(e)))
+            page.goto(f"{server.url}/lab?token={lab.TOKEN}&reset")
+            show(page)
+            card = page.get_by_role("region", name="How the model is reached")
+            card.get_by_text("Set up a model").wait_for(timeout=SLOW)
+            assert not violations(page, ".agk-panel")
+            page.locator(".agk-panel").screenshot(path=OUTPUT / "panel-setup.png")
+            card.get_by_role("button", name="Use another endpoint").click()
+            card.get_by_label("Endpoint that speaks").fill("http://127.0.0.1:9")
+            card.get_by_label("Key, where").fill("sk-of-the-person-123456")
+            card.get_by_role("button", name="Test and keep").click()
+            card.locator(".agk-error").wait_for(timeout=SLOW)
+            assert lab.api(server, "model")["by"] == "", "what does not answer is not kept"
+            api.add([Text("ok")])
+            card.get_by_label("Endpoint that speaks").fill(api.url)
+            card.get_by_label("Name of the model").fill("mine")
+            card.get_by_role("button", name="Test and keep").click()
+            card.wait_for(state="detached", timeout=SLOW)
+            page.get_by_role("button", name="How the model is reached").click()
+            card.get_by_text("Runs of yours ask mine").wait_for(timeout=SLOW)
+            lab.set_theme(page, "JupyterLab Dark")
+            page.locator(".agk-panel").screenshot(path=OUTPUT / "panel-setup-kept.png")
+            assert not violations(page, ".agk-panel")
+            assert "sk-of" not in page.content()
+            card.get_by_role("button", name="Forget").click()
+            card.get_by_role("button", name="Try the offline demo").click()
+            card.get_by_text("the offline demo (a script, no AI)").wait_for(timeout=SLOW)
+            assert not page.problems
