@@ -42,7 +42,7 @@ export const RunList = memo(function RunList({ hub, known, setUp }: Props) {
   return (
     <div className="agk-list">
       <div className="agk-find">
-        <span className="agk-row">
+        <span className="agk-seek">
         <span className="agk-search">
           <Icon name="search" />
           <input
