@@ -23,6 +23,7 @@ from agent_kernel.events import (
     Control,
     Event,
     FileChange,
+    Json,
     Message,
     Status,
     ToolResult,
@@ -90,6 +91,24 @@ class Account:
             if self.app.works_on(run.id) or (run.status not in FINAL_STATUSES and has_owner(run)):
                 raise RunBusy(f"Run {run.id} of this session is being worked on.", hint="Stop it first.")
         await self.app.forget(session)
+
+    # -- skills ----------------------------------------------------------------------------------------
+
+    async def skills(self, session_id: str | None = None) -> list[Json]:
+        """The skills of a session, nearest first, and what becomes of each (see `skills.Entry`)."""
+        session = await self.get_session(session_id) if session_id else None
+        return [entry.summary() for entry in (await self.app.skills(session, self.owner)).entries]
+
+    async def switch_skill(self, session_id: str, name: str, on: bool) -> Json:
+        """Use a skill in this session or not, from its next run on. Raises SkillError for an unknown one."""
+        session = await self.get_session(session_id)
+        entry = (await self.app.skills(session)).find(name)
+        off = {*session.meta.get("skills_off", ())} - {entry.skill.name}
+        if not on:
+            off.add(entry.skill.name)
+        await self.app.store.update_session(session.id, meta={**session.meta, "skills_off": sorted(off)})
+        session = await self.get_session(session.id)
+        return (await self.app.skills(session)).find(name).summary()
 
     # -- runs ------------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ from agent_kernel.runs.store import DAY_MS, Store, open_store
 from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
+from agent_kernel.skills import Library, Trust, catalogue, open_library
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 from agent_kernel.transcript import leave
@@ -233,9 +234,11 @@ class App:
         try:
             async with place.turn:
                 settings = tightened(await self.chosen(settings, run.owner), Path(session.workspace))
-                means = self._means(session, place, settings, kernel is not None)
+                skills = await self.skills(session)
+                means = self._means(session, place, settings, skills, kernel is not None)
                 budget = await self._budget(run, settings)
-                status = await execute(self._order(run, settings, budget, interactive, kernel), means)
+                order = self._order(run, settings, budget, interactive, kernel, catalogue(skills.on))
+                status = await execute(order, means)
             if run.options.get("transcript") and status.status in FINAL_STATUSES:
                 await self._leave_transcript(run, Path(session.workspace))
             return status
@@ -263,6 +266,7 @@ class App:
         budget: Budget,
         interactive: bool,
         kernel: KernelBridge | AttachedKernel | None,
+        instructions: str,
     ) -> Order:
         return Order(
             run=run,
@@ -278,6 +282,7 @@ class App:
             network=settings.network,
             interactive=interactive,
             kernel=kernel,
+            instructions=instructions,
         )
 
     async def _budget(self, run: RunRow, settings: Settings) -> Budget:
@@ -298,7 +303,9 @@ class App:
             day_spent=day,
         )
 
-    def _means(self, session: Session, place: _Place, settings: Settings, kernel: bool) -> Means:
+    def _means(
+        self, session: Session, place: _Place, settings: Settings, skills: Library, kernel: bool
+    ) -> Means:
         async def model(run: RunRow) -> Model:
             return await self._model(model_settings(settings))
 
@@ -310,7 +317,8 @@ class App:
             blobs=self.blobs,
             open_model=model,
             lease_sandbox=lease,
-            tools=self.tools(kernel=kernel),
+            tools=builtin_tools(kernel=kernel, skills=skills),
+            skills=skills.on,
             state=place.state,
             write_lock=place.write_lock,
             dead=self.is_dead,
@@ -345,6 +353,13 @@ class App:
                 allow_unsafe=unsafe,
             )
         return place.sandbox
+
+    async def skills(self, session: Session | None, owner: str = "") -> Library:
+        """The skills a session may use; without one, those of the person and the package."""
+        trust = Trust(self.settings.folder, session.owner if session else owner)
+        workspace = Path(session.workspace) if session else None
+        off = session.meta.get("skills_off", ()) if session else ()
+        return await asyncio.to_thread(open_library, workspace, trust, off=off)
 
     def tools(self, *, kernel: bool = False) -> list[Tool]:
         return builtin_tools(kernel=kernel)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agent_kernel import folds
 from agent_kernel.errors import SettingsError
-from agent_kernel.events import ApprovalRequest, Event, FileChange, Message, TodoItem, Undo
+from agent_kernel.events import ApprovalRequest, Event, FileChange, Json, Message, TodoItem, Undo
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings
 from agent_kernel.usage import Usage
 
@@ -100,6 +100,10 @@ class Host(Protocol):
     async def list_schedules(self) -> list[Planned]: ...
 
     async def change_schedule(self, key: str, action: str) -> None: ...
+
+    async def skills(self, session_id: str | None = None) -> list[Json]: ...
+
+    async def switch_skill(self, session_id: str, name: str, on: bool) -> Json: ...
 
     async def close(self) -> None: ...
 
@@ -410,17 +414,29 @@ class Agent:
         host, session = await self._open()
         return await host.list_runs(session.id, limit)
 
+    async def skills(self) -> list[Json]:
+        """The skills this session sees: `name`, `description`, `scope`, `state`, `folder`, `problems`."""
+        host, session = await self._open()
+        return await host.skills(session.id)
+
+    async def switch_skill(self, name: str, on: bool) -> Json:
+        """Use a skill in this session or not, from the next run on. Raises SkillError."""
+        host, session = await self._open()
+        return await host.switch_skill(session.id, name, on)
+
     async def new_session(self) -> None:
         """The next prompt starts a conversation of its own."""
         self._session, self._new = None, True
 
     def tools(self) -> list[dict[str, str]]:
         """Name, access and description of what the model may call."""
+        from agent_kernel.skills import Trust, open_library
         from agent_kernel.tools import builtin_tools
 
+        skills = open_library(None, Trust(self.settings.folder, self.settings.owner))
         return [
             {"name": tool.name, "access": tool.access, "description": tool.summary or tool.description}
-            for tool in builtin_tools(kernel=self.kernel is not None)
+            for tool in builtin_tools(kernel=self.kernel is not None, skills=skills)
         ]
 
     def info(self) -> dict[str, Any]:

@@ -132,6 +132,13 @@ class SandboxNotFound(SandboxError):
     """No such sandbox, file or snapshot."""
 
 
+# -- skills -----------------------------------------------------------------------------------------
+
+
+class SkillError(AgentKernelError):
+    """A skill cannot be found, read, trusted, installed or removed."""
+
+
 # -- tools ------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel import folds
@@ -25,6 +25,8 @@ from agent_kernel.events import (
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import error_result
 from agent_kernel.sandbox.base import NetworkDecision, NetworkRequest, Sandbox
+from agent_kernel.skills.allowed import used
+from agent_kernel.skills.skill import Skill, slug
 from agent_kernel.tools import invalid, run_tool
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool, ToolContext, ToolOutput
 
@@ -37,31 +39,50 @@ WHY = {
     "sandbox": "The permission `ask` confirms every change.",
     "outside": "This leaves the sandbox: it runs in your own kernel or reaches other services.",
 }
+NARROWED = "The skill {name}, which is in use, does not list this among the tools that run without asking."
 
 
 class Permissions:
     """Who may do what in this run, asking a person where the permission says so."""
 
-    def __init__(self, journal: RunJournal, permission: str, interactive: bool, owner: str):
+    def __init__(
+        self,
+        journal: RunJournal,
+        permission: str,
+        interactive: bool,
+        owner: str,
+        skills: Sequence[Skill] = (),
+    ):
         self.journal = journal
         self.permission = permission
         self.interactive = interactive
         self.owner = owner
+        self.narrowing = {skill.name: skill.allowed for skill in skills if skill.allowed is not None}
         self._waiting = 0
         self._asked: dict[str, asyncio.Task[ApprovalAnswer]] = {}
 
-    def needs_asking(self, tool: Tool) -> bool:
-        """Whether a person must confirm this tool under the run's permission."""
+    def why_ask(self, tool: Tool, call: ToolCall) -> str:
+        """Why a person must confirm this call under the run's permission; empty when nobody must."""
         if tool.access == "read" or self.permission == "bypass" or self.allowed(tool.name):
-            return False
-        return tool.access == "outside" or self.permission in ("ask", "plan")
+            return ""
+        if tool.access == "outside" or self.permission in ("ask", "plan"):
+            return WHY[tool.access]
+        return self._narrowed(call)
+
+    def _narrowed(self, call: ToolCall) -> str:
+        """Skills in use may say what runs without asking; whatever none of them lists asks."""
+        names = [slug(name) for name in used(self.journal.events)] if self.narrowing else []
+        lists = [self.narrowing[name] for name in names if name in self.narrowing]
+        if not lists or any(allowed.covers(call.tool, call.args) for allowed in lists):
+            return ""
+        return NARROWED.format(name=next(name for name in names if name in self.narrowing))
 
     def allowed(self, scope: str) -> bool:
         return scope in folds.allowed_scopes(self.journal.session_events())
 
     async def refusal(self, tool: Tool, call: ToolCall) -> str:
         """Empty when the call may run; else the words for the model."""
-        if not self.needs_asking(tool):
+        if not (reason := self.why_ask(tool, call)):
             return ""
         if self.permission == "plan":
             return PLAN
@@ -71,7 +92,7 @@ class Permissions:
                 call_id=call.id,
                 tool=tool.name,
                 what=tool.describe(call.args),
-                reason=WHY[tool.access],
+                reason=reason,
                 scope=tool.name,
                 turn=call.turn,
             )

@@ -247,6 +247,16 @@ class Server:
         query = f"?limit={limit}" + (f"&session={quote(session_id, safe='')}" if session_id else "")
         return [_record(RunRow, row) for row in (await self._send("GET", f"runs{query}"))["runs"]]
 
+    async def skills(self, session_id: str | None = None) -> list[Json]:
+        query = f"?session={quote(session_id, safe='')}" if session_id else ""
+        found: list[Json] = (await self._send("GET", f"skills{query}"))["skills"]
+        return found
+
+    async def switch_skill(self, session_id: str, name: str, on: bool) -> Json:
+        where = f"sessions/{quote(session_id, safe='')}/skills/{quote(name, safe='')}"
+        found: Json = await self._send("PUT", where, {"on": on})
+        return found
+
     async def say(self, run_id: str, text: str) -> None:
         await self._send("POST", f"runs/{run_id}/messages", {"text": text})
 

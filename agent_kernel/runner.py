@@ -27,6 +27,7 @@ from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
 from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
+from agent_kernel.skills.skill import Skill
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 
 HEARTBEAT = 4.0
@@ -59,6 +60,7 @@ class Means:
     open_model: Callable[[RunRow], Awaitable[Model]]
     lease_sandbox: Callable[[RunRow], Awaitable[Sandbox]]
     tools: Sequence[Tool]
+    skills: Sequence[Skill]
     state: dict[str, Any]
     write_lock: asyncio.Lock
     dead: Callable[[str], bool]
@@ -182,7 +184,7 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
     await _begin(order, journal)
     model = await means.open_model(run)
     sandbox = await means.lease_sandbox(run)
-    permissions = Permissions(journal, order.permission, order.interactive, run.owner)
+    permissions = Permissions(journal, order.permission, order.interactive, run.owner, means.skills)
     await sandbox.set_network(_network(order, permissions))
     executor = CallExecutor(
         journal=journal,

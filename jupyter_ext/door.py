@@ -34,6 +34,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (errors.RunError, 409),
     (errors.SettingsError, 400),
     (errors.JobsError, 400),
+    (errors.SkillError, 404),
     (errors.StoreError, 503),
     (errors.SandboxNotFound, 404),
     (errors.SandboxError, 502),

@@ -271,6 +271,23 @@ class ForkHandler(Handler):
         self.reply(asdict(copy), 201)
 
 
+class SkillsHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Skills and their state, nearest first; with `session`, those of its workspace too."""
+        account = await self.account()
+        self.reply({"skills": await account.skills(self.get_query_argument("session", None))})
+
+
+class SessionSkillHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def put(self, session_id: str, name: str) -> None:
+        """Use a skill in this session or not, from its next run on."""
+        from jupyter_ext.schemas import Switch
+
+        self.reply(await (await self.account()).switch_skill(session_id, name, self.body(Switch).on))
+
+
 class SchedulesHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
@@ -355,6 +372,8 @@ ROUTES = (
     Route("schedules/{schedule}/{action}", ScheduleActionHandler, {"post": "Nothing"}),
     Route("sessions", SessionsHandler, {"post": "NewSession"}, ("limit", "before")),
     Route("sessions/{session}", SessionHandler),
+    Route("sessions/{session}/skills/{skill}", SessionSkillHandler, {"put": "Switch"}),
+    Route("skills", SkillsHandler, query=("session",)),
     Route("runs", RunsHandler, {"post": "NewRun"}, ("session", "status", "limit", "before")),
     Route("runs/{run}", RunHandler),
     Route("runs/{run}/events", EventsHandler, query=("after", "limit")),

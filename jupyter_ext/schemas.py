@@ -80,6 +80,10 @@ class NewSchedule(Body):
     options: Options = Field(default_factory=Options)
 
 
+class Switch(Body):
+    on: bool
+
+
 class NewMessage(Body):
     text: Annotated[str, Field(min_length=1, max_length=1_000_000)]
 

@@ -1,4 +1,4 @@
-"""The command line: `agent-kernel run | runs | sessions | schedules | worker | model | doctor`.
+"""The command line: `agent-kernel run | runs | sessions | schedules | skills | worker | model | doctor`.
 
 Exit status: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 paused by a bound (`--resume` goes on).
 """
@@ -15,6 +15,7 @@ from agent_kernel.cli.run import run
 from agent_kernel.cli.runs import runs
 from agent_kernel.cli.schedules import schedules
 from agent_kernel.cli.sessions import sessions
+from agent_kernel.cli.skills import skills
 from agent_kernel.cli.worker import worker
 
 
@@ -24,5 +25,5 @@ def main() -> None:
     """Agents that do real work, in notebooks and from the command line."""
 
 
-for command in (run, runs, sessions, schedules, worker, model, doctor):
+for command in (run, runs, sessions, schedules, skills, worker, model, doctor):
     main.add_command(command)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,16 @@ from agent_kernel.shell.textview import clean, one_line
 
 MOST_RUNS = 20
 NO_RUN = "Nothing has run in this session yet."
+SKILL_STATES = {
+    "on": "in use",
+    "off": "off",
+    "untrusted": "not trusted",
+    "shadowed": "hidden by a nearer one",
+    "broken": "broken",
+}
+UNTRUSTED = (
+    "The agent does not see what is not trusted: anybody may have written it. Read it, then trust it with"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +188,30 @@ async def _model(call: Call) -> Reply:
     return Reply(f"Model: {code(call.agent.settings.model)}")
 
 
-@command("skills", "the skills of this project")
+@command("skills", "what the agent knows how to do, and use one or not: /skills [on|off NAME]")
 async def _skills(call: Call) -> Reply:
-    folders = sorted((call.agent.workspace / ".agents" / "skills").glob("*/SKILL.md"))
-    lines = [f"- {code(path.parent.name)}" for path in folders]
-    return Reply("\n".join(lines) or "No skills in `.agents/skills/`.")
+    word, _, name = call.argument.partition(" ")
+    if call.argument and (word not in ("on", "off") or not name.strip()):
+        raise UsageError(
+            f"/skills {call.argument} is not understood.", hint="Say /skills on NAME, or off NAME."
+        )
+    if call.argument:
+        skill = await call.agent.switch_skill(name.strip(), word == "on")
+        return Reply(f"Skill {code(skill['name'])} is {SKILL_STATES[skill['state']]}.")
+    skills = await call.agent.skills()
+    lines = [_skill_line(skill) for skill in skills]
+    if any(skill["state"] == "untrusted" for skill in skills):
+        lines.append(
+            f"\n{UNTRUSTED} {code(f'agent-kernel skills trust {shlex.quote(str(call.agent.workspace))}', 300)}"
+        )
+    return Reply("\n".join(lines) or "There are no skills.")
+
+
+def _skill_line(skill: Json) -> str:
+    state = "" if skill["state"] == "on" else f" **{SKILL_STATES[skill['state']]}**"
+    wrong = [problem["text"] for problem in skill["problems"] if problem["level"] == "error"]
+    says = f"does not load: {code(wrong[0])}" if wrong else code(skill["description"], 160)
+    return f"- {code(skill['name'])} ({skill['scope']}){state}: {says}"
 
 
 @command("tools", "what the agent can do, and what needs your consent")

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from agent_kernel.skills.library import Library
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from agent_kernel.tools.calls import invalid, run_tool
 
 __all__ = ["Tool", "ToolContext", "ToolOutput", "builtin_tools", "invalid", "run_tool", "tools_by_name"]
 
 
-def builtin_tools(*, kernel: bool = False) -> list[Tool]:
-    """All built-in tools, always in the same order. `kernel`: a person's own kernel can be reached."""
+def builtin_tools(*, kernel: bool = False, skills: Library | None = None) -> list[Tool]:
+    """All built-in tools, always in the same order. `kernel`: a person's own kernel can be reached; `skills`:
+    those that `skill` gives, where there are any."""
     from agent_kernel.tools import bash, editing, notebook_python, python, reading, searching, todo
 
     tools = [bash.BASH, python.PYTHON, reading.READ_FILE, editing.WRITE_FILE, editing.EDIT_FILE,
              searching.LIST_FILES, searching.SEARCH_FILES, todo.TODO]  # fmt: skip
+    if skills is not None and skills.on:
+        from agent_kernel.tools import skill
+
+        tools.append(skill.skill_tool(skills))
     return [*tools, notebook_python.NOTEBOOK_PYTHON] if kernel else tools
 
 

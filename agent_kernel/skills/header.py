@@ -1,0 +1,156 @@
+"""The front matter of a SKILL.md, read as people write it and not only as YAML wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.skills.problem import Problem, advice, warning
+
+MOST_HEADER = 64 << 10
+MOST_DEPTH = 4
+_KEY = re.compile(r"([A-Za-z][\w-]*)[ \t]*:(?:[ \t]+(.*))?$")
+_INNER_KEY = re.compile(r"\s+([\w.-]+)[ \t]*:[ \t]+(.*)$")
+_BLOCK = re.compile(r"[|>][+-]?\d?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`fields` hold text, lists and mappings of text; `body` is what follows."""
+
+    fields: Mapping[str, Any]
+    body: str
+    problems: tuple[Problem, ...] = ()
+
+
+def parse(data: bytes) -> Header:
+    """The parts of a SKILL.md. Never raises: what is wrong is in `problems`."""
+    found: list[Problem] = []
+    text = _text(data, found)
+    lines = text.lstrip("\n").split("\n")
+    if lines[0].rstrip() != "---":
+        found.append(warning("it has no front matter (`---`, fields, `---` at its beginning)"))
+        return Header({}, text.strip("\n"), tuple(found))
+    end = next((n for n, line in enumerate(lines[1:], 1) if line.rstrip() in ("---", "...")), None)
+    if end is None:
+        end = _loose_end(lines)
+        found.append(warning("its front matter is not closed by a line `---`"))
+        head, body = lines[1:end], lines[end:]
+    else:
+        head, body = lines[1:end], lines[end + 1 :]
+    return Header(_fields("\n".join(head), found), "\n".join(body).strip("\n"), tuple(found))
+
+
+def _text(data: bytes, found: list[Problem]) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        found.append(advice("it begins with a byte order mark"))
+        data = data[3:]
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found.append(warning(f"it is not UTF-8 text (byte {error.start:,}); what cannot be read is replaced"))
+        text = data.decode("utf-8", "replace")
+    if "\r" in text:
+        found.append(advice("its lines end in CR; LF is what every program reads"))
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        found.append(warning("it holds NUL bytes, as if it were no text"))
+        text = text.replace("\0", "")
+    return text
+
+
+def _loose_end(lines: list[str]) -> int:
+    """Where fields that nobody closed end: at the first line that is neither a field nor indented."""
+    for number, line in enumerate(lines[1:], 1):
+        if not (_KEY.match(line) or line.startswith((" ", "\t", "- "))):
+            return number
+    return len(lines)
+
+
+def _fields(text: str, found: list[Problem]) -> dict[str, Any]:
+    if len(text) > MOST_HEADER:
+        found.append(
+            warning(f"its front matter has more than {MOST_HEADER:,} characters; the rest is left out")
+        )
+        return _by_line(text[:MOST_HEADER])
+    try:
+        return _yaml(text, found)
+    except ValueError as error:
+        found.append(warning(f"its front matter is not valid YAML ({error}); it was read line by line"))
+        return _by_line(text)
+
+
+def _yaml(text: str, found: list[Problem]) -> dict[str, Any]:
+    """Every scalar stays the text that was written: `1.0`, `yes` and `2026-01-01` too. Raises ValueError."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(_said(error)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError("it is not a mapping of fields")
+    keys = [str(key.value) for key, _ in root.value if isinstance(key, yaml.ScalarNode)]
+    for name in dict.fromkeys(key for key in keys if keys.count(key) > 1):
+        found.append(warning(f"{name[:40]} is there more than once; the last one counts"))
+    value: dict[str, Any] = _value(root, 0)
+    return value
+
+
+def _value(node: Any, depth: int) -> Any:
+    """What a node holds, as text, lists and mappings; what is nested deeper than anyone needs is left out."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    if depth >= MOST_DEPTH:
+        return ""
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, depth + 1) for item in node.value[:200]]
+    return {
+        str(key.value): _value(value, depth + 1)
+        for key, value in node.value[:200]
+        if isinstance(key, yaml.ScalarNode)
+    }
+
+
+def _said(error: Any) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 2}: " if mark else ""
+    return line + (getattr(error, "problem", None) or str(error).partition("\n")[0])
+
+
+def _by_line(text: str) -> dict[str, Any]:
+    """`key: the rest of the line`, and what is indented below belongs to it."""
+    fields: dict[str, Any] = {}
+    gathered: list[str] = []
+    inner: dict[str, str] = {}
+    key = ""
+    for line in [*text.split("\n"), "end:"]:
+        match = _KEY.match(line)
+        if match is None:
+            nested = _INNER_KEY.match(line)
+            if nested and not gathered:
+                inner[nested[1]] = _unquoted(nested[2])
+            elif line.strip() and not line.startswith("#"):
+                gathered.append(line.strip().removeprefix("- "))
+            continue
+        if key:
+            fields[key] = inner if inner and not gathered else _unquoted(" ".join(gathered))
+        first = (match[2] or "").strip()
+        key, inner = match[1], {}
+        gathered = [first] if first and not _BLOCK.match(first) else []
+    return fields
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text
