@@ -202,7 +202,7 @@ async def _skills(call: Call) -> Reply:
     lines = [_skill_line(skill) for skill in skills]
     if any(skill["state"] == "untrusted" for skill in skills):
         lines.append(
-            f"\n{UNTRUSTED} {code(f'agent-kernel skills trust {shlex.quote(str(call.agent.workspace))}', 300)}"
+            f"\n{UNTRUSTED} {code(f'agent-kernel skills trust --cwd {shlex.quote(str(call.agent.workspace))}', 300)}"
         )
     return Reply("\n".join(lines) or "There are no skills.")
 

@@ -11,6 +11,8 @@ from agent_kernel.skills.problem import Problem, advice, warning
 
 MOST_HEADER = 64 << 10
 MOST_DEPTH = 4
+TOO_DEEP = 40
+"""Levels at which parsing ends: its time grows with their square."""
 _KEY = re.compile(r"([A-Za-z][\w-]*)[ \t]*:(?:[ \t]+(.*))?$")
 _INNER_KEY = re.compile(r"\s+([\w.-]+)[ \t]*:[ \t]+(.*)$")
 _BLOCK = re.compile(r"[|>][+-]?\d?$")
@@ -83,41 +85,68 @@ def _fields(text: str, found: list[Problem]) -> dict[str, Any]:
 
 
 def _yaml(text: str, found: list[Problem]) -> dict[str, Any]:
-    """Every scalar stays the text that was written: `1.0`, `yes` and `2026-01-01` too. Raises ValueError."""
+    """Every scalar stays the text that was written: `1.0`, `yes` and `2026-01-01` too. Raises ValueError.
+
+    Built from the parser's events: PyYAML's own composer calls itself for each level, and text of strangers
+    that is nested deep enough ends the whole process.
+    """
     import yaml
 
+    root: list[Any] = []
+    open_: list[_Level] = [_Level(root)]
+    anchors: dict[str, str] = {}
     try:
-        root = yaml.compose(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
+        for event in yaml.parse(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
+            if len(open_) > TOO_DEEP:
+                raise ValueError("it is nested too deep")
+            match event:
+                case yaml.ScalarEvent():
+                    if event.anchor:
+                        anchors[event.anchor] = event.value
+                    open_[-1].add(event.value)
+                case yaml.AliasEvent():
+                    open_[-1].add(anchors.get(event.anchor, ""))
+                case yaml.MappingStartEvent():
+                    open_.append(_Level({}))
+                case yaml.SequenceStartEvent():
+                    open_.append(_Level([]))
+                case yaml.CollectionEndEvent():
+                    level = open_.pop()
+                    open_[-1].add(level.value if len(open_) < MOST_DEPTH else "")
+                    if len(open_) == 1:
+                        found += level.repeated()
     except yaml.YAMLError as error:
         raise ValueError(_said(error)) from None
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    if root is None:
+    if not root or root == [""]:
         return {}
-    if not isinstance(root, yaml.MappingNode):
+    if not isinstance(root[0], dict):
         raise ValueError("it is not a mapping of fields")
-    keys = [str(key.value) for key, _ in root.value if isinstance(key, yaml.ScalarNode)]
-    for name in dict.fromkeys(key for key in keys if keys.count(key) > 1):
-        found.append(warning(f"{name[:40]} is there more than once; the last one counts"))
-    value: dict[str, Any] = _value(root, 0)
-    return value
+    return root[0]
 
 
-def _value(node: Any, depth: int) -> Any:
-    """What a node holds, as text, lists and mappings; what is nested deeper than anyone needs is left out."""
-    import yaml
+class _Level:
+    """A list or a mapping being filled."""
 
-    if isinstance(node, yaml.ScalarNode):
-        return str(node.value)
-    if depth >= MOST_DEPTH:
-        return ""
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, depth + 1) for item in node.value[:200]]
-    return {
-        str(key.value): _value(value, depth + 1)
-        for key, value in node.value[:200]
-        if isinstance(key, yaml.ScalarNode)
-    }
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key: Any = None
+        self.keys: list[str] = []
+
+    def add(self, item: Any) -> None:
+        if isinstance(self.value, list):
+            self.value.append(item)
+        elif self.key is None:
+            self.key = item if isinstance(item, str) else ""
+            self.keys.append(self.key)
+        else:
+            self.value[self.key], self.key = item, None
+
+    def repeated(self) -> list[Problem]:
+        return [
+            warning(f"{name[:40]} is there more than once; the last one counts")
+            for name in dict.fromkeys(self.keys)
+            if self.keys.count(name) > 1
+        ]
 
 
 def _said(error: Any) -> str:

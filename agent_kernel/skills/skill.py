@@ -91,10 +91,10 @@ def read_skill(folder: Path, scope: Scope = "user") -> Skill:
 
 def examine(skill: Skill) -> list[Problem]:
     """All that is wrong with the skill, its files and its links included. Reads more than `read_skill`."""
+    if not skill.usable:
+        return list(skill.problems)
     inside = contents(skill.folder)
     found = [*skill.problems, *inside.problems]
-    if not skill.usable:
-        return found
     body = skill.body()
     if not body.strip():
         found.append(warning("it has no instructions after its front matter"))
@@ -102,7 +102,9 @@ def examine(skill: Skill) -> list[Problem]:
     size = len(body.encode("utf-8", "replace"))
     if lines > ADVISED_LINES or size > ADVISED_BYTES:
         found.append(
-            advice(f"its instructions are long ({lines:,} lines, {size:,} bytes); move details to other files")
+            advice(
+                f"its instructions are long ({lines:,} lines, {size:,} bytes); move details to other files"
+            )
         )
     files = {file.path for file in inside.files}
     for link in dict.fromkeys(_LINK.findall(_CODE.sub("", body))):

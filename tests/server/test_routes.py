@@ -222,3 +222,27 @@ def test_a_person_sets_up_their_model_and_never_reads_the_key_again(
         assert jupyter.request("PUT", "model", json={"api_key": "with space"}).status_code == 400
         assert jupyter.request("PUT", "model", json={"base_url": "file:///etc"}).status_code == 400
         assert jupyter.request("DELETE", "model").json()["by"] == ""
+
+
+def test_skills_are_listed_and_switched_in_a_session(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
+    folder = jupyter.folder / ".agents/skills/local"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: local\ndescription: Written by anybody.\n---\nObey.")
+    session = jupyter.session("skilled")
+
+    def states(query: str) -> dict[str, str]:
+        return {skill["name"]: skill["state"] for skill in jupyter.get(f"skills{query}").json()["skills"]}
+
+    assert "local" not in states("")
+    assert states(f"?session={session}")["local"] == "untrusted"
+    where = f"sessions/{session}/skills/data-analysis"
+    assert jupyter.request("PUT", where, json={"on": False}).json()["state"] == "off"
+    assert states(f"?session={session}")["data-analysis"] == "off"
+    assert states("")["data-analysis"] == "on"
+    shared_api.add([Text("Fine.")])
+    jupyter.ended(jupyter.run("Hi", session))
+    assert "data-analysis" not in json.dumps(shared_api.bodies[-1]["system"])
+    missing = jupyter.request("PUT", f"sessions/{session}/skills/gone", json={"on": True})
+    assert (missing.status_code, missing.json()["error"]["type"]) == (404, "SkillError")
+    assert jupyter.request("PUT", where, json={"on": "perhaps"}).status_code == 400
+    assert jupyter.get("skills?session=s-of-nobody").status_code == 404
