@@ -105,7 +105,7 @@ def _yaml(text: str, found: list[Problem]) -> dict[str, Any]:
                         anchors[event.anchor] = event.value
                     open_[-1].add(event.value)
                 case yaml.AliasEvent():
-                    open_[-1].add(anchors.get(event.anchor, ""))
+                    open_[-1].add(anchors.get(event.anchor or "", ""))
                 case yaml.MappingStartEvent():
                     open_.append(_Level({}))
                 case yaml.SequenceStartEvent():

@@ -135,8 +135,8 @@ def cli(home: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return CliRunner()
 
 
-def skills(cli: CliRunner, *arguments: str, **rest: str) -> Result:
-    return cli.invoke(main, ["skills", *arguments], **rest)
+def skills(cli: CliRunner, *arguments: str, input: str = "") -> Result:  # noqa: A002 - as click calls it
+    return cli.invoke(main, ["skills", *arguments], input=input)
 
 
 def test_a_skill_is_begun_checked_trusted_changed_and_removed(cli: CliRunner, workspace: Path) -> None:

@@ -17,7 +17,7 @@ from agent_kernel.skills import Trust
 from agent_kernel.skills.allowed import Allowed
 from agent_kernel.skills.contents import pack
 from agent_kernel.testing.messages_api import ScriptedMessages
-from agent_kernel.testing.script import Text, ToolUse
+from agent_kernel.testing.script import Item, Text, ToolUse
 from tests.skills.conftest import Write
 
 NewAgent = Callable[..., Agent]
@@ -170,7 +170,7 @@ async def test_allowed_tools_narrow_what_runs_without_asking(
     new_agent: NewAgent, api: ScriptedMessages, write: Write
 ) -> None:
     write("careful", allowed_tools="Read Bash(echo:*) Write(out/*)")
-    turns = [
+    turns: list[list[Item]] = [
         [bash("touch before")],
         [use("careful")],
         [bash("echo hi")],
