@@ -13,11 +13,12 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from profile_data import as_text, number
+from profile_data import as_text, is_date, number
 from tables import Table, Unreadable, pick
 
 COLOURS = ("#2f6fde", "#d9622b", "#1f9d73", "#8a5cc2")
@@ -90,9 +91,19 @@ def line(axes: Any, points: dict[str, float]) -> dict[str, Any]:
         axes.plot([a for a, _ in items], [b for _, b in items], color=COLOURS[0], linewidth=2)
         return {"points": len(items), "first": items[0], "last": items[-1]}
     ordered = sorted(points.items())
-    axes.plot(range(len(ordered)), [value for _, value in ordered], color=COLOURS[0], linewidth=2)
-    step = max(1, -(-len(ordered) // 10))
-    axes.set_xticks(range(0, len(ordered), step), [plain(label) for label, _ in ordered[::step]])
+    if all(is_date(label) for label in points):
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        times = [datetime.fromisoformat(label).replace(tzinfo=None) for label, _ in ordered]
+        axes.plot(times, [value for _, value in ordered], color=COLOURS[0], linewidth=2)
+        locator = AutoDateLocator(minticks=4, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        axes.plot(range(len(ordered)), [value for _, value in ordered], color=COLOURS[0], linewidth=2)
+        step = max(1, -(-len(ordered) // 8))
+        names = [plain(label, 12) for label, _ in ordered[::step]]
+        axes.set_xticks(range(0, len(ordered), step), names)
     return {"points": len(ordered), "first": ordered[0], "last": ordered[-1]}
 
 
@@ -100,7 +111,11 @@ def bars(axes: Any, points: dict[str, float]) -> dict[str, Any]:
     ordered = sorted(points.items(), key=lambda item: -item[1])
     shown = ordered[:MOST_BARS]
     places = range(len(shown))
-    axes.barh(places, [value for _, value in shown], color=COLOURS[0], height=0.72)
+    drawn = axes.barh(
+        places, [value for _, value in shown], color=COLOURS[0], height=0.68 if len(shown) > 6 else 0.5
+    )
+    axes.bar_label(drawn, fmt="{:,.4g}", padding=4, color=INK, fontsize=9)
+    axes.margins(x=0.08)
     axes.set_yticks(places, [plain(label) for label, _ in shown])
     axes.invert_yaxis()
     return {
@@ -151,6 +166,7 @@ def name_axes(axes: Any, kind: str, x: str | None, told: str) -> None:
     axes.set_xlabel(across if across != "(none)" else "", color=INK)
     axes.set_ylabel(up if up != "(none)" else "", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.grid(axis="x" if kind == "bar" else "y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, length=0)

@@ -187,7 +187,7 @@ def correlations(columns: list[Column], rows: Rows) -> list[dict[str, Any]]:
     """Pairs of numeric columns that move together (Pearson), strongest first."""
     numeric = [place for place, column in enumerate(columns) if column.kind == "number"][:PAIR_COLUMNS]
     sample = rows.sample[:PAIR_ROWS]
-    found = []
+    found: list[dict[str, Any]] = []
     for number_, a in enumerate(numeric):
         for b in numeric[number_ + 1 :]:
             pairs = [(row[a], row[b]) for row in sample if not (math.isnan(row[a]) or math.isnan(row[b]))]

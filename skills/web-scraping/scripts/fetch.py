@@ -17,7 +17,7 @@ from email.message import Message
 from html.parser import HTMLParser
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
@@ -126,7 +126,7 @@ class Fetcher:
 
     def _rules(self, site: str) -> RobotFileParser:
         """What a site allows: all where it has no rules, nothing where they are kept from us or it fails."""
-        rules = RobotFileParser()
+        rules: Any = RobotFileParser()
         page, target = self._patiently(f"{site}/robots.txt")
         for _ in range(MOST_REDIRECTS):
             if not target:
@@ -138,7 +138,7 @@ class Fetcher:
             rules.disallow_all = True
         else:
             rules.allow_all = True
-        return rules
+        return cast("RobotFileParser", rules)
 
     def _patiently(self, url: str) -> tuple[Page, str]:
         """A page, or where it has gone; tried again while the site is busy."""
