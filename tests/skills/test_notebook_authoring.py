@@ -103,19 +103,19 @@ def test_everything_wrong_is_named_with_its_cell(tmp_path: Path) -> None:
     }
 
 
+CHECK, ASSEMBLE = ["check_notebook.py"], ["assemble.py", "--out", "/nowhere/x.py"]
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"no json", b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5}', b"\xff"]
+    ("command", "data"),
+    [(CHECK, b""), (ASSEMBLE, b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'), (CHECK, b"\xff")],
 )
-def test_what_is_no_notebook_is_one_sentence(tmp_path: Path, data: bytes) -> None:
+def test_what_is_no_notebook_is_one_sentence(tmp_path: Path, command: list[str], data: bytes) -> None:
     (tmp_path / "n.ipynb").write_bytes(data)
-    for done in (
-        script("check_notebook.py", tmp_path / "n.ipynb"),
-        script("assemble.py", tmp_path / "n.ipynb", "--out", tmp_path / "x.py"),
-    ):
-        assert done.returncode in (1, 2)
-        assert done.stdout == ""
-        assert "is no notebook" in done.stderr
-        assert done.stderr.count("\n") == 1
+    done = script(command[0], tmp_path / "n.ipynb", *command[1:])
+    assert (done.returncode in (1, 2), done.stdout) == (True, "")
+    assert "is no notebook" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_source_is_never_overwritten(tmp_path: Path) -> None:

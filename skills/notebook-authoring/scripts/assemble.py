@@ -77,7 +77,9 @@ def convert(source: Path, target: Path) -> int:
     if source.suffix == ".ipynb":
         try:
             notebook = nbformat.read(source, as_version=4)
-        except (nbformat.reader.NotJSONError, nbformat.ValidationError, ValueError, AttributeError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # nbformat has many ways to say it
             raise Unusable(f"it is no notebook: {str(error).splitlines()[0][:200]}") from None
         target.write_text(script_of(notebook), encoding="utf-8")
         return len(notebook.cells)

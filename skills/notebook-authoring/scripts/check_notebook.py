@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _order(cells: Any) -> Problems:
         (n, c.execution_count) for n, c in enumerate(cells, 1) if c.cell_type == "code" and c.source.strip()
     ]
     run = [(number, count) for number, count in counts if count]
-    for (_, before), (number, after) in zip(run, run[1:], strict=False):
+    for (_, before), (number, after) in pairwise(run):
         if after < before:
             yield number, "was run out of order: its result may be of other code"
     if run and len(run) < len(counts):
