@@ -44,15 +44,16 @@ def _source(kind: str, lines: list[str]) -> str:
 
 def notebook_of(text: str) -> Any:
     """A valid notebook without outputs; the same text gives the same notebook."""
+    parts = cells_of(text)
+    if not parts:
+        raise Unusable("it has no cells")
     from nbformat import v4
 
     makers = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
     cells = []
-    for number, (kind, source) in enumerate(cells_of(text)):
+    for number, (kind, source) in enumerate(parts):
         mark = hashlib.sha256(f"{number}\0{source}".encode()).hexdigest()[:8]
         cells.append(makers[kind](source, id=mark))
-    if not cells:
-        raise Unusable("it has no cells")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
@@ -70,10 +71,10 @@ def script_of(notebook: Any) -> str:
 
 def convert(source: Path, target: Path) -> int:
     """Write `target`; the number of cells. Raises Unusable, OSError."""
-    import nbformat
-
     if target.resolve() == source.resolve():
         raise Unusable("it would be overwritten: give another name")
+    import nbformat
+
     if source.suffix == ".ipynb":
         try:
             notebook = nbformat.read(source, as_version=4)
