@@ -202,6 +202,8 @@ def call_text(args: dict[str, Any]) -> str:
         if isinstance(args.get(name), str):
             text = str(args[name])
             return text.partition("\n")[0].removeprefix("# ") if text.startswith("# ") else text
+    if len(args) == 1 and isinstance(only := next(iter(args.values())), str):
+        return only
     return " ".join(f"{name}={value!r}" for name, value in args.items() if not isinstance(value, list | dict))
 
 

@@ -240,5 +240,6 @@ def _kind(value: Any) -> str:
 
 def _line(text: str) -> str:
     """On one line, without what cannot be shown."""
-    words = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(words.split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())

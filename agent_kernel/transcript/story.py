@@ -89,7 +89,8 @@ class Card:
                 return rows[0][2:]  # its author says it
             telling = [row for row in rows if not row.startswith(("import ", "from ", "#"))]
             return (telling or rows or [""])[0]
-        return str(args.get("path") or args.get("pattern") or args.get("command") or "")
+        name = args.get("name") if self.call.tool == "skill" else ""
+        return str(args.get("path") or args.get("pattern") or args.get("command") or name or "")
 
     @property
     def state(self) -> str:

@@ -9,6 +9,7 @@ const PATHS: Record<string, string> = {
   list_files: 'M2 4h4l1.5 2H14v7H2z',
   search_files: 'M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l4 4',
   todo: 'M3 4l1 1 2-2M3 9l1 1 2-2M8 4.5h5M8 9.5h5',
+  skill: 'M8 4.5C6.5 3.3 4.5 3 2 3v9c2.5 0 4.5.3 6 1.5M8 4.5C9.5 3.3 11.5 3 14 3v9c-2.5 0-4.5.3-6 1.5zM8 4.5v9',
   thought: 'M8 2a5 5 0 0 1 3 9v1.5H5V11a5 5 0 0 1 3-9zM6 14.5h4',
   shield: 'M8 2l5 2v4c0 3-2 5-5 6-3-1-5-3-5-6V4z',
   stop: 'M4 4h8v8H4z',

@@ -70,8 +70,8 @@ function titleOf(call: Call, code: string): string {
     const telling = lines.find(line => !/^(import |from |#)/.test(line));
     return oneLine(telling ?? lines[0] ?? '', 110);
   }
-  const { path, pattern, query, url } = call.event.args as Record<string, unknown>;
-  return oneLine(String(path ?? pattern ?? query ?? url ?? ''), 110);
+  const { path, pattern, query, url, name } = call.event.args as Record<string, unknown>;
+  return oneLine(String(path ?? pattern ?? query ?? url ?? (call.event.tool === 'skill' ? name : undefined) ?? ''), 110);
 }
 
 function Facts({ call }: { call: Call }) {
@@ -86,7 +86,7 @@ function Facts({ call }: { call: Call }) {
 }
 
 function Input({ call }: { call: Call }) {
-  if (call.changes.length || call.event.tool === 'todo') {
+  if (call.changes.length || call.event.tool === 'todo' || call.event.tool === 'skill') {
     return null;
   }
   const args = Object.entries(call.event.args).filter(([name]) => name !== 'path');
