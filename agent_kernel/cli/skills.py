@@ -155,6 +155,11 @@ def trust(names: tuple[str, ...], cwd: Path, yes: bool, revoke: bool) -> None:
         click.echo("There is nothing to trust." if not revoke else "There is nothing that is trusted.")
         return
     kept = _trust()
+    if kept.within(folder(cwd)):
+        raise SkillError(
+            f"Trust would be kept in {kept.folder}, which lies in the workspace: the agent could write it.",
+            hint="Set AGENT_KERNEL_DATA_DIR to a folder elsewhere.",
+        )
     for entry in chosen:
         skill, packed = entry.skill, pack(entry.skill.folder)
         click.echo(f"{skill.name}: {line(skill.description, 200)}\n  in {line(str(skill.folder), 200)}")

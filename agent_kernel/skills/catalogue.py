@@ -29,7 +29,8 @@ def catalogue(skills: Sequence[Skill], most: int = MOST_TOKENS) -> str:
     Where they do not fit, all descriptions are cut to one length; where not even names do, those of the
     workspace come first and the others are only counted.
     """
-    chosen = sorted(skills, key=lambda skill: (_NEAREST.index(skill.scope), skill.name))
+    listed = [skill for skill in skills if skill.listed]
+    chosen = sorted(listed, key=lambda skill: (_NEAREST.index(skill.scope), skill.name))
     if not chosen:
         return ""
     longest = max(len(skill.description) for skill in chosen)

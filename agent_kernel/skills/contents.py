@@ -9,6 +9,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from agent_kernel.errors import SkillError
@@ -16,6 +17,7 @@ from agent_kernel.skills.problem import Problem, warning
 
 MOST_FILES = 2_000
 MOST_BYTES = 64 << 20
+MOST_ENTRIES = 20_000
 PASSED_OVER = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", ".DS_Store"})
 
 
@@ -101,15 +103,16 @@ def read_regular(path: Path, most: int) -> bytes:
 
 def _entries(root: Path, found: list[Problem]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Everything below `root` that is no folder, without following links; nearest first, by name."""
-    waiting = [(root, "")]
-    while waiting:
+    waiting, seen = [(root, "")], 0
+    while waiting and seen < MOST_ENTRIES:
         folder, prefix = waiting.pop(0)
         try:
             with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                entries = sorted(islice(listing, MOST_ENTRIES), key=lambda entry: entry.name)
         except OSError as error:
             found.append(warning(f"{prefix or 'its folder'} cannot be listed: {error.strerror}"))
             continue
+        seen += len(entries)
         for entry in entries:
             if entry.name in PASSED_OVER or entry.name.endswith(".pyc"):
                 continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from agent_kernel.errors import SkillError
-from agent_kernel.skills.contents import pack
+from agent_kernel.skills.contents import contents, pack
 from agent_kernel.skills.skill import Scope, Skill, read_skill, slug
 from agent_kernel.skills.trust import Trust
 
@@ -20,6 +20,8 @@ State: TypeAlias = Literal["on", "off", "untrusted", "shadowed", "broken"]
 PLACES = (Path(".agents/skills"), Path(".claude/skills"))
 """Below the workspace and below the home folder; the first one wins."""
 MOST_FOLDERS = 1_000
+MOST_HASHED = 256 << 20
+"""Bytes of a workspace's skills that are read to see whether they are trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,10 @@ def open_library(
     """
     taken: set[str] = set()
     entries: list[Entry] = []
-    hashed = not trust.empty
+    left = 0 if trust.empty or trust.within(workspace) else MOST_HASHED
     for skill in _all(workspace, Path.home() if home is None else home):
-        state, digest = _state(skill, trust, hashed)
+        state, digest, size = _state(skill, trust, left)
+        left -= size
         if state == "on" and skill.name in taken:
             state = "shadowed"
         elif state == "on":
@@ -109,11 +112,10 @@ def skills_in(root: Path, scope: Scope = "user") -> Iterator[Skill]:
     """The skills in the folders of `root`, by the folders' names."""
     try:
         with os.scandir(root) as listing:
-            folders = sorted(
-                entry.name for entry in listing if entry.is_dir() and not entry.name.startswith((".", "__"))
-            )
+            names = sorted(entry.name for entry in listing if not entry.name.startswith((".", "__")))
     except OSError:
         return
+    folders = [name for name in names if os.path.isdir(root / name)]
     for name in folders[:MOST_FOLDERS]:
         yield read_skill(root / name, scope)
 
@@ -157,15 +159,17 @@ def _roots(workspace: Path | None, home: Path) -> Iterator[tuple[Path, Scope]]:
     yield bundled_folder(), "bundled"
 
 
-def _state(skill: Skill, trust: Trust, hashed: bool) -> tuple[State, str]:
-    if skill.scope == "workspace":
-        digest = ""
-        if hashed:
-            try:
-                digest = pack(skill.folder).digest
-            except SkillError:
-                return "broken", ""
-        if not digest or digest not in trust:
-            return "untrusted", ""
-        return ("on" if skill.usable else "broken"), digest
-    return ("on" if skill.usable else "broken"), ""
+def _state(skill: Skill, trust: Trust, left: int) -> tuple[State, str, int]:
+    """The state before switches and names are looked at, the hash that is trusted, and the bytes that were read.
+    `left` is how many may be: a workspace could be made to cost any time."""
+    state: State = "on" if skill.usable else "broken"
+    if skill.scope != "workspace":
+        return state, "", 0
+    size = sum(file.size for file in contents(skill.folder).files) if left else 0
+    if not left or size > left:
+        return "untrusted", "", 0
+    try:
+        digest = pack(skill.folder).digest
+    except SkillError:
+        return "broken", "", size
+    return (state, digest, size) if digest in trust else ("untrusted", "", size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ def slug(text: str) -> str:
 
 def is_skill(folder: Path) -> bool:
     """Whether the folder holds a skill, in whichever letters its file is written."""
-    return (folder / FILE).is_file() or (folder / FILE.lower()).is_file()
+    return os.path.isfile(folder / FILE) or os.path.isfile(folder / FILE.lower())
 
 
 def read_skill(folder: Path, scope: Scope = "user") -> Skill:
@@ -119,7 +120,7 @@ def examine(skill: Skill) -> list[Problem]:
 def _file(folder: Path) -> Path:
     """Its `SKILL.md`; where that is missing, what may have been meant."""
     small = folder / FILE.lower()
-    return small if not (folder / FILE).exists() and small.exists() else folder / FILE
+    return small if not os.path.lexists(folder / FILE) and os.path.lexists(small) else folder / FILE
 
 
 def _described(bare: Skill, header: Header, found: list[Problem]) -> Skill:

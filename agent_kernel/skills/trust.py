@@ -36,6 +36,10 @@ class Trust:
         except OSError:
             return True
 
+    def within(self, workspace: Path | None) -> bool:
+        """True where the agent could write its own trust: nothing kept there is believed."""
+        return workspace is not None and self.folder.resolve().is_relative_to(workspace.resolve())
+
     def add(self, digest: str, name: str, place: Path) -> None:
         """Raises SkillError when it cannot be kept."""
         said = json.dumps({"owner": self.owner, "skill": name, "folder": str(place)})

@@ -84,7 +84,7 @@ def test_bombs_are_refused(tmp_path: Path) -> None:
     packed = archive(tmp_path / "flat.zip", {"zoo/SKILL.md": good, "zoo/big": b"\0" * (30 << 20)})
     with pytest.raises(SkillError, match="grows without end"):
         install(packed, tmp_path / "target")
-    packed = archive(tmp_path / "liar.zip", {"zoo/SKILL.md": good, "zoo/big": os.urandom(65 << 20)})
+    packed = archive(tmp_path / "liar.zip", {"zoo/SKILL.md": good, "zoo/big": os.urandom(1 << 20) * 65})
     data = packed.read_bytes().replace(struct.pack("<I", 65 << 20), struct.pack("<I", 100))
     packed.write_bytes(data)
     with pytest.raises(SkillError, match=r"cannot be unpacked|more than"):
@@ -186,6 +186,15 @@ def test_what_cannot_be_done_is_one_sentence(cli: CliRunner, tmp_path: Path) -> 
         assert done.exit_code in (1, 2), arguments
         assert said in done.output, done.output
         assert "Traceback" not in done.output
+
+
+def test_trust_is_not_kept_where_the_agent_could_write_it(
+    cli: CliRunner, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_DATA_DIR", str(workspace / "data"))
+    skills(cli, "new", "mine", "--workspace")
+    done = skills(cli, "trust", "--yes")
+    assert (done.exit_code, "the agent could write it" in done.output) == (1, True)
 
 
 def test_installed_ones_are_seen_and_those_of_the_workspace_trusted(cli: CliRunner, tmp_path: Path) -> None:

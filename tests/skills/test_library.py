@@ -67,6 +67,13 @@ def test_a_changed_file_ends_trust_and_another_owner_has_none(
     trust.remove(pack(folder).digest)
 
 
+def test_trust_that_the_agent_could_write_is_not_believed(write: Write, workspace: Path) -> None:
+    folder = write("mine", at=workspace / ".agents/skills")
+    inside = Trust(workspace / "data", "me")
+    trusted(inside, folder)
+    assert states(open_library(workspace, inside)) == [("mine", "workspace", "untrusted")]
+
+
 def test_a_workspace_cannot_link_to_other_folders(
     write: Write, workspace: Path, home: Path, trust: Trust, tmp_path: Path
 ) -> None:
@@ -94,6 +101,33 @@ def test_broken_ones_are_told_and_do_not_hide_others(write: Write, home: Path, t
     (home / ".agents/skills/README.md").write_text("no skill")
     write("bad", at=home / ".claude/skills")
     assert states(open_library(None, trust)) == [("bad", "user", "broken"), ("bad", "user", "on")]
+
+
+def test_one_bad_link_hides_no_other_skill(write: Write, home: Path, trust: Trust) -> None:
+    write("one")
+    (home / ".agents/skills/loop").symlink_to("loop")
+    (home / ".agents/skills/gone").symlink_to("nowhere")
+    assert states(open_library(None, trust)) == [("one", "user", "on")]
+
+
+def test_a_workspace_cannot_make_looking_cost_any_time(
+    write: Write, workspace: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        folder = write(name, at=workspace / ".agents/skills", files={"data.bin": "x" * 1000})
+        trusted(trust, folder)
+    monkeypatch.setattr("agent_kernel.skills.library.MOST_HASHED", 2000)
+    assert states(open_library(workspace, trust)) == [
+        ("a", "workspace", "on"),
+        ("b", "workspace", "untrusted"),
+    ]
+
+
+def test_a_skill_for_people_to_name_is_not_listed(write: Write, trust: Trust) -> None:
+    write("quiet", disable_model_invocation="true")
+    library = open_library(None, trust)
+    assert library.find("quiet").state == "on"
+    assert "quiet" not in catalogue(library.on)
 
 
 def test_what_is_off_is_not_on(write: Write, trust: Trust) -> None:
