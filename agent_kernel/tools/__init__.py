@@ -13,10 +13,13 @@ __all__ = ["Tool", "ToolContext", "ToolOutput", "builtin_tools", "invalid", "run
 def builtin_tools(*, kernel: bool = False) -> list[Tool]:
     """All built-in tools, always in the same order. `kernel`: a person's own kernel can be reached."""
     from agent_kernel.tools import bash, editing, notebook_python, python, reading, searching, todo
+    from agent_kernel.tools.notebook import edit, read, variables
 
     tools = [bash.BASH, python.PYTHON, reading.READ_FILE, editing.WRITE_FILE, editing.EDIT_FILE,
-             searching.LIST_FILES, searching.SEARCH_FILES, todo.TODO]  # fmt: skip
-    return [*tools, notebook_python.NOTEBOOK_PYTHON] if kernel else tools
+             searching.LIST_FILES, searching.SEARCH_FILES, todo.TODO, read.NOTEBOOK_READ,
+             edit.NOTEBOOK_EDIT]  # fmt: skip
+    own = [notebook_python.NOTEBOOK_PYTHON, variables.NOTEBOOK_VARIABLES]
+    return [*tools, *own] if kernel else tools
 
 
 def tools_by_name(tools: Iterable[Tool]) -> Mapping[str, Tool]:
