@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
+import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -27,9 +29,9 @@ def test_the_launcher_offers_it_and_a_plain_cell_is_a_prompt(tmp_path: Path) -> 
         tile = page.locator(".jp-LauncherCard[data-category='Notebook']", has_text="Agent")
         tile.wait_for(timeout=90_000)
         assert tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-        for theme in ("Light", "Dark"):
-            lab.set_theme(page, f"JupyterLab {theme}")
-            page.screenshot(path=OUTPUT / f"launcher-{theme.lower()}.png")
+        page.screenshot(path=OUTPUT / "launcher-light.png")
+        lab.set_theme(page, "JupyterLab Dark")
+        page.screenshot(path=OUTPUT / "launcher-dark.png")
         page.close()
 
         page = lab.open_notebook(context, server, "agent-kernel.ipynb")
@@ -42,6 +44,9 @@ def test_the_launcher_offers_it_and_a_plain_cell_is_a_prompt(tmp_path: Path) -> 
 
         lab.run_cell(page, STATUS)
         assert "cancelled" in lab.cell(page, STATUS).inner_text()
+        with urllib.request.urlopen(f"{server.url}/api/agent/runs?token={lab.TOKEN}") as answer:
+            (run,) = json.load(answer)["runs"]
+        assert run["status"] == "cancelled", "the server hosts it"
         lab.save(page)
         assert not [p for p in page.problems if "agent" in p.lower()], page.problems
     notebook = nbformat.read(folder / "agent-kernel.ipynb", as_version=4)

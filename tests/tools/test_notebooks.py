@@ -99,6 +99,16 @@ async def test_a_long_notebook_is_read_in_parts(desk: Desk) -> None:
     text = await desk.text("notebook_read", path="a.ipynb", offset=10, limit=2)
     assert re.findall(r"^\[(\d+)\]", text, re.MULTILINE) == ["10", "11"]
     assert text.endswith("go on with offset 12.")
+    assert await desk.error("notebook_read", path="a.ipynb", offset=301) == "a.ipynb has only 300 cells."
+    written(desk.workspace / "none.ipynb", cells=[])
+    assert (await desk.text("notebook_read", path="none.ipynb")).startswith("none.ipynb: 0 cells")
+
+
+async def test_an_output_of_megabytes_is_cut_before_it_is_looked_at(desk: Desk) -> None:
+    huge = nbformat.v4.new_output("stream", name="stdout", text="\x1b[31mred\x1b[0m\r" * 500_000 + "end")
+    written(desk.workspace / "a.ipynb", cells=[nbformat.v4.new_code_cell("x", id="a", outputs=[huge])])
+    text = await desk.text("notebook_read", path="a.ipynb")
+    assert len(text) < 4_000 and text.endswith("end")
 
 
 async def test_hostile_cells_cannot_look_like_others(desk: Desk) -> None:

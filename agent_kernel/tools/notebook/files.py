@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
-from typing import Any
 
 from agent_kernel.errors import ToolError
+from agent_kernel.events import Json
 from agent_kernel.tools.base import ToolContext
 from agent_kernel.tools.notebook.document import Document, parse
 from agent_kernel.tools.reading import existing
@@ -44,19 +43,12 @@ async def save(path: str, text: str, earlier: bytes, context: ToolContext) -> No
     await context.sandbox.write(path, text.encode("utf-8", "replace"))
 
 
-def problem(notebook: dict[str, Any]) -> str:
+def problem(notebook: Json) -> str:
     """Why nbformat would not take the notebook; empty when it would."""
-    import nbformat
+    from nbformat.validator import iter_validate
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # nbformat mends what it warns of, in its own copy
-        try:
-            nbformat.validate(nbformat.from_dict(notebook))
-        except Warning as warning:
-            return str(warning).partition("\n")[0]
-        except nbformat.ValidationError as error:
-            return str(error).partition("\n")[0]
-    return ""
+    fault = next(iter_validate(notebook), None)
+    return "" if fault is None else str(fault).partition("\n")[0]
 
 
 def remember(source: str, digest: str, context: ToolContext) -> None:

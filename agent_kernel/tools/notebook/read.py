@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from agent_kernel.errors import ToolError
@@ -24,38 +25,46 @@ IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 async def run(args: Json, context: ToolContext) -> ToolOutput:
     document, _ = await load(args["path"], context)
-    notebook, names = document.notebook, cell_names(document.notebook)
-    wanted = args.get("cells")
-    if wanted and (unknown := [name for name in wanted if name not in names]):
-        raise ToolError(
-            f"{args['path']} has no cell {', '.join(map(repr, unknown))}.",
-            hint=f"Its cells are: {', '.join(map(line_of, names[:50])) or 'none'}.",
-        )
-    first = args.get("offset", 1) - 1
-    chosen = (
-        [names.index(name) for name in wanted]
-        if wanted
-        else range(first, min(len(names), first + args.get("limit", CELLS)))
-    )
+    return await asyncio.to_thread(_shown, document.notebook, args, context)
+
+
+def _shown(notebook: Json, args: Json, context: ToolContext) -> ToolOutput:
+    names, closer = cell_names(notebook), CLOSER if args.get("cells") else 1
+    chosen = _chosen(names, args)
     lines, images, left = [_head(args["path"], notebook)], list[Json](), None
     room = context.max_output - len(lines[0])
     for number in chosen:
         cell = notebook["cells"][number]
-        text = _cell(number + 1, names[number], cell, CLOSER if wanted else 1, args.get("outputs", True))
+        text = _cell(number + 1, names[number], cell, closer, args.get("outputs", True))
         if room < len(text) and len(lines) > 1:
             left = number
             break
         remember(source_of(cell), digest(source_of(cell)), context)
         lines.append(cap(text, max(room, 1_000))[0])
         room -= len(lines[-1]) + 1
-        if wanted:
+        if closer > 1:
             images += _images(cell)[: MOST_IMAGES - len(images)]
-    if not wanted and left is None and (after := first + len(lines) - 1) < len(names):
-        left = after
+    if closer == 1 and left is None and chosen[-1:] and chosen[-1] + 1 < len(names):
+        left = chosen[-1] + 1
     if left is not None:
-        rest = "name fewer cells" if wanted else f"go on with offset {left + 1}"
+        rest = "name fewer cells" if closer > 1 else f"go on with offset {left + 1}"
         lines.append(f"… there is more; {rest}.")
     return ToolOutput(content=[{"type": "text", "text": "\n".join(lines)}, *images])
+
+
+def _chosen(names: list[str], args: Json) -> Sequence[int]:
+    """Which cells are asked for, from 0. Raises ToolError for those that are not there."""
+    if wanted := args.get("cells"):
+        if unknown := [name for name in wanted if name not in names]:
+            raise ToolError(
+                f"{args['path']} has no cell {', '.join(map(repr, unknown))}.",
+                hint=f"Its cells are: {', '.join(map(line_of, names[:50])) or 'none'}.",
+            )
+        return [names.index(name) for name in wanted]
+    first = args.get("offset", 1) - 1
+    if first and first >= len(names):
+        raise ToolError(f"{args['path']} has only {len(names):,} cells.")
+    return range(first, min(len(names), first + args.get("limit", CELLS)))
 
 
 def _head(path: str, notebook: Json) -> str:
@@ -71,7 +80,7 @@ def _cell(number: int, name: str, cell: Json, closer: int, with_outputs: bool) -
     source = source_of(cell)
     state = _state(cell)
     head = f"[{number}] {cell['cell_type']}, id {line_of(name)}, hash {digest(source)}{state}"
-    parts = [head, *_quoted(cap(_visible(source), MOST_SOURCE * closer)[0])]
+    parts = [head, *_quoted(_brief(source, MOST_SOURCE * closer, _visible))]
     if with_outputs:
         for output in _outputs(cell):
             parts += _output(output, MOST_OUTPUT * closer)
@@ -97,19 +106,19 @@ def _output(output: Json, most: int) -> Iterable[str]:
     match output.get("output_type"):
         case "stream":
             yield f"· {line_of(str(output.get('name', 'stream')))}"
-            yield from _quoted(cap(plain(_joined(output.get("text"))), most)[0])
+            yield from _quoted(_brief(_joined(output.get("text")), most))
         case "error":
             yield f"· error {line_of(str(output.get('ename')))}: {line_of(str(output.get('evalue')))}"[:500]
             traceback = output.get("traceback")
             lines = map(str, traceback) if isinstance(traceback, list) else ()
-            yield from _quoted(cap(plain("\n".join(lines)), most * 2)[0])
+            yield from _quoted(_brief("\n".join(lines), most * 2))
         case kind:
             data = output.get("data")
             forms = data if isinstance(data, dict) else {}
             rest = [f"{line_of(mime)} ({_size(value):,} characters)" for mime, value in forms.items()]
             yield f"· {line_of(str(kind))}: {', '.join(rest)[:500] or 'nothing'}"
             told = next((_joined(forms[mime]) for mime in TEXTS if mime in forms), "")
-            yield from _quoted(cap(plain(told), most)[0])
+            yield from _quoted(_brief(told, most))
 
 
 def _images(cell: Json) -> list[Json]:
@@ -131,6 +140,11 @@ def _joined(text: Any) -> str:
 
 def _size(value: Any) -> int:
     return len(_joined(value)) if isinstance(value, str | list) else len(json.dumps(value))
+
+
+def _brief(text: str, most: int, clean: Callable[[str], str] = plain) -> str:
+    """Head and tail, without what is not text. An output of megabytes is cut before it is looked at."""
+    return cap(clean(cap(text, 20 * most)[0]), most)[0]
 
 
 def _visible(source: str) -> str:
