@@ -37,7 +37,7 @@ async def run(args: Json, context: ToolContext) -> ToolOutput:
     document, earlier = await load(path, context)
     text, told = await asyncio.to_thread(_changed, path, document, operations, context)
     await save(path, text, earlier, context)
-    return ToolOutput.text("\n".join([f"Changed {path}, all of it or nothing:", *told]))
+    return ToolOutput.text("\n".join([f"Changed {path}:", *told]))
 
 
 def _operation(number: int, said: Json) -> Operation:

@@ -24,7 +24,7 @@ class Stale(ToolError):
     def __init__(self, cell: str, expected: str, source: str) -> None:
         self.cell, self.expected, self.source = cell, expected, source
         super().__init__(
-            f"Cell {cell} was changed since you read it (hash {digest(source)}, not {expected})."
+            f"Cell {cell!r} was changed since you read it (hash {digest(source)}, not {expected})."
         )
 
 
@@ -46,7 +46,7 @@ def apply(notebook: Json, operation: Operation) -> Json:
     cells, names = notebook["cells"], cell_names(notebook)
     if operation.op == "insert":
         if operation.cell in names:
-            raise ToolError(f"There is a cell {operation.cell} already.")
+            raise ToolError(f"There is a cell {operation.cell!r} already.")
         new = _new_cell(operation, with_id=has_ids(notebook))
         return _with(notebook, _placed(cells, names, new, operation.after))
     at = _found(names, operation.cell)
@@ -58,10 +58,10 @@ def apply(notebook: Json, operation: Operation) -> Json:
         return _with(notebook, rest)
     if operation.op == "move":
         if operation.after == operation.cell:
-            raise ToolError(f"Cell {operation.cell} cannot be moved behind itself.")
+            raise ToolError(f"Cell {operation.cell!r} cannot be moved behind itself.")
         return _with(notebook, _placed(rest, rest_names, cell, operation.after))
     if source_of(cell) == operation.source:
-        raise ToolError(f"Cell {operation.cell} says exactly this already; nothing would change.")
+        raise ToolError(f"Cell {operation.cell!r} says exactly this already; nothing would change.")
     changed = {**cell, "source": _like(cell["source"], operation.source)}
     return _with(notebook, [*cells[:at], changed, *cells[at + 1 :]])
 
