@@ -138,7 +138,8 @@ NOTEBOOK_EDIT = Tool(
         "Change cells of a Jupyter notebook (.ipynb): insert, edit (the whole source), move, delete. Use this, "
         "never edit_file, for notebooks. Each change of an existing cell names the hash that notebook_read showed; "
         "when a person has changed the cell since, nothing is done and you see what changed. All operations of a "
-        "call are done, in order, or none. Outputs stay as they are until the person runs the cell."
+        "call are done, in order, or none. Outputs stay as they are until the person runs the cell. Tell a person who "
+        "has the notebook open to use File > Reload Notebook from Disk."
     ),
     input_schema={
         "type": "object",
