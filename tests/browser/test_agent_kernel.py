@@ -15,7 +15,7 @@ from tests.browser import lab
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "tests" / "output"
-MODEL, ASK, STATUS = 1, 3, 9
+MODEL, ASK, PYTHON, STATUS = 1, 3, 5, 9
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -35,6 +35,9 @@ def test_the_launcher_offers_it_and_a_plain_cell_is_a_prompt(tmp_path: Path) -> 
         page.close()
 
         page = lab.open_notebook(context, server, "agent-kernel.ipynb")
+        kinds = f"() => [...({lab.NOTEBOOK})().content.model.cells].map(cell => cell.mimeType)"
+        page.wait_for_function(f"() => ({kinds})()[{PYTHON}] === 'text/x-ipython'", timeout=30_000)
+        assert page.evaluate(kinds)[ASK] == "text/x-ipythongfm"
         lab.run_cell(page, MODEL)
         lab.run_cell(page, ASK, wait=False)
         lab.cell(page, ASK).locator(".agk-card").first.wait_for(timeout=60_000)
