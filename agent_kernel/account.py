@@ -322,11 +322,11 @@ class Account:
         run, call = await self._kernel_call(run_id, result.id)
         if call.start is None:
             raise RunError(f"Call {result.id!r} was not begun.", hint="Begin it first.")
-        turn = call.call.turn
-        code = CodeGeneration(
-            language="python", code=str(call.call.args.get("code", "")), call_id=result.id, turn=turn
+        turn, code = call.call.turn, call.call.args.get("code")
+        ran = (
+            [CodeGeneration(language="python", code=str(code), call_id=result.id, turn=turn)] if code else []
         )
-        await self.app.log.append(run.id, code, result.model_copy(update={"turn": turn}))
+        await self.app.log.append(run.id, *ran, result.model_copy(update={"turn": turn}))
 
     async def _kernel_call(self, run_id: str, call_id: str) -> tuple[RunRow, folds.Call]:
         run = await self.get_run(run_id)

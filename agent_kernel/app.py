@@ -12,7 +12,7 @@ import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -238,7 +238,7 @@ class App:
                 means = self._means(session, place, settings, skills, kernel is not None)
                 budget = await self._budget(run, settings)
                 order = self._order(run, settings, budget, interactive, kernel, catalogue(skills.on))
-                status = await execute(order, means)
+                status = await execute(replace(order, notebook=notebook_of(session)), means)
             if run.options.get("transcript") and status.status in FINAL_STATUSES:
                 await self._leave_transcript(run, Path(session.workspace))
             return status
@@ -387,6 +387,13 @@ class App:
             await model.close()
         await self.log.bus.close()
         await self.store.close()
+
+
+def notebook_of(session: Session) -> str:
+    """The name of the session's notebook in its workspace; empty for a session of a folder."""
+    name = Path(session.notebook or "").name
+    is_there = name.endswith(".ipynb") and (Path(session.workspace) / name).is_file()
+    return name if is_there and name.isprintable() and "`" not in name else ""
 
 
 def kernel_of(run: RunRow) -> AttachedKernel | None:

@@ -193,13 +193,16 @@ class CallExecutor:
 
     def ready(self, call: ToolCall) -> bool:
         tool = self.tools.get(call.tool)
-        return tool is None or tool.read_only
+        return tool is None or (tool.read_only and not self.elsewhere(call))
 
     def start_event(self, call: ToolCall) -> ToolStart:
         return ToolStart(id=call.id, executor=self.worker, turn=call.turn)
 
     async def execute(self, call: ToolCall, *, started: bool) -> list[Event]:
         tool = self.tools.get(call.tool)
+        if tool is not None and tool.read_only and self.elsewhere(call):
+            await self._wait_for_kernel(tool, call)
+            return []
         if tool is None or tool.read_only:
             if not started:
                 await self.journal.append(self.start_event(call))

@@ -24,7 +24,7 @@ Your place
 - Your tools act in a sandbox ({tier}). The notebook's folder is mounted at {workdir}; paths are relative \
 to it. Files you write there are the person's files.
 - {network}
-- Python is {python}. What you install goes into an environment of this session.{kernel}
+- Python is {python}. What you install goes into an environment of this session.{notebook}{kernel}
 - Permission: {permission}."""
 
 _PERMISSIONS = {
@@ -33,9 +33,13 @@ _PERMISSIONS = {
     "accept-edits": "accept-edits, what stays in the sandbox runs, what leaves it asks a person first",
     "bypass": "bypass, nothing asks",
 }
+_NOTEBOOK = (
+    "\n- The person works in the notebook `{name}`: `notebook_read` shows what they have saved of it, "
+    "`notebook_edit` changes its cells."
+)
 _KERNEL = (
-    "\n- `notebook_python` runs in the person's own kernel, with their variables. It asks first: use it "
-    "only when you need those variables or should leave some for them."
+    "\n- `notebook_variables` lists the variables in the person's own kernel. `notebook_python` runs there, "
+    "with those variables. It asks first: use it only when you need those variables or should leave some for them."
 )
 
 
@@ -50,6 +54,7 @@ class Place:
     network: tuple[str, ...]
     kernel: bool
     interactive: bool
+    notebook: str = ""
 
 
 def system_prompt(place: Place, extra: str = "") -> str:
@@ -59,6 +64,7 @@ def system_prompt(place: Place, extra: str = "") -> str:
         workdir=place.workdir,
         python=place.python,
         network=_network(place),
+        notebook=_NOTEBOOK.format(name=place.notebook) if place.notebook else "",
         kernel=_KERNEL if place.kernel else "",
         permission=_PERMISSIONS[place.permission],
     )

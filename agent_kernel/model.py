@@ -247,7 +247,7 @@ async def open_model(settings: ModelSettings) -> Model:
     if not (demo or settings.api_key or settings.auth_token or settings.base_url):
         raise ModelNotConfigured(
             "No model is set up: run `agent-kernel model set`, or set ANTHROPIC_API_KEY (ANTHROPIC_BASE_URL for "
-            "another endpoint); `--model demo` works offline.",
+            "another endpoint); the model `demo` works offline.",
             kind="not_configured",
         )
     server = await asyncio.to_thread(_start_demo, settings) if demo else None

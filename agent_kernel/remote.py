@@ -30,6 +30,7 @@ from agent_kernel.events import (
     Event,
     Json,
     Status,
+    ToolCall,
     Undo,
     parse_event,
 )
@@ -318,6 +319,8 @@ class Server:
         task.add_done_callback(self._attendants.discard)
 
     async def _serve(self, run_id: str, kernel: KernelBridge, resumed_at: int) -> None:
+        from agent_kernel.tools.kernel_calls import KERNEL_TOOLS
+
         state = RunState()
         under_way: dict[str, asyncio.Task[None]] = {}
         try:
@@ -325,33 +328,27 @@ class Server:
                 state.add(event)
                 if isinstance(event, Status) and event.reason == "kernel":
                     for call in state.open_calls:
-                        if (
-                            call.call.tool == "notebook_python"
-                            and call.start is None
-                            and call.id not in under_way
-                        ):
-                            under_way[call.id] = asyncio.create_task(
-                                self._execute(run_id, call.id, call.call.args, kernel)
-                            )
+                        if call.call.tool in KERNEL_TOOLS and call.start is None and call.id not in under_way:
+                            under_way[call.id] = asyncio.create_task(self._execute(run_id, call.call, kernel))
         finally:
             for task in under_way.values():
                 task.cancel()
             await asyncio.gather(*under_way.values(), return_exceptions=True)
 
-    async def _execute(self, run_id: str, call_id: str, args: Json, kernel: KernelBridge) -> None:
-        from agent_kernel.tools.notebook_python import run_in
+    async def _execute(self, run_id: str, call: ToolCall, kernel: KernelBridge) -> None:
+        from agent_kernel.tools.kernel_calls import run_in_kernel
 
-        where = f"runs/{run_id}/results/{quote(call_id, safe='')}"
+        where = f"runs/{run_id}/results/{quote(call.id, safe='')}"
         if not (await self._send("POST", f"{where}/begin", {}))["yours"]:
             return
         feed = self._feeds[run_id]
 
         def emit(text: str) -> None:
-            feed.tell(Delta(kind="output", id=call_id, text=text, run_id=run_id))
+            feed.tell(Delta(kind="output", id=call.id, text=text, run_id=run_id))
 
         loop = asyncio.get_running_loop()
         since = loop.time()
-        output = await run_in(kernel, args, call_id, emit)
+        output = await run_in_kernel(call.tool, kernel, call.args, call.id, emit)
         body = {
             "content": output.content,
             "is_error": output.is_error,

@@ -49,6 +49,8 @@ class Order:
     interactive: bool = True
     kernel: KernelBridge | AttachedKernel | None = None
     instructions: str = ""
+    notebook: str = ""
+    """The name of the person's notebook in the workspace, if they have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ async def _loop(
         network=order.network,
         kernel=order.kernel is not None,
         interactive=order.interactive,
+        notebook=order.notebook,
     )
     system = system_prompt(place, order.instructions)
     tools = [tool.param() for tool in means.tools]

@@ -31,14 +31,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_the_quickstart_executes_without_a_browser(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["quickstart.ipynb", "agent-kernel.ipynb"])
+def test_the_notebooks_execute_without_a_browser(
+    name: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
     folder = tmp_path / "notebooks"
     shutil.copytree(ROOT / "notebooks", folder)
     command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace"]
-    subprocess.run(
-        [*command, "quickstart.ipynb"], cwd=folder, env=environment, check=True, capture_output=True
-    )
-    notebook = nbformat.read(folder / "quickstart.ipynb", as_version=4)
+    subprocess.run([*command, name], cwd=folder, env=environment, check=True, capture_output=True)
+    notebook = nbformat.read(folder / name, as_version=4)
     nbformat.validate(notebook)
     assert "widgets" not in notebook.metadata
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

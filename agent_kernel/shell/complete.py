@@ -1,4 +1,4 @@
-"""Completions after `%agent`: options and their values, slash commands, `@files`, and `{names`."""
+"""Completions in prompts and after `%agent`: options and their values, slash commands, `@files`, and `{names`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _MAGIC = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}agent\b")
 _COMMAND = re.compile(r"\s*%{1,2}agent\s+(?:--\S+\s+)*/([a-z]*)$")
 _OPTION = re.compile(r"(?:^|\s)(--[a-z-]*)$")
 _VALUE = re.compile(r"(?:^|\s)(--[a-z-]+)(?:=|\s+)([^\s-]?[^\s=]*)$")
+_SLASH = re.compile(r"\s*/([a-z]*)$")
 _FILE = re.compile(r"""(?:^|[\s([{'"])@([\w./~-]*)$""")
 
 
@@ -48,9 +49,7 @@ def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, 
     if not on_magic:
         return None
     if match := _COMMAND.search(line):
-        from agent_kernel.shell.slash import COMMANDS
-
-        return f"/{match[1]}", [f"/{name}" for name in COMMANDS if name.startswith(match[1])], "command"
+        return _commands(match[1])
     from agent_kernel.shell.options import OPTIONS
 
     if match := _OPTION.search(line):
@@ -58,6 +57,21 @@ def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, 
     if (match := _VALUE.search(line)) and (known := _values(match[1])):
         return match[2], [word for word in known if word.startswith(match[2])], "value"
     return None
+
+
+def in_prompt(text: str, folder: Path | None = None) -> tuple[str, list[str], str]:
+    """The same for a cell that is a prompt; `text` is all of it up to the cursor."""
+    if match := _SLASH.fullmatch(text):
+        return _commands(match[1])
+    if match := _FILE.search(text.rpartition("\n")[2]):
+        return match[1], _files(folder or Path.cwd(), match[1]), "path"
+    return "", [], ""
+
+
+def _commands(typed: str) -> tuple[str, list[str], str]:
+    from agent_kernel.shell.slash import COMMANDS
+
+    return f"/{typed}", [f"/{name}" for name in COMMANDS if name.startswith(typed)], "command"
 
 
 def _values(option: str) -> tuple[str, ...]:

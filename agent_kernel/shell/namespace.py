@@ -1,4 +1,4 @@
-"""`notebook_python`: the agent's code in the user's own namespace, run by the user's kernel.
+"""`notebook_python`: the agent's code in the user's own namespace, run by the user's kernel; and a look at it.
 
 The person's history, `_` and `Out` stay as they are; what the code prints, displays, draws and raises
 becomes the tool's result.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent_kernel.shell.bridge import Bridge, Interrupted, NoMainThread
 from agent_kernel.shell.capture import Capture, plain
+from agent_kernel.shell.variables import listing
 from agent_kernel.tools.base import ToolOutput
 
 NO_AWAIT = "Top-level `await` does not work here: the kernel's event loop is busy with the cell that waits."
@@ -33,6 +34,13 @@ class UserNamespace:
             return await self.bridge.in_main(
                 lambda: run_code(self.ip, code, lambda text: self.bridge.later(emit, text))
             )
+        except NoMainThread as error:
+            return ToolOutput.text(str(error), is_error=True)
+
+    async def variables(self, names: Sequence[str]) -> ToolOutput:
+        """What the variables are, looked at between two steps of the person's own code."""
+        try:
+            return await self.bridge.in_main(lambda: listing(self.ip.user_ns, self.ip.user_ns_hidden, names))
         except NoMainThread as error:
             return ToolOutput.text(str(error), is_error=True)
 

@@ -122,7 +122,7 @@ class ScriptedMessages:
         """The bodies of the requests for an answer, in order of arrival."""
         return [r.body for r in self.requests if r.method == "POST" and r.path.endswith("/v1/messages")]
 
-    def wait_for_requests(self, count: int, timeout: float = 10.0) -> bool:
+    def wait_for_requests(self, count: int, timeout: float = 60.0) -> bool:
         """Blocks until `count` requests have arrived; False when `timeout` seconds passed first."""
         with self._arrived:
             return self._arrived.wait_for(lambda: len(self.requests) >= count, timeout)

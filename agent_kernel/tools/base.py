@@ -40,9 +40,13 @@ class Asker(Protocol):
 
 
 class KernelBridge(Protocol):
-    """The user's own kernel, where `notebook_python` runs."""
+    """The user's own kernel, where `notebook_python` runs and `notebook_variables` looks."""
 
     async def run(self, code: str, emit: Callable[[str], None]) -> ToolOutput: ...
+
+    async def variables(self, names: Sequence[str]) -> ToolOutput:
+        """What the named variables are (without names: all of the person's), never what they hold."""
+        ...
 
 
 class AttachedKernel:

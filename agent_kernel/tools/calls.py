@@ -25,8 +25,9 @@ async def run_tool(tools: Mapping[str, Tool], name: str, args: Json, context: To
     if tool is None:
         return failed(f"There is no tool {name!r}. The tools are: {', '.join(tools)}.")
     try:
-        # The first import takes most of a second (it builds a grammar): not on the loop.
-        if "jsonschema" not in sys.modules:
+        # The first import takes most of a second (it builds a grammar): not on the loop, which would also wait
+        # there for an import that a cancelled call has begun.
+        if not hasattr(sys.modules.get("jsonschema"), "Draft202012Validator"):
             await asyncio.to_thread(importlib.import_module, "jsonschema")
         if problem := invalid(tool, args):
             return failed(problem)

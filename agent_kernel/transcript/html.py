@@ -140,9 +140,10 @@ def _card(card: Card) -> str:
     took = (
         f" · {card.result.duration_ms / 1000:.1f} s" if card.result and card.result.duration_ms >= 100 else ""
     )
+    title = f"<code>{escaped(line(card.title, 90))}</code> " if card.title else ""
     summary = (
         f'<span style="color: {colour}">{sign}</span> <b>{escaped(card.call.tool)}</b> '
-        f'<code>{escaped(line(card.title, 90))}</code> <span style="{_DIM}">{card.state}{took}</span>'
+        f'{title}<span style="{_DIM}">{card.state}{took}</span>'
     )
     tables = "".join(_table(piece) for piece in card.pieces)
     pictures = "".join(_picture(piece) for piece in card.pieces)

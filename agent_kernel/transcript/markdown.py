@@ -96,7 +96,8 @@ def card(item: Card) -> str:
         if piece.picture is None and piece.text.strip():
             body.append(fence(capped(visible(piece.text).rstrip(), MOST_TEXT), "text"))
     body += [diff(change.path, change.diff, change.note) for change in item.changes]
-    summary = f"{escaped(item.call.tool)}: <code>{escaped(line(item.title, 90))}</code> ({item.state})"
+    title = f": <code>{escaped(line(item.title, 90))}</code>" if item.title else ""
+    summary = f"{escaped(item.call.tool)}{title} ({item.state})"
     pictures = [f"![chart]({uri})" for p in item.pictures if (uri := image_uri(p.media, p.data))]
     return "\n\n".join([details(summary, "\n\n".join(body) or "(nothing)"), *pictures])
 

@@ -46,7 +46,8 @@ def _item(item: object) -> str:
 
 
 def _card(card: Card) -> str:
-    rows = [f"* {line(card.call.tool, 40)}: {line(card.title, 100)} [{card.state}]"]
+    title = f": {line(card.title, 100)}" if card.title else ""
+    rows = [f"* {line(card.call.tool, 40)}{title} [{card.state}]"]
     for piece in card.pieces:
         text = (
             "[a picture]" if piece.picture is not None else capped(visible(piece.text).rstrip(), MOST_RESULT)

@@ -90,7 +90,8 @@ class Card:
             telling = [row for row in rows if not row.startswith(("import ", "from ", "#"))]
             return (telling or rows or [""])[0]
         name = args.get("name") if self.call.tool == "skill" else ""
-        return str(args.get("path") or args.get("pattern") or args.get("command") or name or "")
+        about = str(args.get("path") or args.get("pattern") or args.get("command") or name or "")
+        return f"{about}: {done}" if (done := _done_to_cells(args.get("operations"))) else about
 
     @property
     def state(self) -> str:
@@ -253,6 +254,13 @@ def _piece(block: dict[str, Any], told: Any) -> Piece:
     if "image/svg+xml" in rich:
         return Piece(kind, text=text, picture=Picture("image/svg+xml", rich["image/svg+xml"]))
     return Piece(kind, text=text, html=rich.get("text/html", ""), name=rich.get("name", ""))
+
+
+def _done_to_cells(operations: Any) -> str:
+    """What an edit of a notebook does, in few words: `edit load, delete old`."""
+    if not isinstance(operations, list):
+        return ""
+    return ", ".join(f"{o.get('op')} {o.get('cell', '')}".strip() for o in operations if isinstance(o, dict))
 
 
 def _duration(seconds: float) -> str:

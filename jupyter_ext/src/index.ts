@@ -12,6 +12,7 @@ import { Guard } from './Guard';
 import { Panel } from './Panel';
 import { StatusItem } from './StatusItem';
 import { Api } from './api';
+import { cells } from './cells';
 import { Hub } from './hub';
 import { logo } from './icon';
 import { LabHost } from './labhost';
@@ -30,7 +31,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   activate
 };
 
-export default plugin;
+export default [plugin, cells];
 
 function activate(
   app: JupyterFrontEnd,

@@ -112,6 +112,23 @@ def test_code_for_the_notebook_runs_in_the_kernel_that_asked_once(
     assert starts[0]["executor"] == f"kernel/{kernel.id}/0"
 
 
+def test_variables_are_looked_at_in_the_kernel_that_asked_without_a_question(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    calls = [ToolUse("notebook_variables", {"names": ["secret"]}), ToolUse("list_files", {})]
+    shared_api.add(calls, [Text("Seen.")])
+    kernel.run("secret = 'from the kernel'")
+    kernel.run("run = get_ipython().run_cell_magic('agent', '', 'What are my variables?')")
+    run = kernel.run("print(run.id)").strip()
+    events = jupyter.events(run)
+    results = [event for event in events if event["type"] == "tool_result"]
+    assert [result["is_error"] for result in results] == [False, False]
+    assert results[0]["content"][0]["text"] == "secret: str, 15 characters"
+    assert not [event for event in events if event["type"] in ("approval_request", "code_generation")]
+    starts = [event["executor"] for event in events if event["type"] == "tool_start"]
+    assert starts[0] == f"kernel/{kernel.id}/0" and len(starts) == 2
+
+
 def test_code_that_died_with_its_kernel_is_interrupted_and_never_run_again(
     jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
 ) -> None:

@@ -132,9 +132,9 @@ class Cells:
 
 
 @contextmanager
-def kernel(folder: Path, env: Mapping[str, str]) -> Iterator[Cells]:
-    """A python3 kernel started in `folder`."""
-    manager = KernelManager(kernel_name="python3")
+def kernel(folder: Path, env: Mapping[str, str], name: str = "python3") -> Iterator[Cells]:
+    """A kernel started in `folder`."""
+    manager = KernelManager(kernel_name=name)
     manager.start_kernel(cwd=str(folder), env=dict(env))
     try:
         cells = Cells(manager)

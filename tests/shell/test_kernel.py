@@ -124,6 +124,18 @@ def test_where_nobody_can_answer_an_approval_is_denied(cells: Cells, api: Script
     assert cells.run("x").status == "error"
 
 
+def test_variables_are_listed_without_asking_and_without_values(cells: Cells, api: ScriptedMessages) -> None:
+    api.add([ToolUse("notebook_variables", {})], [Text("I see.")])
+    cells.run("secret = 'hush'\nnumbers = [1, 2, 3]")
+    assert cells.run("%agent What have I got?").status == "ok"
+    (result,) = api.bodies[1]["messages"][-1]["content"]
+    lines = result["content"][0]["text"].splitlines()
+    assert not result.get("is_error") and lines == [
+        "secret: str, 4 characters",
+        "numbers: list, 3 items of int",
+    ]
+
+
 def test_in_the_background_the_cell_returns_and_its_output_still_arrives(
     cells: Cells, api: ScriptedMessages
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent_kernel.events import CodeGeneration, Todo
+from agent_kernel.shell.variables import listing
 from agent_kernel.tools.base import ToolOutput
 from tests.tools.conftest import Desk
 
@@ -13,11 +14,14 @@ class Namespace:
     """The shortest kernel there can be: a namespace in this process."""
 
     def __init__(self, **variables: object) -> None:
-        self.variables = variables
+        self.namespace = variables
 
     async def run(self, code: str, emit: Callable[[str], None]) -> ToolOutput:
         emit("running\n")
-        return ToolOutput.text(repr(eval(code, dict(self.variables))))
+        return ToolOutput.text(repr(eval(code, dict(self.namespace))))
+
+    async def variables(self, names: Sequence[str]) -> ToolOutput:
+        return listing(self.namespace, {}, names)
 
 
 async def test_code_runs_among_the_persons_variables(desk: Desk) -> None:

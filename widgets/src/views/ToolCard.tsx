@@ -70,8 +70,14 @@ function titleOf(call: Call, code: string): string {
     const telling = lines.find(line => !/^(import |from |#)/.test(line));
     return oneLine(telling ?? lines[0] ?? '', 110);
   }
-  const { path, pattern, query, url, name } = call.event.args as Record<string, unknown>;
-  return oneLine(String(path ?? pattern ?? query ?? url ?? (call.event.tool === 'skill' ? name : undefined) ?? ''), 110);
+  const { path, pattern, query, url, name, operations } = call.event.args as Record<string, unknown>;
+  const about = String(path ?? pattern ?? query ?? url ?? (call.event.tool === 'skill' ? name : undefined) ?? '');
+  return oneLine(Array.isArray(operations) ? `${about}: ${operations.map(doneToCell).join(', ')}` : about, 110);
+}
+
+// One operation on a notebook in few words: `edit load`.
+function doneToCell(operation: { op?: unknown; cell?: unknown } | null): string {
+  return `${operation?.op ?? ''} ${operation?.cell ?? ''}`.trim();
 }
 
 function Facts({ call }: { call: Call }) {
