@@ -2,8 +2,8 @@
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
-import { money, promptTokens, short } from '../../widgets/src/window';
-import { Api, Defaults, Options, PAGE, Refused, RunRow, Session, UsedOn } from './api';
+import { Api, Defaults, Options, PAGE, Refused, RunRow, Session } from './api';
+import { spent, undone } from './shown';
 import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
@@ -343,16 +343,4 @@ export class Hub {
     this.merged.set(row.id, { row, turns: fold.turns, status: fold.status, shown });
     return shown;
   }
-}
-
-function spent(days: readonly UsedOn[]): string {
-  const real = days.filter(on => on.model !== 'demo').map(on => on.used);
-  const tokens = real.reduce((sum, used) => sum + promptTokens(used) + used.output_tokens, 0);
-  const cost = real.reduce((sum, used) => sum + (used.cost_usd ?? 0), 0);
-  return tokens ? `Today: ${cost ? `${money(cost)} · ` : ''}${short(tokens)} tokens` : '';
-}
-
-function undone({ paths, skipped }: { paths: string[]; skipped: string[] }): string {
-  const back = paths.length ? `Put back: ${paths.join(', ')}.` : 'Nothing was put back.';
-  return skipped.length ? `${back} Left alone, because you changed it since: ${skipped.join(', ')}.` : back;
 }
