@@ -35,12 +35,13 @@ class DefaultsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """What a run gets when nothing is said, whether that model can be reached, and the server's folder."""
-        settings = (await self.account()).app.settings
-        root = await self.workspace(".")
-        ready = settings.model == "demo" or bool(settings.api_key or settings.auth_token or settings.base_url)
-        self.reply(
-            {"model": settings.model, "permission": settings.permission, "ready": ready, "root": str(root)}
-        )
+        from agent_kernel.choice import configured
+
+        account = await self.account()
+        settings = await account.app.chosen(account.app.settings, account.owner)
+        root = str(await self.workspace("."))
+        known = {"model": settings.model, "permission": settings.permission, "ready": configured(settings)}
+        self.reply({**known, "root": root})
 
 
 class OpenApiHandler(Handler):
