@@ -83,7 +83,7 @@ export class Hub {
 
   async start(): Promise<void> {
     await this.refresh();
-    this.current.defaults ?? this.api.defaults().then(defaults => this.set({ defaults }), this.say);
+    this.reopenIfChanged(); // where the server is away, the stream is what tries again
   }
 
   dispose(): void {
@@ -103,6 +103,9 @@ export class Hub {
       this.sessions = new Map(sessions.map(session => [session.id, session]));
       this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
+      if (!this.current.defaults) {
+        this.set({ defaults: await this.api.defaults() });
+      }
     } catch (error) {
       this.lost(error);
     }
