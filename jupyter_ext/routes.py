@@ -11,7 +11,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 
 from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
-from jupyter_ext.models import ModelHandler, ModelTestHandler, shown_model
+from jupyter_ext.models import ModelHandler, ModelTestHandler
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.stream import StreamHandler
@@ -35,16 +35,13 @@ class DefaultsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """What a run gets when nothing is said, whether that model can be reached, and the server's folder."""
+        from agent_kernel.choice import configured
+
         account = await self.account()
-        model = await shown_model(account)
-        self.reply(
-            {
-                "model": model["model"],
-                "ready": bool(model["by"]),
-                "permission": account.app.settings.permission,
-                "root": str(await self.workspace(".")),
-            }
-        )
+        settings = await account.app.chosen(account.app.settings, account.owner)
+        root = str(await self.workspace("."))
+        known = {"model": settings.model, "permission": settings.permission, "ready": configured(settings)}
+        self.reply({**known, "root": root})
 
 
 class OpenApiHandler(Handler):

@@ -3,10 +3,10 @@ import { ClipboardEvent, DragEvent, KeyboardEvent, memo, useEffect, useMemo, use
 import { flushSync } from 'react-dom';
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
-import { COMMANDS, Completion, completionAt, mention } from './commands';
+import { Choice, useChoices } from './choices';
+import { Completion, completionAt, mention } from './commands';
 import { Typed } from './history';
 import type { Host } from './host';
-import { folderOf, join } from './paths';
 
 interface Props {
   host: Host;
@@ -19,16 +19,7 @@ interface Props {
   children?: React.ReactNode;
 }
 
-interface Choice {
-  insert: string;
-  name: string;
-  about: string;
-  /** A folder: its files are offered next. */
-  goes: boolean;
-}
-
 const DRAFT = 'agent-kernel:draft';
-const MOST_CHOICES = 12;
 
 export const Composer = memo(function Composer({ host, folder, label, submit, say, children }: Props) {
   const [text, setText] = useState(() => sessionStorage.getItem(DRAFT) ?? '');
@@ -246,38 +237,3 @@ export const Composer = memo(function Composer({ host, folder, label, submit, sa
     </form>
   );
 });
-
-/** What completes the word before the caret; files come from Jupyter, a folder at a time. */
-function useChoices(host: Host, folder: string | null, completion: Completion | null): Choice[] {
-  const [files, setFiles] = useState<{ of: string; names: string[] }>({ of: '', names: [] });
-  const inside = completion?.kind === 'file' ? folderOf(completion.typed) : '';
-  const wanted = completion?.kind === 'file' && folder !== null ? `/${join(folder, inside)}` : '';
-  useEffect(() => {
-    let gone = false;
-    if (wanted) {
-      void host.list(wanted.slice(1)).then(names => !gone && setFiles({ of: wanted, names }), () => undefined);
-    }
-    return () => {
-      gone = true;
-    };
-  }, [host, wanted]);
-  return useMemo(() => {
-    if (completion?.kind === 'command') {
-      return Object.entries(COMMANDS)
-        .filter(([name]) => name.startsWith(completion.typed))
-        .map(([name, about]) => ({ insert: `/${name}`, name: `/${name}`, about, goes: false }));
-    }
-    if (completion?.kind !== 'file' || files.of !== wanted) {
-      return [];
-    }
-    const start = completion.typed.slice(inside ? inside.length + 1 : 0).toLowerCase();
-    return files.names
-      .filter(name => name.toLowerCase().startsWith(start))
-      .slice(0, MOST_CHOICES)
-      .map(name => {
-        const goes = name.endsWith('/');
-        const path = join(inside, name);
-        return { insert: goes ? `@${path}` : mention(path), name: path, about: goes ? 'folder' : '', goes };
-      });
-  }, [completion, files, wanted, inside]);
-}

@@ -1,15 +1,16 @@
 // The whole panel: the list, one run, and the box to write in. Beside each other where there is room.
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
 import { oneLine, visible } from '../../widgets/src/views/plain';
 import { money, nextTurnCost } from '../../widgets/src/window';
 import { Composer } from './Composer';
+import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
 import { Setup } from './Setup';
-import { Refused, RunRow } from './api';
-import { COMMANDS, parse } from './commands';
+import { carryOut, download } from './carryout';
+import { parse } from './commands';
 import type { Host } from './host';
 import type { Hub } from './hub';
 import { folderOf, fromRoot, nameOf } from './paths';
@@ -66,65 +67,12 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
         await (inSession && going && shownRow ? hub.api.say(shownRow.id, text) : begin(text));
         return true;
       }
-      if ('problem' in typed) {
-        hub.say(new Error(typed.problem));
-        return false;
-      }
-      const { name, argument } = typed;
-      const needed = (): RunRow => {
-        if (!shownRow) {
-          throw new Error(`/${name} needs a run: open one of the list first.`);
-        }
-        return shownRow;
-      };
-      switch (name) {
-        case 'help':
-          setSaid(Object.entries(COMMANDS).map(([command, about]) => `/${command}  ${about}`).join('\n'));
-          break;
-        case 'status':
-          setSaid(`${needed().status}${needed().reason ? ` (${needed().reason})` : ''}: ${oneLine(needed().prompt, 90)}`);
-          break;
-        case 'say':
-          await hub.api.say(needed().id, argument);
-          break;
-        case 'approve':
-          setSaid(await approve(hub, needed(), argument || 'allow'));
-          break;
-        case 'stop':
-        case 'pause':
-        case 'resume':
-          await hub.act(needed().id, { kind: 'control', action: name === 'stop' ? 'cancel' : name });
-          break;
-        case 'undo':
-          await hub.act(needed().id, { kind: 'undo', call_id: null, ...(argument ? { path: argument } : {}) });
-          break;
-        case 'diff':
-          needed();
-          setTab('files');
-          break;
-        case 'cost':
-          needed();
-          setTab('context');
-          break;
-        case 'model':
-          setModel(argument || model);
-          setSaid(`Model: ${argument || choice || known.defaults?.model || ''}`);
-          break;
-        case 'runs':
-          await hub.select(null);
-          break;
-        case 'new':
-          setFresh(true);
-          break;
-        case 'export':
-          download(host, hub, needed(), argument || 'ipynb');
-          break;
-        case 'retry':
-          await hub.retry(needed().id);
-      }
+      const model = (name: string): string => (name && setModel(name), name || choice || known.defaults?.model || '');
+      const said = await carryOut(typed, { hub, host, row: shownRow ?? null, show: setTab, model, renew: () => setFresh(true) });
+      setSaid(said);
       return true;
     },
-    [hub, host, inSession, going, shownRow, begin, model, choice, known.defaults]
+    [hub, host, inSession, going, shownRow, begin, choice, known.defaults]
   );
 
   const forget = async (): Promise<void> => {
@@ -219,70 +167,6 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
       </div>
     </div>
   );
-}
-
-function ModelPicker({ value, fallback, runs, choose }: { value: string; fallback: string; runs: readonly RunRow[]; choose: (model: string) => void }) {
-  const [typing, setTyping] = useState(false);
-  const names = useMemo(() => [...new Set([value, fallback, ...runs.map(row => row.model), 'demo'])].filter(Boolean).slice(0, 12), [value, fallback, runs]);
-  const box = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    box.current?.focus();
-  }, [typing]);
-  if (typing) {
-    const done = (): void => {
-      choose(box.current?.value.trim() || value);
-      setTyping(false);
-    };
-    return (
-      <input
-        ref={box}
-        className="agk-pick"
-        aria-label="Name of the model"
-        placeholder="Name of the model"
-        onBlur={done}
-        onKeyDown={event => {
-          event.stopPropagation();
-          if (event.key === 'Enter') {
-            event.preventDefault();
-            done();
-          }
-        }}
-      />
-    );
-  }
-  return (
-    <select className="agk-pick" aria-label="Model" title="Model" value={value || fallback} onChange={event => (event.target.value ? choose(event.target.value) : setTyping(true))}>
-      {names.map(name => (
-        <option key={name} value={name}>
-          {name === 'demo' ? 'demo: no AI' : visible(name)}
-        </option>
-      ))}
-      <option value="">Another model …</option>
-    </select>
-  );
-}
-
-/** Answers the oldest request of a run; what there is to say of it. */
-async function approve(hub: Hub, row: RunRow, decision: string): Promise<string> {
-  const asked = hub.fold(row.id)?.entries.find(entry => entry.kind === 'approval' && !entry.answer);
-  if (asked?.kind !== 'approval') {
-    return 'The run asks nothing.';
-  }
-  if (decision !== 'allow' && decision !== 'session' && decision !== 'deny') {
-    return `“${decision}” is not an answer. Say allow, session or deny.`;
-  }
-  await hub.act(row.id, { kind: 'approve', id: asked.request.id, decision });
-  return '';
-}
-
-const FORMATS = ['ipynb', 'html', 'md'];
-
-function download(host: Host, hub: Hub, row: RunRow, format: string): void {
-  const kind = format.replace(/^.*\./, '');
-  if (!FORMATS.includes(kind)) {
-    throw new Refused(400, `${format} is none of ${FORMATS.join(', ')}.`, '');
-  }
-  host.download(hub.api.transcriptUrl(row.id, kind));
 }
 
 function usePlace(host: Host) {

@@ -2,8 +2,8 @@
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
-import { money, promptTokens, short } from '../../widgets/src/window';
-import { Api, Defaults, ModelKnown, Options, PAGE, Refused, RunRow, Session, UsedOn } from './api';
+import { Api, Defaults, ModelKnown, Options, PAGE, Refused, RunRow, Session } from './api';
+import { spent, undone } from './shown';
 import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
@@ -85,8 +85,7 @@ export class Hub {
 
   async start(): Promise<void> {
     await this.refresh();
-    this.current.defaults ?? this.api.defaults().then(defaults => this.set({ defaults }), this.say);
-    this.current.model ?? this.api.model().then(model => this.set({ model }), this.say);
+    this.reopenIfChanged(); // where the server is away, the stream is what tries again
   }
 
   setModel(model: ModelKnown): void {
@@ -111,6 +110,10 @@ export class Hub {
       this.sessions = new Map(sessions.map(session => [session.id, session]));
       this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
+      if (!this.current.defaults) {
+        const [defaults, model] = await Promise.all([this.api.defaults(), this.api.model()]);
+        this.set({ defaults, model });
+      }
     } catch (error) {
       this.lost(error);
     }
@@ -351,16 +354,4 @@ export class Hub {
     this.merged.set(row.id, { row, turns: fold.turns, status: fold.status, shown });
     return shown;
   }
-}
-
-function spent(days: readonly UsedOn[]): string {
-  const real = days.filter(on => on.model !== 'demo').map(on => on.used);
-  const tokens = real.reduce((sum, used) => sum + promptTokens(used) + used.output_tokens, 0);
-  const cost = real.reduce((sum, used) => sum + (used.cost_usd ?? 0), 0);
-  return tokens ? `Today: ${cost ? `${money(cost)} · ` : ''}${short(tokens)} tokens` : '';
-}
-
-function undone({ paths, skipped }: { paths: string[]; skipped: string[] }): string {
-  const back = paths.length ? `Put back: ${paths.join(', ')}.` : 'Nothing was put back.';
-  return skipped.length ? `${back} Left alone, because you changed it since: ${skipped.join(', ')}.` : back;
 }

@@ -1,6 +1,7 @@
 // Runs as the list shows them: grouped by conversation, searched, with times and money in words.
 import { FINAL } from '../../widgets/src/run';
-import type { RunRow, Session } from './api';
+import { money, promptTokens, short } from '../../widgets/src/window';
+import type { RunRow, Session, UsedOn } from './api';
 import { nameOf } from './paths';
 
 export type Filter = 'all' | 'working' | 'waiting' | 'failed';
@@ -94,4 +95,18 @@ export function duration(row: RunRow, now: number): string {
     return `${seconds} s`;
   }
   return seconds < 3_600 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${Math.floor(seconds / 3_600)} h ${Math.floor((seconds % 3_600) / 60)} min`;
+}
+
+/** Tokens and money of some days, '' for none; the demo costs nothing and counts for nothing. */
+export function spent(days: readonly UsedOn[]): string {
+  const real = days.filter(on => on.model !== 'demo').map(on => on.used);
+  const tokens = real.reduce((sum, used) => sum + promptTokens(used) + used.output_tokens, 0);
+  const cost = real.reduce((sum, used) => sum + (used.cost_usd ?? 0), 0);
+  return tokens ? `Today: ${cost ? `${money(cost)} · ` : ''}${short(tokens)} tokens` : '';
+}
+
+/** What an undo did, and what it refused. */
+export function undone({ paths, skipped }: { paths: string[]; skipped: string[] }): string {
+  const back = paths.length ? `Put back: ${paths.join(', ')}.` : 'Nothing was put back.';
+  return skipped.length ? `${back} Left alone, because you changed it since: ${skipped.join(', ')}.` : back;
 }

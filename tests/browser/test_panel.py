@@ -21,7 +21,16 @@ from tests.browser.axe import violations
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "tests" / "output"
-SLOW = 30_000
+SLOW = 60_000
+ELSEWHERE = """() => {
+  window.told = [];
+  Object.defineProperty(document, 'hidden', { configurable: true, value: true });
+  window.Notification = class {
+    static permission = 'granted';
+    constructor(title, { body }) { window.told.push(`${title}: ${body}`); }
+  };
+}"""
+"""Somebody looks at another tab, and has allowed notifications."""
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -177,12 +186,14 @@ def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Benc
 
 def test_of_two_answers_the_first_counts_and_the_other_is_told(bench: Bench, page: Any) -> None:
     bench.api.add([ToolUse("bash", {"command": "echo asked"})], [Text("Thank you.")])
+    page.evaluate(ELSEWHERE)
     ask(page, "Ask me", "ask")
     allow = page.get_by_role("button", name="Allow once")
     allow.wait_for(timeout=SLOW)
     badge = page.locator(".lm-TabBar-tab[data-agk-badge='1']")
     badge.wait_for(timeout=SLOW)
     assert "1 needs you" in page.locator(".agk-item").inner_text()
+    assert page.evaluate("() => window.told") == ["The agent needs your approval: Ask me"]
     page.screenshot(path=OUTPUT / "panel-approval.png")
     other = bench.panel()
     other.locator(".agk-run", has_text="Ask me").click()
@@ -198,6 +209,7 @@ def test_of_two_answers_the_first_counts_and_the_other_is_told(bench: Bench, pag
     other.unroute("**/api/agent/stream**")
     other.locator(".agk-view").get_by_text("Thank you.").wait_for(timeout=SLOW)
     badge.wait_for(state="detached", timeout=SLOW)
+    page.evaluate("() => { delete document.hidden; }")
     other.close()
 
 

@@ -43,6 +43,15 @@ def test_a_transcript_is_a_download_in_three_formats(jupyter: Jupyter, shared_ap
     assert jupyter.get(f"runs/{run}/transcript?format=exe").status_code == 400
 
 
+def test_the_defaults_say_what_a_run_gets_and_which_folder_is_shown(jupyter: Jupyter) -> None:
+    assert jupyter.get("defaults").json() == {
+        "model": "scripted",
+        "permission": "accept-edits",
+        "ready": True,
+        "root": str(jupyter.folder.resolve()),
+    }
+
+
 def test_a_running_run_hears_pauses_and_stops(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
     shared_api.add([Text("So "), Stall()])
     run = jupyter.run("Think")
