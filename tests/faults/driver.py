@@ -36,6 +36,12 @@ MOST_CALLS = 300
 CELLS = 0.4
 """The share of the runs that are started from cells."""
 GONE_SECONDS = 30
+IN_THE_KERNEL = """
+import time
+with open('counts/{name}', 'a') as file:
+    print({number}, file=file)
+time.sleep(0.3)
+"""
 
 
 @dataclass
@@ -59,7 +65,7 @@ class Model:
         if results >= CALLS and (self._may_end(name) or results >= MOST_CALLS):
             return [Text(f"{name} is done.")]
         if name.startswith("cell") and results % 2:
-            code = f"import time\nwith open('counts/{name}', 'a') as file:\n    print({results}, file=file)\ntime.sleep(0.05)"
+            code = IN_THE_KERNEL.format(name=name, number=results)
             return [ToolUse("notebook_python", {"code": code}, id=f"call{results}")]
         command = f"echo {results} >> counts/{name}; sleep 0.1"
         return [ToolUse("bash", {"command": command}, id=f"call{results}")]
@@ -195,11 +201,13 @@ async def disturbed(stage: Stage, kills: int, patience: float) -> None:
                 await asyncio.sleep(random.uniform(0.5, 2.0))
                 await stage.kill(next(who))
             stage.model.killing = False
-            while await stage.unfinished():
+            while await stage.unfinished():  # noqa: ASYNC110 (the processes that work ring in each other's)
                 await asyncio.sleep(0.2)
     except TimeoutError:
         told = [await history(stage.app, run, stage.runs[run]) for run in await stage.unfinished()]
-        raise AssertionError(f"killed {stage.killed}, and these have not ended:\n" + "\n".join(told)) from None
+        raise AssertionError(
+            f"killed {stage.killed}, and these have not ended:\n" + "\n".join(told)
+        ) from None
 
 
 async def history(app: App, run_id: str, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,7 +88,8 @@ class Notebook:
         assert self._kernel is not None
         options = f"--background --permission bypass --session {prompt.split()[-1]}"
         cell = f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print('run', run.id)"
-        self.runs.append(self._kernel.run(cell, PATIENCE).split("run ")[-1].strip())
+        printed = self._kernel.run(cell, PATIENCE)  # and what other runs of this kernel have to show
+        self.runs.append(re.findall(r"run (r-\S+)", printed)[-1])
         return self.runs[-1]
 
     def kill(self) -> None:
@@ -116,7 +118,9 @@ class Notebook:
 class Server:
     """`jupyter server` with two notebooks open in it."""
 
-    def __init__(self, folder: Path, work: Path, api: ScriptedMessages, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, work: Path, api: ScriptedMessages, environment: Mapping[str, str]
+    ) -> None:
         self._folder = folder
         self._work = work
         self._api = api
