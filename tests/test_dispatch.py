@@ -200,7 +200,7 @@ async def test_a_call_that_died_with_its_kernel_and_its_server_is_given_up_by_wh
     async with asyncio.timeout(60):
         while (await app.store.get_run(run.id)).reason != "kernel":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    assert await account.begin_call(run.id, "c1", f"kernel/k/0@{dead_worker()}", "once")
+    assert await account.begin_call(run.id, "c1", f"kernel/k/0@{dead_worker()}")
     assert (await ended(app, [run]))[0].status == "completed"
     (result,) = [e for e in await app.log.read(run.id) if isinstance(e, ToolResult)]
     assert INTERRUPTED in str(result.content)

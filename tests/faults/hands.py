@@ -26,7 +26,7 @@ class Worker:
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self._environment = {**os.environ, **environment}
         self._log = log
-        self.start()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -36,10 +36,13 @@ class Worker:
             )  # fmt: skip
 
     def kill(self) -> None:
+        assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
+        if self._process is None:
+            return
         self._process.terminate()
         try:
             self._process.wait(PATIENCE)
@@ -128,7 +131,6 @@ class Server:
         self._port = free_port()
         self._life = contextlib.ExitStack()
         self.notebooks = [Notebook("first.ipynb"), Notebook("second.ipynb")]
-        self.start()
 
     def start(self) -> None:
         self._life = contextlib.ExitStack()
@@ -151,12 +153,19 @@ class Server:
 
 
 def left_running(folder: Path) -> dict[int, str]:
-    """Processes that have to do with the folder, by their command line, environment or working directory."""
-    found = {}
+    """Processes that have to do with the folder: by command line, environment, working directory or mounts."""
+    wanted, found = os.fsencode(folder), {}
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (process / "cmdline").read_bytes()
-            told = command + (process / "environ").read_bytes() + os.fsencode(os.readlink(process / "cwd"))
-            if os.fsencode(folder) in told and int(process.name) != os.getpid():
-                found[int(process.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace")[:300]
+        command = _told(process / "cmdline")
+        told = [command, *(_told(process / name) for name in ("environ", "cwd", "mountinfo"))]
+        if any(wanted in part for part in told) and int(process.name) != os.getpid():
+            found[int(process.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace")[:300]
     return found
+
+
+def _told(path: Path) -> bytes:
+    """Nothing where we may not look, or where nobody is any more."""
+    try:
+        return os.fsencode(os.readlink(path)) if path.name == "cwd" else path.read_bytes()
+    except OSError:
+        return b""
