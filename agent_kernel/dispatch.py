@@ -17,7 +17,7 @@ from pathlib import Path
 from agent_kernel.account import Account
 from agent_kernel.app import App
 from agent_kernel.errors import AgentKernelError, DiedOften, JobsError
-from agent_kernel.events import FINAL_STATUSES, Error, Status, now_ms
+from agent_kernel.events import Error, Status, now_ms
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.schedules import Schedules
@@ -105,7 +105,8 @@ class Dispatcher:
 
     async def _enqueue(self, run: RunRow) -> None:
         here = await self.app.host_of(run) == socket.gethostname()
-        await self._engine.enqueue(run.id, run.owner, run.head, here=here)
+        head = await self.app.store.head(run.id)  # as everybody sees it: queued twice is queued once
+        await self._engine.enqueue(run.id, run.owner, head, here=here)
 
     async def cancel(self, run_id: str) -> None:
         """Take the run out of the queue; one that is worked on hears of its end by the log."""
@@ -162,7 +163,7 @@ class Dispatcher:
                 while True:
                     async with self._door:
                         run = await self.app.store.get_run(run.id)
-                        over = run.status in FINAL_STATUSES or self.app.works_on(run.id)
+                        over = run.status not in WANTING_WORK or self.app.works_on(run.id)
                         if over or await self._before(run):
                             return False
                         if await self._room(run.owner):

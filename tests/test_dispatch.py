@@ -189,6 +189,23 @@ async def test_a_run_that_is_gone_on_with_keeps_to_what_was_said_then(
     assert [body["model"] for body in api.bodies] == ["scripted", "other"]
 
 
+async def test_a_paused_run_waits_for_its_person_whatever_is_still_queued(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([ToolUse("bash", {"command": "true"})], [Text("Unasked.")])
+    (run,) = await submitted(app, workspace, 1, sessions=1, max_turns=1)
+    async with asyncio.timeout(60):
+        while (await app.store.get_run(run.id)).status != "paused":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    engine, late = dispatcher._engine, f"{run.id}.999"
+    await engine.enqueue(run.id, run.owner, 999)
+    async with asyncio.timeout(60):
+        while (await engine._call(engine._opened().look, [late]))[late].status != "SUCCESS":
+            await asyncio.sleep(0.02)
+    assert (await app.store.get_run(run.id)).status == "paused"
+    assert len(api.bodies) == 1
+
+
 async def test_a_call_that_died_with_its_kernel_and_its_server_is_given_up_by_whoever_works(
     app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
 ) -> None:
