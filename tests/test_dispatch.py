@@ -200,7 +200,7 @@ async def test_a_paused_run_waits_for_its_person_whatever_is_still_queued(
     engine, late = dispatcher._engine, f"{run.id}.999"
     await engine.enqueue(run.id, run.owner, 999)
     async with asyncio.timeout(60):
-        while (await engine._call(engine._opened().look, [late]))[late].status != "SUCCESS":
+        while (await engine._call(engine._opened().look, [late]))[late].status != "SUCCESS":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert (await app.store.get_run(run.id)).status == "paused"
     assert len(api.bodies) == 1
