@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -174,6 +174,7 @@ class Account:
         await self.app.store.update_run(run.id, model=settings.model, options=options)
         again = Status(status="queued", reason="resumed")
         await self.app.log.append(run.id, Control(action="resume", by=self.owner), again)
+        run = await self.get_run(run.id)  # whoever works on it goes by what its row says now
         await self._begin(run, settings, interactive, kernel)
         return run
 
@@ -306,16 +307,22 @@ class Account:
             if self.app.dispatcher is not None:
                 await self.app.dispatcher.cancel(run.id)
 
-    async def begin_call(self, run_id: str, call_id: str, executor: str) -> bool:
-        """Take a call that is to run in the notebook's kernel; False when somebody else has it."""
+    async def begin_call(self, run_id: str, call_id: str, executor: str, attempt: str = "") -> bool:
+        """Take a call that is to run in the notebook's kernel; False when somebody else has it.
+
+        `attempt` names the asking, so that who lost the answer can ask once more.
+        """
+        executor = f"{executor}#{attempt}" if attempt else executor
         run, call = await self._kernel_call(run_id, call_id)
-        if call.start is not None or call.result is not None:
-            return False
-        try:
-            await self.app.log.append(run.id, ToolStart(id=call_id, executor=executor, turn=call.call.turn))
-        except AlreadyAppended:
-            return False
-        return True
+        if call.start is None and call.result is None:
+            with suppress(AlreadyAppended):
+                await self.app.log.append(
+                    run.id, ToolStart(id=call_id, executor=executor, turn=call.call.turn)
+                )
+                return True
+            _, call = await self._kernel_call(run_id, call_id)
+        mine = call.start is not None and call.start.executor == executor
+        return bool(attempt) and mine and call.result is None
 
     async def finish_call(self, run_id: str, result: ToolResult) -> None:
         """What a call in the notebook's kernel gave. Raises AlreadyAppended when the call has its result."""

@@ -10,7 +10,7 @@ import logging
 import shutil
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -146,16 +146,20 @@ class App:
             task.cancel()
             await asyncio.wait({task})
 
-    async def give_up_calls(self, alive: Callable[[str], bool]) -> None:
-        """Calls that a notebook's kernel had begun and that died with it get their result: interrupted."""
-        for run_id in list(self._tasks):
-            run = await self.store.get_run(run_id)
-            if not run.options.get("kernel") or run.status != "waiting":
+    async def give_up_calls(self, runs: Sequence[RunRow], has: Callable[[str], Awaitable[bool]]) -> None:
+        """Calls that a notebook's kernel had begun and that died with it get their result: interrupted.
+
+        Of any run: whoever works on it need not be the server that started the kernel, which may be dead too.
+        """
+        for run in runs:
+            if run.reason != "kernel" or run.status != "waiting":
                 continue
-            for call in RunState(await self.log.read(run_id)).open_calls:
-                if call.call.tool in self.kernel_tools and call.start and not alive(call.start.executor):
+            for call in RunState(await self.log.read(run.id)).open_calls:
+                if call.call.tool not in self.kernel_tools or call.start is None:
+                    continue
+                if not await has(call.start.executor):
                     with suppress(AlreadyAppended):
-                        await self.log.append(run_id, interrupted(call.call))
+                        await self.log.append(run.id, interrupted(call.call))
 
     async def host_of(self, run: RunRow) -> str | None:
         """The one host that can work on the run: a local sandbox, and its folder, are there."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from agent_kernel.account import Account
 from agent_kernel.app import App
 from agent_kernel.errors import AgentKernelError, DiedOften, JobsError
-from agent_kernel.events import FINAL_STATUSES, Error, Status, now_ms
+from agent_kernel.events import Error, Status, now_ms
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.schedules import Schedules
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Serves the App's hosted runs from `await start()` on. With `works` false it only queues them, for workers.
 
-    `lives(executor)` says whether a notebook's kernel that took a call still has it.
+    `lives(executor)` says whether a kernel of this very server that took a call still has it.
     """
 
     def __init__(
@@ -105,7 +105,8 @@ class Dispatcher:
 
     async def _enqueue(self, run: RunRow) -> None:
         here = await self.app.host_of(run) == socket.gethostname()
-        await self._engine.enqueue(run.id, run.owner, run.head, here=here)
+        head = await self.app.store.head(run.id)  # as everybody sees it: queued twice is queued once
+        await self._engine.enqueue(run.id, run.owner, head, here=here)
 
     async def cancel(self, run_id: str) -> None:
         """Take the run out of the queue; one that is worked on hears of its end by the log."""
@@ -162,7 +163,7 @@ class Dispatcher:
                 while True:
                     async with self._door:
                         run = await self.app.store.get_run(run.id)
-                        over = run.status in FINAL_STATUSES or self.app.works_on(run.id)
+                        over = run.status not in WANTING_WORK or self.app.works_on(run.id)
                         if over or await self._before(run):
                             return False
                         if await self._room(run.owner):
@@ -232,10 +233,17 @@ class Dispatcher:
                     tidied = time.monotonic()
                 for run in await self.recover():
                     logger.info("going on with run %s", run)
-                await self.app.give_up_calls(self._lives)
+                await self.app.give_up_calls(await self._unfinished(), self.has_call)
             except AgentKernelError as error:
                 logger.warning("looking for runs that nobody works on failed: %s", error)
             await asyncio.sleep(LOOK)
+
+    async def has_call(self, executor: str) -> bool:
+        """Whether who took a call still has it. Of a kernel its own server knows, and dies with its kernels."""
+        kernel, server = kernel_and_server(executor)
+        if server in ("", self.app.worker):
+            return self._lives(kernel)
+        return not (is_dead(server) or await self._engine.is_gone(server))
 
     async def forget_unused(self) -> int:
         """Delete this host's sessions that were not used for as long as they are kept; how many."""
@@ -260,6 +268,14 @@ class Dispatcher:
                 await self.dispatch(run)
                 found.append(run.id)
         return [run for run in found if self.app.works_on(run)]
+
+
+def kernel_and_server(executor: str) -> tuple[str, str]:
+    """`kernel/ID/LIFE@SERVER#ATTEMPT` taken apart; no server for whoever is not a kernel."""
+    if not executor.startswith("kernel/"):
+        return executor, ""
+    kernel, _, rest = executor.partition("@")
+    return kernel, rest.partition("#")[0]
 
 
 def _age(run: RunRow) -> tuple[int, str]:

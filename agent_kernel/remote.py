@@ -18,10 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 from agent_kernel import errors
 from agent_kernel._version import __version__
-from agent_kernel.errors import AgentKernelError, ServerUnreachable, SettingsError
+from agent_kernel.errors import AgentKernelError, ServerUnreachable, SettingsError, StoreError
 from agent_kernel.events import (
     FINAL_STATUSES,
     SCHEMA_VERSION,
@@ -339,7 +340,8 @@ class Server:
         from agent_kernel.tools.kernel_calls import run_in_kernel
 
         where = f"runs/{run_id}/results/{quote(call.id, safe='')}"
-        if not (await self._send("POST", f"{where}/begin", {}))["yours"]:
+        asking = {"attempt": uuid4().hex}
+        if not (await self._insist("POST", f"{where}/begin", asking))["yours"]:
             return
         feed = self._feeds[run_id]
 
@@ -365,7 +367,7 @@ class Server:
         for attempt in range(1, 1000):
             try:
                 return await self._send(method, path, body)
-            except ServerUnreachable:
+            except (ServerUnreachable, StoreError):
                 await asyncio.sleep(_pause(attempt))
         raise ServerUnreachable("The Jupyter server did not come back.")
 

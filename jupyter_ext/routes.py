@@ -189,8 +189,14 @@ class BeginHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, run_id: str, call_id: str) -> None:
         """Take a call for the notebook's kernel; `yours` is false when somebody else has it."""
-        executor = self.extension.kernels.executor(self.kernel) if self.kernel else f"user/{self.owner}"
-        self.reply({"yours": await (await self.account()).begin_call(run_id, call_id, executor)})
+        from jupyter_ext.schemas import Begin
+
+        account = await self.account()
+        executor = f"user/{self.owner}"
+        if self.kernel:
+            executor = f"{self.extension.kernels.executor(self.kernel)}@{account.app.worker}"
+        attempt = self.body(Begin).attempt
+        self.reply({"yours": await account.begin_call(run_id, call_id, executor, attempt)})
 
 
 class ResultHandler(Handler):
@@ -377,7 +383,7 @@ ROUTES = (
     Route("runs/{run}/transcript", TranscriptHandler, query=("format",)),
     Route("runs/{run}/messages", MessagesHandler, {"post": "NewMessage"}),
     Route("runs/{run}/approvals/{request}", ApprovalHandler, {"post": "Answer"}),
-    Route("runs/{run}/results/{call}/begin", BeginHandler, {"post": "Nothing"}),
+    Route("runs/{run}/results/{call}/begin", BeginHandler, {"post": "Begin"}),
     Route("runs/{run}/results/{call}", ResultHandler, {"post": "Result"}),
     Route("runs/{run}/undo", UndoHandler, {"post": "UndoOf"}),
     Route("runs/{run}/resume", ResumeHandler, {"post": "Resume"}),

@@ -100,6 +100,12 @@ class UndoOf(Body):
     path: Path | None = None
 
 
+class Begin(Body):
+    """`attempt` names the asking: the same again is told the same, should the answer have been lost."""
+
+    attempt: Annotated[str, Field(max_length=64)] = ""
+
+
 class Result(Body):
     """What a call gave in the notebook's kernel."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +15,17 @@ import pytest
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.events import FINAL_STATUSES, Status, now_ms
+from agent_kernel.events import FINAL_STATUSES, Status, ToolResult, now_ms
+from agent_kernel.history import INTERRUPTED
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.runner import is_dead
+from agent_kernel.runs.executors import Executors
 from agent_kernel.runs.records import RunRow
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
+from agent_kernel.tools.base import AttachedKernel
 
 
 @pytest.fixture
@@ -169,6 +174,78 @@ async def test_runs_that_are_gone_on_with_or_forked_wait_for_room_too(
         changes += [(started[-1], 1), (events[-1].timestamp, -1)]
     at_once = [sum(step for _, step in sorted(changes)[:number]) for number in range(len(changes) + 1)]
     assert max(at_once) <= 2
+
+
+async def test_a_run_that_is_gone_on_with_keeps_to_what_was_said_then(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([ToolUse("bash", {"command": "true"})], [Text("On.")])
+    (run,) = await submitted(app, workspace, 1, sessions=1, max_turns=1)
+    async with asyncio.timeout(60):
+        while (await app.store.get_run(run.id)).status != "paused":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await Account(app).resume(run.id, app.settings.with_overrides("test", model="other", max_turns=50))
+    assert (await ended(app, [run]))[0].status == "completed"
+    assert [body["model"] for body in api.bodies] == ["scripted", "other"]
+
+
+async def test_a_paused_run_waits_for_its_person_whatever_is_still_queued(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([ToolUse("bash", {"command": "true"})], [Text("Unasked.")])
+    (run,) = await submitted(app, workspace, 1, sessions=1, max_turns=1)
+    async with asyncio.timeout(60):
+        while (await app.store.get_run(run.id)).status != "paused":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    engine, late = dispatcher._engine, f"{run.id}.999"
+    await engine.enqueue(run.id, run.owner, 999)
+    async with asyncio.timeout(60):
+        while (await engine._call(engine._opened().look, [late]))[late].status != "SUCCESS":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert (await app.store.get_run(run.id)).status == "paused"
+    assert len(api.bodies) == 1
+
+
+async def test_a_call_that_died_with_its_kernel_and_its_server_is_given_up_by_whoever_works(
+    app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add([ToolUse("notebook_python", {"code": "1"}, id="c1")], [Text("I see.")])
+    account = Account(app)
+    session = await account.session("main", workspace)
+    settings = app.settings.with_overrides("test", permission="bypass")
+    run = await account.submit(session, "Go", settings, kernel=AttachedKernel(), hosted=True)
+    async with asyncio.timeout(60):
+        while (await app.store.get_run(run.id)).reason != "kernel":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert await account.begin_call(run.id, "c1", f"kernel/k/0@{dead_worker()}")
+    assert (await ended(app, [run]))[0].status == "completed"
+    (result,) = [e for e in await app.log.read(run.id) if isinstance(e, ToolResult)]
+    assert INTERRUPTED in str(result.content)
+
+
+def dead_worker() -> str:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return f"{socket.gethostname()}/{process.pid}/gone"
+
+
+async def test_a_call_is_its_kernels_while_that_and_its_server_live(app: App, address: str) -> None:
+    alive = {"kernel/mine/0"}
+    dispatcher = Dispatcher(app, lives=lambda executor: executor in alive)
+    await dispatcher.start()
+    try:
+        assert await dispatcher.has_call(f"kernel/mine/0@{app.worker}#once")
+        assert not await dispatcher.has_call(f"kernel/mine/1@{app.worker}#once")
+        assert not await dispatcher.has_call(f"kernel/other/0@{dead_worker()}")
+        there = "elsewhere/1/x"
+        if address.startswith("postgres"):  # whose workers say that they live
+            assert not await dispatcher.has_call(f"kernel/other/0@{there}")
+            executors = Executors(address)
+            executors.beat(there)
+            executors.close()
+        assert await dispatcher.has_call(f"kernel/other/0@{there}")
+    finally:
+        await dispatcher.close()
 
 
 async def test_what_another_program_appends_rings_here_while_the_run_is_worked_on(

@@ -35,6 +35,8 @@ Drive = Callable[[str], Awaitable[None]]
 GiveUp = Callable[[str, Exception], Awaitable[None]]
 WATCH = 0.4
 """Seconds between looks at whether running activations were cancelled or taken over elsewhere."""
+LOST = 10.0
+"""Seconds between looks for activations that the queue holds for us and that never came."""
 STAND_BY = 2.0
 BUSY_WAIT, BUSY_PAUSE = 20.0, 1.0
 """A run may still be under the lease of a worker that died, or of its last activation: that ends soon."""
@@ -82,11 +84,18 @@ class Engine:
         """Whether the worker of this name is known to be dead, so that nobody has to wait for its leases."""
         return self._reaper is not None and name in self._reaper.dead
 
+    async def is_gone(self, name: str) -> bool:
+        """Whether no living worker has this name, on whichever host: it died, or ended and said so. Asked anew
+        each time: who has just begun is not gone."""
+        if self._reaper is None or self._executors is None:
+            return False
+        return self.is_dead(name) or name not in await self._call(self._executors.beat, self.name)
+
     # -- what anybody may do ----------------------------------------------------------------------------
 
     async def enqueue(self, run_id: str, owner: str, activation: int, *, here: bool = False) -> None:
-        """Queue one activation, for any worker or (`here`) for those on this host. The same number a second
-        time is a no-op."""
+        """Queue one activation, for any worker or (`here`) for those on this host. The same number is a no-op
+        while it waits or is worked on."""
         queue = self._opened()
         await self._call(queue.put, f"{run_id}.{activation}", run_id, owner, here=here)
 
@@ -166,6 +175,7 @@ class Engine:
         if not await self._call(self._work):
             return False
         self._chores.append(asyncio.create_task(self._watch()))
+        self._chores.append(asyncio.create_task(self._find_lost()))
         return True
 
     def _work(self) -> bool:
@@ -206,12 +216,14 @@ class Engine:
             take_over(left, self._opened(), worker, self._died_often)
 
     def _died_often(self, activation: str, starts: int) -> None:
-        run_id, _, number = activation.rpartition(".")
+        from agent_kernel.jobs.transact import number_of
+
+        run_id = activation.rpartition(".")[0]
         error = DiedOften(
             f"Run {run_id} is given up: the worker died each of the {starts} times it was started.",
             hint="Look for what exhausts the machine, then retry the run.",
         )
-        error.activation = int(number)
+        error.activation = number_of(activation)
         asyncio.run_coroutine_threadsafe(self._tell(run_id, error), self._loop)
 
     async def _stand_by(self) -> None:
@@ -237,6 +249,28 @@ class Engine:
                 now = found.get(activation)
                 if now is None or now.status != "PENDING" or now.executor != self.name:
                     task.cancel("cancelled, or taken over by another worker")
+
+    async def _find_lost(self) -> None:
+        suspects: set[str] = set()
+        while True:
+            await asyncio.sleep(LOST)
+            try:
+                suspects = await self.put_back_lost(suspects)
+            except AgentKernelError as error:
+                logger.warning("looking for lost activations failed: %s", error)
+
+    async def put_back_lost(self, suspects: set[str]) -> set[str]:
+        """Queue again which of the suspects are still held in our name and unknown here; the next suspects.
+
+        DBOS takes an activation first and starts it then. When the database fails in between, a worker that
+        lives holds it for ever, so that nobody would take it over, and it keeps a place of its owner's.
+        """
+        held = await self._call(self._opened().held, self.name)
+        unknown = {a.id: a for a in held if a.id not in self._running}
+        if lost := [unknown[name] for name in suspects & unknown.keys()]:
+            logger.warning("putting back %d activation(s) that never came", len(lost))
+            await self._call(self._opened().put_back, lost)
+        return set(unknown) - suspects
 
     # -- one activation -----------------------------------------------------------------------------------
 

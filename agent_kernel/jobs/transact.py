@@ -63,6 +63,19 @@ class Activation:
     def run_id(self) -> str:
         return self.id.rpartition(".")[0]
 
+    @property
+    def number(self) -> int:
+        return number_of(self.id)
+
+    @property
+    def attempt(self) -> int:
+        return int(self.id.rpartition(".")[2].partition("-")[2] or 0)
+
+
+def number_of(activation: str) -> int:
+    """`run.12-1` is the second attempt at activation 12."""
+    return int(activation.rpartition(".")[2].partition("-")[0])
+
 
 def queues() -> list[str]:
     """The queue of all workers, and that of this host."""
@@ -87,7 +100,14 @@ class Queue:
         )
 
     def put(self, activation: str, run_id: str, owner: str, *, here: bool) -> None:
-        """A second time is a no-op. `here`: only a worker on this host can drive it."""
+        """A no-op while it waits or is worked on. One that has ended is queued once more, under a name that
+        counts: whoever asks again knows that the run did not get on by it. `here`: only a worker on this
+        host can drive it."""
+        earlier = [a for a in self._list(workflow_id_prefix=activation) if a.number == number_of(activation)]
+        if any(a.status in OPEN for a in earlier):
+            return
+        if earlier:
+            activation = f"{activation}-{max(a.attempt for a in earlier) + 1}"
         self._client.enqueue(
             {
                 "queue_name": self.names[1] if here else self.names[0],

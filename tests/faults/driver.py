@@ -1,6 +1,6 @@
 """Starts runs, kills whoever works on them at random, and looks at what is left.
 
-`python -m tests.faults.driver [--runs 100] [--kills 30] [--database URL]` is the long form.
+`python -m tests.faults.driver [--runs 100] [--kills 30] [--database URL] [--redis]` is the long form.
 """
 
 from __future__ import annotations
@@ -8,153 +8,248 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
-import signal
-import sys
+import re
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.events import FINAL_STATUSES, Error, ToolCall, ToolResult
+from agent_kernel.events import FINAL_STATUSES, Error, Event, Status, ToolCall, ToolResult, ToolStart
 from agent_kernel.history import INTERRUPTED
-from agent_kernel.runs.records import RunRow
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
+from tests.faults.hands import Server, Worker, left_running
+from tests.runs.conftest import RedisServer
 
 CALLS = 3
-WORKERS = 2
+LINGER = 4
+"""So many runs end only when nobody will be killed any more."""
+MOST_CALLS = 300
+CELLS = 0.4
+"""The share of the runs that are started from cells."""
+GONE_SECONDS = 30
+IN_THE_KERNEL = """
+import time
+with open('counts/{name}', 'a') as file:
+    print({number}, file=file)
+time.sleep(0.3)
+"""
 
 
-def answer(body: Any) -> Sequence[Any]:
-    """The next step of whichever run asks, from its own messages: a restart changes nothing."""
-    messages = body["messages"]
-    name = next(block["text"] for block in messages[0]["content"] if block["type"] == "text").split()[-1]
-    done = sum(
-        block["type"] == "tool_result"
-        for message in messages
-        if message["role"] == "user"
-        for block in message["content"]
-    )
-    if done >= CALLS:
-        return [Text(f"{name} is done.")]
-    command = f"echo {done} >> counts/{name}; sleep 0.05"
-    return [ToolUse("bash", {"command": command}, id=f"call{done}")]
+@dataclass
+class Model:
+    """What the scripted model says: the next step of whichever run asks, from its own messages alone."""
+
+    runs: int
+    killing: bool = True
+    done: set[str] = field(default_factory=set)
+
+    def answer(self, body: Any) -> Sequence[Any]:
+        messages = body["messages"]
+        text = next(block["text"] for block in messages[0]["content"] if block["type"] == "text")
+        name = re.findall(r"(?:run|cell)\d{3}", text)[-1]
+        results = sum(
+            block["type"] == "tool_result"
+            for message in messages
+            if message["role"] == "user"
+            for block in message["content"]
+        )
+        if results >= CALLS and (self._may_end(name) or results >= MOST_CALLS):
+            return [Text(f"{name} is done.")]
+        if name.startswith("cell") and results % 2:
+            code = IN_THE_KERNEL.format(name=name, number=results)
+            return [ToolUse("notebook_python", {"code": code}, id=f"call{results}")]
+        command = f"echo {results} >> counts/{name}; sleep 0.1"
+        return [ToolUse("bash", {"command": command}, id=f"call{results}")]
+
+    def _may_end(self, name: str) -> bool:
+        if not self.killing or len(self.done) < self.runs - LINGER:
+            self.done.add(name)
+        return name in self.done
 
 
-class Workers:
-    """Worker processes that are started again when they are killed."""
+@dataclass
+class Stage:
+    """All who take part."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self._environment = {**os.environ, **environment}
-        self._log = log
-        self._alive: list[asyncio.subprocess.Process] = []
+    app: App
+    model: Model
+    worker: Worker
+    server: Server
+    redis: RedisServer | None
+    runs: dict[str, str] = field(default_factory=dict)
+    """The file each run counts in, by the run's id."""
+    killed: list[str] = field(default_factory=list)
 
-    async def fill(self) -> None:
-        while len(self._alive) < WORKERS:
-            with self._log.open("ab") as log:
-                self._alive.append(
-                    await asyncio.create_subprocess_exec(
-                        sys.executable, "-m", "agent_kernel", "worker",
-                        env=self._environment, stdout=log, stderr=log, start_new_session=True,
-                    )
-                )  # fmt: skip
+    async def unfinished(self) -> set[str]:
+        return {run for run in self.runs if (await self.app.store.get_run(run)).status not in FINAL_STATUSES}
 
-    async def kill_one(self) -> None:
-        victim = self._alive.pop(random.randrange(len(self._alive)))
-        os.killpg(victim.pid, signal.SIGKILL)
-        await victim.wait()
-
-    async def stop(self) -> None:
-        for process in self._alive:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+    async def kill(self, victim: str) -> None:
+        """With SIGKILL, and start it again."""
+        self.killed.append(victim)
+        if victim == "redis" and self.redis is not None:
+            self.redis.kill()
+            await asyncio.sleep(0.3)
+            self.redis.start()
+        elif victim == "worker":
+            await asyncio.to_thread(self.worker.kill)
+            await asyncio.sleep(random.uniform(0, 1))
+            await asyncio.to_thread(self.worker.start)
+        elif victim == "server":
+            await asyncio.to_thread(self.server.kill)
+            await asyncio.sleep(random.uniform(0, 2))
+            await asyncio.to_thread(self.server.start)
+            for notebook in self.server.notebooks:
+                await asyncio.to_thread(notebook.attend, await self.unfinished())
+        else:
+            notebook = random.choice(self.server.notebooks)
+            notebook.kill()
+            await asyncio.to_thread(notebook.come_back)
+            await asyncio.to_thread(notebook.attend, await self.unfinished())
 
 
 async def drive(
-    folder: Path, *, runs: int, kills: int, database: str = "", redis: Any = None, patience: float = 300
-) -> None:
-    """Raises AssertionError with what is wrong. `redis` has `url`, `kill()` and `start()`."""
-    (folder / "work" / "counts").mkdir(parents=True)
-    with ScriptedMessages(default=answer) as api:
+    folder: Path,
+    *,
+    runs: int,
+    kills: int,
+    database: str = "",
+    redis: RedisServer | None = None,
+    patience: float = 300,
+) -> Counter[str]:
+    """Who was killed how often. Raises AssertionError with what is wrong."""
+    work = folder / "work"
+    (work / "counts").mkdir(parents=True)
+    model = Model(runs)
+    with ScriptedMessages(default=model.answer) as api:
+        url = redis.url if redis else ""
         environment = {
             "AGENT_KERNEL_DATA_DIR": str(folder / "data"),
             "AGENT_KERNEL_DATABASE_URL": database,
-            "AGENT_KERNEL_REDIS_URL": redis.url if redis else "",
+            "AGENT_KERNEL_REDIS_URL": url,
             "AGENT_KERNEL_MODEL": "scripted",
             "AGENT_KERNEL_USER": "driver",
             "ANTHROPIC_BASE_URL": api.url,
-            "ANTHROPIC_API_KEY": "none",
+            "ANTHROPIC_API_KEY": "key-of-the-test",
         }
         settings = Settings(
-            model="scripted", base_url=api.url, api_key="none", data_dir=str(folder / "data"),
-            database_url=database, redis_url=redis.url if redis else "", user="driver",
+            model="scripted", base_url=api.url, api_key="key-of-the-test", data_dir=str(folder / "data"),
+            database_url=database, redis_url=url, user="driver",
         )  # fmt: skip
-        workers = Workers(environment, folder / "workers.log")
-        await workers.fill()
+        worker = Worker(environment, folder / "worker.log")
+        server = Server(folder / "home", work, api, environment)
         try:
+            worker.start()
+            await asyncio.to_thread(server.start)
             async with await open_app(settings) as app:
-                rows = await submitted(app, folder / "work", runs)
-                await disturbed(app, rows, workers, kills, redis, patience)
-                await checked(app, rows, folder / "work")
+                stage = Stage(app, model, worker, server, redis)
+                cells = round(runs * CELLS)
+                await queued(stage, work, runs - cells)
+                await asyncio.to_thread(typed, stage, cells)
+                assert any("ipykernel" in told for told in left_running(folder).values()), "it sees nothing"
+                await disturbed(stage, kills, patience)
         finally:
-            await workers.stop()
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(worker.stop)
+        await nothing_left(folder)
+        async with await open_app(settings) as app:
+            await checked(app, stage.runs, work)
+    return Counter(stage.killed)
 
 
-async def submitted(app: App, workspace: Path, number: int) -> list[RunRow]:
-    """All queued by a process that does no work itself."""
-    dispatcher = Dispatcher(app, works=False)
+async def queued(stage: Stage, workspace: Path, number: int) -> None:
+    """Runs that a process submits which does no work itself."""
+    dispatcher = Dispatcher(stage.app, works=False)
     await dispatcher.start()
-    account = Account(app)
-    found = []
+    account = Account(stage.app)
     for index in range(number):
-        session = await account.session(f"s{index}", workspace)
-        prompt = f"Count as run{index:03}"
-        found.append(await account.submit(session, prompt, app.settings, interactive=False, hosted=True))
+        name = f"run{index:03}"
+        session = await account.session(name, workspace)
+        run = await account.submit(
+            session, f"Count as {name}", stage.app.settings, interactive=False, hosted=True
+        )
+        stage.runs[run.id] = name
     await dispatcher.close()
-    return found
 
 
-async def disturbed(
-    app: App, rows: list[RunRow], workers: Workers, kills: int, redis: Any, patience: float
-) -> None:
-    """Kill and mend until all have ended."""
-    left = kills
-    async with asyncio.timeout(patience):
-        while True:
-            await asyncio.sleep(random.uniform(0.5, 2.0))
-            ended = [(await app.store.get_run(row.id)).status in FINAL_STATUSES for row in rows]
-            if all(ended):
-                return
-            if left and sum(ended) + 1 < len(rows):
-                left -= 1
-                if redis and not left % 3:
-                    redis.kill()
-                    await asyncio.sleep(0.3)
-                    redis.start()
-                else:
-                    await workers.kill_one()
-                    await workers.fill()
+def typed(stage: Stage, number: int) -> None:
+    """Runs that are started from cells."""
+    for index in range(number):
+        name = f"cell{index:03}"
+        notebook = stage.server.notebooks[index % len(stage.server.notebooks)]
+        stage.runs[notebook.submit(f"Count as {name}")] = name
 
 
-async def checked(app: App, rows: list[RunRow], workspace: Path) -> None:
-    for index, row in enumerate(rows):
-        events = await app.log.read(row.id)
-        errors = [e.message for e in events if isinstance(e, Error)]
-        told = f"run {index} {row.id}: {[e.type for e in events]} {errors}"
-        assert (await app.store.get_run(row.id)).status == "completed", told
+def victims(redis: bool) -> Iterator[str]:
+    """Everybody has their turn, in an order that nobody knows."""
+    while True:
+        yield from random.sample(kinds := ["worker", "server", "kernel", *["redis"] * redis], len(kinds))
+
+
+async def disturbed(stage: Stage, kills: int, patience: float) -> None:
+    """Kill and mend, then wait until all have ended."""
+    who = victims(stage.redis is not None)
+    try:
+        async with asyncio.timeout(patience):
+            for _ in range(kills):
+                await asyncio.sleep(random.uniform(0.5, 2.0))
+                await stage.kill(next(who))
+            stage.model.killing = False
+            while await stage.unfinished():  # noqa: ASYNC110 (the processes that work ring in each other's)
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        told = [await history(stage.app, run, stage.runs[run]) for run in await stage.unfinished()]
+        raise AssertionError(
+            f"killed {stage.killed}, and these have not ended:\n" + "\n".join(told)
+        ) from None
+
+
+async def history(app: App, run_id: str, name: str) -> str:
+    """What a failure has to tell of a run."""
+    row = await app.store.get_run(run_id)
+    events = await app.log.read(run_id)
+    line = " ".join(said(event) for event in events[-40:])
+    return f"{name} {run_id} {row.status} ({row.reason}) of {row.worker}, head {row.head}: {line}"
+
+
+def said(event: Event) -> str:
+    match event:
+        case ToolCall() | ToolStart() | ToolResult():
+            return f"{event.type}:{event.id}"
+        case Status():
+            return f"{event.status}:{event.reason}"
+        case Error():
+            return f"error:{event.message}"
+    return event.type
+
+
+async def nothing_left(folder: Path) -> None:
+    """No worker, server, kernel, sandbox: whoever was killed took theirs along."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while left := left_running(folder):
+        assert time.monotonic() < deadline, f"still running: {left}"
+        await asyncio.sleep(0.2)
+
+
+async def checked(app: App, runs: dict[str, str], workspace: Path) -> None:
+    for run_id, name in runs.items():
+        events = await app.log.read(run_id)
+        told = await history(app, run_id, name)
+        assert (await app.store.get_run(run_id)).status == "completed", told
         assert [event.seq for event in events] == list(range(1, len(events) + 1)), told
         results = Counter(event.id for event in events if isinstance(event, ToolResult))
         calls = [event.id for event in events if isinstance(event, ToolCall)]
         assert sorted(results) == sorted(calls), told
         assert set(results.values()) == {1}, told
-        file = workspace / "counts" / f"run{index:03}"
+        file = workspace / "counts" / name
         effects = Counter(file.read_text().split() if file.exists() else [])
         for event in events:
             if isinstance(event, ToolResult):
@@ -168,14 +263,25 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--database", default="")
+    parser.add_argument("--redis", action="store_true", help="with a Redis between the processes")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(
-            drive(
-                Path(folder), runs=options.runs, kills=options.kills, database=options.database, patience=1800
-            )
-        )
-    print(json.dumps({"runs": options.runs, "kills": options.kills, "ok": True}))
+    random.seed(options.seed)
+    redis = RedisServer() if options.redis else None
+    since = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            killed = asyncio.run(
+                drive(
+                    Path(folder), runs=options.runs, kills=options.kills, database=options.database,
+                    redis=redis, patience=1800,
+                )
+            )  # fmt: skip
+    finally:
+        if redis is not None:
+            redis.kill()
+    seconds = round(time.monotonic() - since)
+    print(json.dumps({"ok": True, "runs": options.runs, "killed": killed, "seconds": seconds}))
 
 
 if __name__ == "__main__":

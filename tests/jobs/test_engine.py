@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from agent_kernel.errors import JobsError, RunBusy, SandboxUnavailable, SettingsError
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
-from tests.jobs.conftest import NewEngine, Work, until
+from agent_kernel.jobs.place import Place
+from tests.jobs.conftest import PATIENCE, NewEngine, Work, until
 
 
 async def test_what_is_queued_starts_soon(new_engine: NewEngine, work: Work) -> None:
@@ -26,12 +28,55 @@ async def test_what_is_queued_starts_soon(new_engine: NewEngine, work: Work) -> 
 
 async def test_an_activation_queued_twice_is_one(new_engine: NewEngine, work: Work) -> None:
     engine = await new_engine()
+    work.open.clear()
     for activation in (1, 1, 2, 1, 2):
         await engine.enqueue("ada-1", "ada", activation)
     await engine.enqueue("ada-2", "ada", 1)
+    work.open.set()
     await until(lambda: "ada-2" in work.ended and work.ended.count("ada-1") == 2)
     await asyncio.sleep(0.3)
     assert sorted(work.started) == ["ada-1", "ada-1", "ada-2"]
+
+
+async def test_an_activation_that_came_to_nothing_can_be_queued_again(
+    new_engine: NewEngine, work: Work
+) -> None:
+    engine = await new_engine()
+    for times in range(1, 4):
+        await engine.enqueue("ada-1", "ada", 12)
+        await until(lambda: len(work.ended) == times)  # noqa: B023 (awaited here)
+        await until_done(engine)
+    await engine.enqueue("ada-1", "ada", 1)
+    await until(lambda: len(work.ended) == 4)
+
+
+async def until_done(engine: Engine) -> None:
+    """Until the queue knows it too."""
+    async with asyncio.timeout(PATIENCE):
+        while await engine._call(engine._opened().held):  # noqa: ASYNC110 (nothing rings)
+            await asyncio.sleep(0.01)
+
+
+async def test_an_activation_that_was_taken_and_never_came_is_put_back(
+    new_engine: NewEngine, work: Work, address: str
+) -> None:
+    """As the queue is left when the database fails between taking an activation and starting it."""
+    engine = await new_engine()
+    await engine.enqueue("ada-1", "ada", 1)
+    await until(lambda: work.ended == ["ada-1"])
+    await until_done(engine)
+    place = Place(address)
+    table = "agent_kernel_jobs.workflow_status" if place.shared else "workflow_status"
+    database = create_engine(place.url.replace("postgresql://", "postgresql+psycopg://"))
+    with database.begin() as connection:
+        taken = f"UPDATE {table} SET status = 'PENDING', executor_id = '{engine.name}'"
+        assert connection.execute(text(taken)).rowcount == 1
+    database.dispose()
+    suspects = await engine.put_back_lost(set())
+    assert suspects == {"ada-1.1"}
+    assert work.ended == ["ada-1"]
+    assert await engine.put_back_lost(suspects) == set()
+    await until(lambda: work.ended == ["ada-1", "ada-1"])
 
 
 async def test_limits_of_an_owner_and_overall_hold_and_are_used(new_engine: NewEngine, work: Work) -> None:

@@ -109,7 +109,7 @@ def test_code_for_the_notebook_runs_in_the_kernel_that_asked_once(
     assert len(results) == 1
     assert "secret from the kernel" in json.dumps(results[0]["content"])
     starts = [event for event in jupyter.events(run) if event["type"] == "tool_start"]
-    assert starts[0]["executor"] == f"kernel/{kernel.id}/0"
+    assert starts[0]["executor"].startswith(f"kernel/{kernel.id}/0@")
 
 
 def test_variables_are_looked_at_in_the_kernel_that_asked_without_a_question(
@@ -155,9 +155,26 @@ def test_of_two_who_are_attached_one_executes_and_with_nobody_the_run_waits(
             pool.submit(jupyter.post, f"runs/{run}/results/c1/begin") for _ in range(8)
         ]]  # fmt: skip
     assert [answer["yours"] for answer in answers].count(True) == 1
+    late = jupyter.post(f"runs/{run}/results/c1/begin", {"attempt": "late"})
+    assert not late.json()["yours"]
     body = {"content": [{"type": "text", "text": "2"}]}
     assert jupyter.post(f"runs/{run}/results/c1", body).status_code == 201
     assert jupyter.post(f"runs/{run}/results/c1", body).status_code == 409
+    assert jupyter.ended(run)["status"] == "completed"
+
+
+def test_who_lost_the_answer_to_a_begin_asks_once_more_and_nobody_else_gets_it(
+    jupyter: Jupyter, shared_api: ScriptedMessages
+) -> None:
+    shared_api.add([ToolUse("notebook_python", {"code": "1 + 1"}, id="c1")], [Text("Two.")])
+    run = jupyter.run("Count", kernel=True, options={"permission": "bypass"})
+    jupyter.until(run, lambda event: event.get("reason") == "kernel")
+    begin = f"runs/{run}/results/c1/begin"
+    asked = [jupyter.post(begin, {"attempt": name}).json()["yours"] for name in ("one", "two", "one")]
+    assert asked == [True, False, True]
+    assert not jupyter.post(begin).json()["yours"]
+    assert sum(event["type"] == "tool_start" for event in jupyter.events(run)) == 1
+    assert jupyter.post(f"runs/{run}/results/c1", {"content": [{"type": "text", "text": "2"}]}).is_success
     assert jupyter.ended(run)["status"] == "completed"
 
 

@@ -1,0 +1,171 @@
+"""Those who work, and can be killed: a worker, a Jupyter server with the extension, and its notebooks' kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent_kernel.testing.messages_api import ScriptedMessages
+from tests.server.conftest import Jupyter, free_port, jupyter_server
+from tests.server.test_kernels import Kernel
+
+PATIENCE = 90
+"""Seconds for anything here to come up on a machine that is busy with everything else."""
+
+
+class Worker:
+    """`agent-kernel worker`."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self._environment = {**os.environ, **environment}
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent_kernel", "worker"],
+                env=self._environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        finally:
+            self._process.kill()
+
+
+class PatientKernel(Kernel):
+    """One that is waited for however often it seems dead: a busy machine misses heartbeats."""
+
+    def _connect(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                super()._connect()
+                return
+            except (RuntimeError, OSError, ValueError):  # its file, with other ports, may just be written
+                self.client.stop_channels()
+                if time.monotonic() > deadline:
+                    raise
+
+
+class Notebook:
+    """One notebook and its kernel, which comes anew when it, or its server, was killed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.runs: list[str] = []
+        self._kernel: PatientKernel | None = None
+        self._pid = 0
+
+    def open(self, jupyter: Jupyter) -> None:
+        """A new kernel, of a server that has just started."""
+        if self._kernel is not None:
+            self._kernel.client.stop_channels()
+        self._kernel = PatientKernel(jupyter, self.name)
+        self._greet()
+
+    def _greet(self) -> None:
+        assert self._kernel is not None
+        self._pid = int(self._kernel.run("import os; print(os.getpid())", PATIENCE))
+        self._kernel.run("%load_ext agent_kernel", PATIENCE)
+
+    def submit(self, prompt: str) -> str:
+        """Start a run from a cell, in a conversation of its own; the run's id."""
+        assert self._kernel is not None
+        options = f"--background --permission bypass --session {prompt.split()[-1]}"
+        cell = f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print('run', run.id)"
+        printed = self._kernel.run(cell, PATIENCE)  # and what other runs of this kernel have to show
+        self.runs.append(re.findall(r"run (r-\S+)", printed)[-1])
+        return self.runs[-1]
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def come_back(self) -> None:
+        """Once its server has noticed that the kernel died, and started it again."""
+        assert self._kernel is not None
+        self._kernel.client.stop_channels()
+        self._kernel._connect()
+        self._greet()
+
+    def attend(self, unfinished: set[str]) -> None:
+        """Whoever was here before this kernel left these to it."""
+        assert self._kernel is not None
+        for run in self.runs:
+            if run in unfinished:
+                show = f"get_ipython().run_line_magic('agent', '--background /show {run}')"
+                self._kernel.run(show, PATIENCE)
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            self._kernel.client.stop_channels()
+
+
+class Server:
+    """`jupyter server` with two notebooks open in it."""
+
+    def __init__(
+        self, folder: Path, work: Path, api: ScriptedMessages, environment: Mapping[str, str]
+    ) -> None:
+        self._folder = folder
+        self._work = work
+        self._api = api
+        self._environment = environment
+        self._port = free_port()
+        self._life = contextlib.ExitStack()
+        self.notebooks = [Notebook("first.ipynb"), Notebook("second.ipynb")]
+
+    def start(self) -> None:
+        self._life = contextlib.ExitStack()
+        start = jupyter_server(
+            self._folder, self._work, self._api, port=self._port, environ=self._environment
+        )
+        self._jupyter = self._life.enter_context(start)
+        for notebook in self.notebooks:
+            notebook.open(self._jupyter)
+
+    def kill(self) -> None:
+        self._jupyter.process.kill()
+        self._jupyter.process.wait()
+        self._life.close()
+
+    def stop(self) -> None:
+        for notebook in self.notebooks:
+            notebook.close()
+        self._life.close()
+
+
+def left_running(folder: Path) -> dict[int, str]:
+    """Processes that have to do with the folder: by command line, environment, working directory or mounts."""
+    wanted, found = os.fsencode(folder), {}
+    for process in Path("/proc").glob("[0-9]*"):
+        command = _told(process / "cmdline")
+        told = [command, *(_told(process / name) for name in ("environ", "cwd", "mountinfo"))]
+        if any(wanted in part for part in told) and int(process.name) != os.getpid():
+            found[int(process.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace")[:300]
+    return found
+
+
+def _told(path: Path) -> bytes:
+    """Nothing where we may not look, or where nobody is any more."""
+    try:
+        return os.fsencode(os.readlink(path)) if path.name == "cwd" else path.read_bytes()
+    except OSError:
+        return b""
