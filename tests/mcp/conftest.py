@@ -1,0 +1,127 @@
+"""A switchboard: a session's servers on a real sandbox, configured as a person does it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.events import Json
+from agent_kernel.mcp.config import Configuration
+from agent_kernel.mcp.servers import McpServers
+from agent_kernel.mcp.tools import session_tools
+from agent_kernel.sandbox import open_sandbox
+from agent_kernel.tools import run_tool, tools_by_name
+from agent_kernel.tools.base import ToolContext, ToolOutput
+
+EVERYTHING = Path(__file__).with_name("everything.py")
+
+
+class Switchboard:
+    """`call` calls a server's tool by `mcp_call`, as the model does."""
+
+    def __init__(self, servers: McpServers, configuration: Configuration, kept: Path) -> None:
+        self.servers, self.configuration, self.kept = servers, configuration, kept
+        self.hidden: list[str] = []
+        self.live: list[str] = []
+        self._calls = 0
+
+    def add(self, name: str, **said: Any) -> None:
+        self.configuration.add(name, said)
+
+    def add_everything(self, name: str = "everything", **said: Any) -> None:
+        """The server of `everything.py`, in the sandbox."""
+        assert self.servers.sandbox is not None
+        (self.servers.workspace / "everything.py").write_bytes(EVERYTHING.read_bytes())
+        self.add(name, command="python3", args=["everything.py"], **said)
+
+    async def tools(self) -> list[Any]:
+        chosen, self.notes = await self.servers.chosen(self.kept)
+        return session_tools(self.servers, chosen)
+
+    async def prefix(self) -> list[Json]:
+        return [tool.param() for tool in await self.tools()]
+
+    async def run(self, name: str, /, within: float = 60.0, most: int = 30_000, **args: Any) -> ToolOutput:
+        self._calls += 1
+        assert self.servers.sandbox is not None
+        context = ToolContext(
+            run_id="run", call_id=f"call-{self._calls}", sandbox=self.servers.sandbox, emit=self.live.append,
+            ask=nobody, state={}, timeout=within, max_output=most,
+        )  # fmt: skip
+        return await run_tool(tools_by_name(await self.tools()), name, args, context)
+
+    async def call(self, tool: str, /, server: str = "everything", **args: Any) -> ToolOutput:
+        return await self.run("mcp_call", server=server, tool=tool, arguments=args)
+
+    async def text(self, tool: str, /, **args: Any) -> str:
+        output = await self.call(tool, **args)
+        assert not output.is_error, said(output)
+        return said(output)
+
+    async def error(self, tool: str, /, **args: Any) -> str:
+        output = await self.call(tool, **args)
+        assert output.is_error, said(output)
+        return said(output)
+
+
+async def nobody(*, scope: str, what: str, reason: str) -> bool:
+    return False
+
+
+def said(output: ToolOutput) -> str:
+    return "\n".join(block["text"] for block in output.content if block["type"] == "text")
+
+
+@pytest.fixture
+async def board(workspace: Path, tmp_path: Path) -> AsyncIterator[Switchboard]:
+    configuration = Configuration(tmp_path / "data", "me")
+    hidden: list[str] = []
+    servers = McpServers(
+        configuration, workspace, hide=hidden.extend, environ={"SECRET_TOKEN": "s3cr3t-of-the-host"}
+    )
+    async with await open_sandbox(workspace=workspace, data_dir=tmp_path / "boxes") as sandbox:
+        servers.sandbox = sandbox
+        made = Switchboard(servers, configuration, tmp_path / "tools.json")
+        made.hidden = hidden
+        yield made
+        await servers.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def everything_http() -> Iterator[str]:
+    """The address of `everything.py`, on streamable HTTP."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(EVERYTHING), "http", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def eventually(condition: Any, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
