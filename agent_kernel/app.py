@@ -394,19 +394,26 @@ class App:
         servers = self.mcp(session)
         servers.sandbox = sandbox
         try:
-            chosen, notes = await servers.chosen(self._chosen_tools(session))
+            chosen, notes = await servers.chosen(self._chosen_tools(session.id))
         except SettingsError as error:
             return [], [Error(kind="mcp", message=error.message, hint=error.hint)]
         return session_tools(servers, chosen), [Error(kind="mcp", message=note) for note in notes]
 
     def refresh_tools(self, session: Session) -> None:
         """Choose the session's tools anew when its next run starts."""
-        self._chosen_tools(session).unlink(missing_ok=True)
+        self._chosen_tools(session.id).unlink(missing_ok=True)
         self.mcp(session).relist()
 
-    def _chosen_tools(self, session: Session) -> Path:
+    def same_tools(self, session_id: str, copy_id: str) -> None:
+        """A forked session goes on with the tools its history was made with."""
+        with suppress(OSError):
+            copy = self._chosen_tools(copy_id)
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copyfile(self._chosen_tools(session_id), copy)
+
+    def _chosen_tools(self, session_id: str) -> Path:
         """Beside the session's sandbox: it goes when the session is forgotten."""
-        return self.settings.folder / "sandboxes" / session.id / "tools.json"
+        return self.settings.folder / "sandboxes" / session_id / "tools.json"
 
     @property
     def kernel_tools(self) -> set[str]:

@@ -47,6 +47,7 @@ class Connection:
         self._keeper: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._connecting = asyncio.Lock()
+        self._listing = asyncio.Lock()
         self._tools: list[Declared] = []
         self._stale = True
         self._failures = 0
@@ -70,16 +71,17 @@ class Connection:
     async def tools(self) -> list[Declared]:
         """Its tools now. Raises ServerFailed with the reason in words."""
         client = await self._connected()
-        if self._stale:
-            self._stale = False
-            try:
-                async with asyncio.timeout(self.config.start_timeout):
-                    found = await self._list(client)
-            except BaseException as error:
-                self._stale = True
-                raise self._failed(error) from error
-            # Comparing and rebuilding a thousand schemas takes a while: not on the loop.
-            self._tools = await asyncio.to_thread(lambda: list(declared(self.config.name, found)))
+        async with self._listing:
+            if self._stale:
+                self._stale = False
+                try:
+                    async with asyncio.timeout(self.config.start_timeout):
+                        found = await self._list(client)
+                except BaseException as error:
+                    self._stale = True
+                    raise self._failed(error) from error
+                # Rebuilding a thousand schemas takes a while: not on the loop.
+                self._tools = await asyncio.to_thread(lambda: list(declared(self.config.name, found)))
         return self._tools
 
     async def _list(self, client: Any) -> list[Any]:
@@ -314,6 +316,9 @@ def reason(error: BaseException) -> str:
     leaf = next((leaf for leaf in _leaves(error) if not isinstance(leaf, asyncio.CancelledError)), error)
     if isinstance(leaf, AgentKernelError):
         return leaf.message
+    if type(leaf).__name__ == "ValidationError":
+        first = leaf.errors()[0]  # type: ignore[attr-defined]
+        return f"what it sent is not valid MCP ({'.'.join(map(str, first['loc']))}: {first['msg']})"[:300]
     if isinstance(leaf, FileNotFoundError):
         return f"there is no program {leaf.filename!r}"
     return line_of(str(leaf))[:300].rstrip(".") or type(leaf).__name__

@@ -134,8 +134,8 @@ class _Tidier:
             }
         required = schema.get("required")
         if isinstance(required, list):
-            known = found.get("properties", {})
-            found["required"] = list(dict.fromkeys(n for n in required if isinstance(n, str) and n in known))
+            names = [name for name in required if isinstance(name, str) and plain(name) == name]
+            found["required"] = list(dict.fromkeys(names))[:MOST_ENUM]
         for key in ("items", "additionalProperties"):
             value = schema.get(key)
             if isinstance(value, dict):

@@ -158,6 +158,11 @@ class Login:
         except Exception as error:
             raise SettingsError(f"The login at {self.config.name} failed: {reason(error)}.") from error
 
+    def on_end(self, ended: Callable[[], object]) -> None:
+        """`ended()` is called when the login is over, however."""
+        assert self._task is not None
+        self._task.add_done_callback(lambda _: ended())
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from agent_kernel.errors import SandboxError, ToolError
 from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
+from agent_kernel.tools.output import line_of
 
 MOST_MESSAGE = 16 << 20
 """Bytes of one message; a larger one ends the server."""
@@ -82,11 +83,8 @@ class Program:
     def ended(self) -> str:
         """Why it is no longer there."""
         noise = self._noise.decode("utf-8", "replace").strip()
-        return (
-            self._why
-            or self._pipes.last_words()
-            or (f"it said: {noise}" if noise else "it ended without a word")
-        )
+        words = [self._pipes.last_words(), f"it printed: {line_of(noise)[:300]}" if noise else ""]
+        return self._why or ", ".join(filter(None, words)) or "it ended without a word"
 
     async def __aenter__(self) -> tuple[Any, Any]:
         import anyio
@@ -221,10 +219,8 @@ class OnHost:
             yield b"\n"
             while piece := await process.stdout.read(PIECE):
                 yield piece
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GRACE):
-                    await process.wait()
-                    await asyncio.shield(errors)
+            await self._gone(process)
+            await asyncio.wait({errors}, timeout=GRACE)
         finally:
             errors.cancel()
 
@@ -247,12 +243,29 @@ class OnHost:
             return
         assert process.stdin is not None
         process.stdin.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
-                await process.wait()
+        draining = asyncio.create_task(self._drain())
+        await self._gone(process)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await self._gone(process)
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        # A child that escaped may hold the pipes open; nothing public closes our ends of them.
+        process._transport.close()  # type: ignore[attr-defined]
+
+    async def _drain(self) -> None:
+        """A program that is still writing cannot read that it should end."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(PIECE):
+            pass
+
+    @staticmethod
+    async def _gone(process: asyncio.subprocess.Process) -> None:
+        """Until it has ended, for a while. (`wait` also waits for whoever else has its pipes.)"""
+        until = time.monotonic() + GRACE
+        while process.returncode is None and time.monotonic() < until:
+            await asyncio.sleep(0.01)
 
     def last_words(self) -> str:
         return words(self._errors, self._process.returncode if self._process else None)

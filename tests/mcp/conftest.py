@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 import sys
@@ -105,7 +104,9 @@ def free_port() -> int:
 def everything_http() -> Iterator[str]:
     """The address of `everything.py`, on streamable HTTP."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, str(EVERYTHING), "http", str(port)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, str(EVERYTHING), "http", str(port)], stderr=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -119,9 +120,3 @@ def everything_http() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-async def eventually(condition: Any, seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
