@@ -92,9 +92,11 @@ def _line(server: ServerConfig, state: str) -> str:
     metavar="TOOL",
     help="Let this tool run without asking while the server says it only reads (`*`: all such).",
 )
+@click.option("--client-id", help="For servers where you registered an app to log in with.")
+@click.option("--client-secret", help="Its secret, as '${VARIABLE}' of your environment.")
 @click.option("--timeout", type=float, help="Seconds for one call.")
 def add(name: str, target: tuple[str, ...], template: str | None, headers: tuple[str, ...],
-        variables: tuple[str, ...], on_host: bool, allow: tuple[str, ...], timeout: float | None) -> None:  # fmt: skip
+        variables: tuple[str, ...], on_host: bool, allow: tuple[str, ...], **rest: Any) -> None:  # fmt: skip
     """Add a server: TARGET is its address, or (after --) the command line that starts it."""
     said = _from_template(template) if template else _from_target(target)
     if template and target:
@@ -107,8 +109,7 @@ def add(name: str, target: tuple[str, ...], template: str | None, headers: tuple
         said["trusted"] = "host"
     if allow:
         said["allow"] = list(allow)
-    if timeout is not None:
-        said["timeout"] = timeout
+    said |= {key: value for key, value in rest.items() if value is not None}
     server = _configuration().add(name, said)
     click.echo(_line(server, "on"))
     click.echo(ASK_AGAIN, err=True)

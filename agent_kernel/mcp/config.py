@@ -30,9 +30,9 @@ MOST_SERVERS = 64
 LONGEST_TIMEOUT = 600.0
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_KEYS = {"type", "command", "args", "env", "url", "headers", "trusted", "allow", "timeout", "start_timeout"}
-_PERSONS = {"trusted", "allow"}
+_PERSONS = {"trusted", "allow", "client_id", "client_secret"}
 """What only the person's own file may say."""
+_KEYS = {"type", "command", "args", "env", "url", "headers", "timeout", "start_timeout", *_PERSONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class ServerConfig:
     """One server. `command` (stdio) or `url` (streamable HTTP); times in seconds.
 
     `on_host`: it runs as the person, outside the sandbox. `allow` names tools that run without asking as long as
-    the server says that they only read (`*`: all of them).
+    the server says that they only read (`*`: all of them). `client_id` is what the person registered at a server
+    that lets nobody register by program.
     """
 
     name: str
@@ -52,6 +53,8 @@ class ServerConfig:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     on_host: bool = False
     allow: tuple[str, ...] = ()
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
     timeout: float = 60.0
     start_timeout: float = 20.0
 
@@ -286,6 +289,8 @@ def server(name: str, said: Any, source: Literal["user", "workspace"]) -> Server
         headers=read.table("headers"),
         on_host=read.text("trusted") == "host",
         allow=read.texts("allow"),
+        client_id=read.text("client_id"),
+        client_secret=read.text("client_secret"),
         timeout=read.seconds("timeout", 60.0),
         start_timeout=read.seconds("start_timeout", 20.0),
     )

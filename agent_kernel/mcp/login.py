@@ -21,12 +21,16 @@ LONGEST_LOGIN = 600.0
 
 
 class Storage:
-    """The SDK's token storage on our vault. `keep` hears each token: it must not reach an event."""
+    """The SDK's token storage on our vault. `keep` hears each token: it must not reach an event. `client` is an
+    id and a secret (or "") that the person registered."""
 
-    def __init__(self, vault: Vault, url: str, keep: Callable[[list[str]], None]) -> None:
+    def __init__(
+        self, vault: Vault, url: str, keep: Callable[[list[str]], None], client: tuple[str, str] = ("", "")
+    ) -> None:
         self._vault = vault
         self._url = url
         self._keep = keep
+        self._client = client
 
     async def get_tokens(self) -> Any:
         return await self._get("tokens")
@@ -35,7 +39,20 @@ class Storage:
         await self._set("tokens", tokens)
 
     async def get_client_info(self) -> Any:
-        return await self._get("client")
+        if not self._client[0]:
+            return await self._get("client")
+        from mcp.shared.auth import OAuthClientInformationFull
+
+        name, secret = self._client
+        method = "client_secret_basic" if secret else "none"
+        return OAuthClientInformationFull.model_validate(
+            {
+                "client_id": name,
+                "client_secret": secret or None,
+                "redirect_uris": [NOWHERE],
+                "token_endpoint_auth_method": method,
+            }
+        )
 
     async def set_client_info(self, client_info: Any) -> None:
         await self._set("client", client_info)

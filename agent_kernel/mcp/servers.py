@@ -187,7 +187,7 @@ class McpServers:
             url = self._filled(config, {"url": config.url})["url"]
             login = auth
             if login is None and not any(name.lower() == "authorization" for name in headers):
-                login = provider(config, Storage(self._vault, config.url, self._hide))
+                login = provider(config, self._storage(config))
             client = open_client(url, headers, private=config.source == "user", auth=login)
             return _Closing(
                 client, streamable_http_client(url, http_client=client, max_sse_event_size=MOST_MESSAGE)
@@ -203,6 +203,10 @@ class McpServers:
             return Program(InSandbox(self.sandbox, argv, env))
 
         return http if config.url else program
+
+    def _storage(self, config: ServerConfig) -> Storage:
+        secret = self._filled(config, {"secret": config.client_secret})["secret"]
+        return Storage(self._vault, config.url, self._hide, (config.client_id, secret))
 
     def _filled(self, config: ServerConfig, values: Mapping[Any, str]) -> dict[Any, str]:
         filled, secrets = expanded(config, values, self._environ)
@@ -225,7 +229,7 @@ class McpServers:
                 await connection.close()
             await self.forget(name)
 
-        login.begin(connect, Storage(self._vault, config.url, self._hide))
+        login.begin(connect, self._storage(config))
         return login
 
     async def logout(self, name: str) -> None:

@@ -264,7 +264,7 @@ class OnHost:
     async def _gone(process: asyncio.subprocess.Process) -> None:
         """Until it has ended, for a while. (`wait` also waits for whoever else has its pipes.)"""
         until = time.monotonic() + GRACE
-        while process.returncode is None and time.monotonic() < until:
+        while process.returncode is None and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     def last_words(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -20,7 +21,9 @@ async def main(url: str) -> None:
     scenario = os.environ["MCP_CONFORMANCE_SCENARIO"]
     home = Path(os.environ["CONFORMANCE_HOME"])
     configuration = Configuration(home / "data", "conformance")
-    configuration.add("suite", {"url": url})
+    given = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+    client = {key: given[key] for key in ("client_id", "client_secret") if key in given}
+    configuration.add("suite", {"url": url, **client})
     servers = McpServers(configuration, home, hide=lambda _: None)
     await servers.find()
     try:

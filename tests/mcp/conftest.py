@@ -21,13 +21,14 @@ from agent_kernel.tools import run_tool, tools_by_name
 from agent_kernel.tools.base import ToolContext, ToolOutput
 
 EVERYTHING = Path(__file__).with_name("everything.py")
+HOSTILE = Path(__file__).with_name("hostile.py")
 
 
 class Switchboard:
     """`call` calls a server's tool by `mcp_call`, as the model does."""
 
-    def __init__(self, servers: McpServers, configuration: Configuration, kept: Path) -> None:
-        self.servers, self.configuration, self.kept = servers, configuration, kept
+    def __init__(self, servers: McpServers, configuration: Configuration, kept: Path, address: str) -> None:
+        self.servers, self.configuration, self.kept, self.address = servers, configuration, kept, address
         self.hidden: list[str] = []
         self.live: list[str] = []
         self._calls = 0
@@ -36,10 +37,21 @@ class Switchboard:
         self.configuration.add(name, said)
 
     def add_everything(self, name: str = "everything", **said: Any) -> None:
-        """The server of `everything.py`, in the sandbox."""
-        assert self.servers.sandbox is not None
+        """The server of `everything.py`, over HTTP: one for all tests."""
+        self.add(name, url=self.address, **said)
+
+    def add_sandboxed(self, name: str = "everything", **said: Any) -> None:
+        """The same in the sandbox, one of its own."""
         (self.servers.workspace / "everything.py").write_bytes(EVERYTHING.read_bytes())
         self.add(name, command="python3", args=["everything.py"], **said)
+
+    def add_hostile(self, what: str, name: str = "bad", *, on_host: bool = False, **said: Any) -> None:
+        """One of the programs of `hostile.py`."""
+        (self.servers.workspace / "hostile.py").write_bytes(HOSTILE.read_bytes())
+        where: dict[str, Any] = {"command": "python3"}
+        if on_host:
+            where = {"command": sys.executable, "trusted": "host"}
+        self.add(name, **where, args=["hostile.py", what], **said)
 
     async def tools(self) -> list[Any]:
         chosen, self.notes = await self.servers.chosen(self.kept)
@@ -80,7 +92,7 @@ def said(output: ToolOutput) -> str:
 
 
 @pytest.fixture
-async def board(workspace: Path, tmp_path: Path) -> AsyncIterator[Switchboard]:
+async def board(workspace: Path, tmp_path: Path, everything_http: str) -> AsyncIterator[Switchboard]:
     configuration = Configuration(tmp_path / "data", "me")
     hidden: list[str] = []
     servers = McpServers(
@@ -88,7 +100,7 @@ async def board(workspace: Path, tmp_path: Path) -> AsyncIterator[Switchboard]:
     )
     async with await open_sandbox(workspace=workspace, data_dir=tmp_path / "boxes") as sandbox:
         servers.sandbox = sandbox
-        made = Switchboard(servers, configuration, tmp_path / "tools.json")
+        made = Switchboard(servers, configuration, tmp_path / "tools.json", everything_http)
         made.hidden = hidden
         yield made
         await servers.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -55,6 +56,8 @@ def tools() -> list[dict[str, Any]]:
             }
             for number in range(30)
         ]
+    if WHAT == "pid":
+        return [{"name": name, "inputSchema": {"type": "object"}} for name in ("pid", "hang")]
     if WHAT == "wrong-list":
         return [{"name": "go", "inputSchema": {"type": "object", "required": [3]}}]
     if WHAT == "schemas":
@@ -80,6 +83,10 @@ def result_of(call: dict[str, Any]) -> Any:
         return {"content": [], "structuredContent": {"product": 6}}
     if name == "nonsense":
         return {"content": "a text, not a list"}
+    if name == "hang":
+        time.sleep(3600)
+    if name == "pid":
+        return {"content": [{"type": "text", "text": str(os.getpid())}]}
     text = f"made {name.rpartition('_')[2]}" if WHAT == "thirty" else "slow but fine"
     return {"content": [{"type": "text", "text": text}]}
 
