@@ -134,8 +134,8 @@ class CallbackHandler(McpHandler):
         query = {key: self.get_query_argument(key) for key in self.request.query_arguments}
         login.give(query)
         await login.done()
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        await self.finish(f"You are logged in at {login.config.name}. This tab can be closed.")
+        said = f"You are logged in at {login.config.name}. This tab can be closed."
+        await self.finish(said, set_content_type="text/plain; charset=utf-8")
 
 
 MCP_ROUTES: tuple[Any, ...] = (

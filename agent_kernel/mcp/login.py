@@ -7,9 +7,11 @@ server, and the tokens stay in the vault.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import httpx2
 
 from agent_kernel.errors import SettingsError
 from agent_kernel.mcp.config import ServerConfig
@@ -22,15 +24,23 @@ LONGEST_LOGIN = 600.0
 
 class Storage:
     """The SDK's token storage on our vault. `keep` hears each token: it must not reach an event. `client` is an
-    id and a secret (or "") that the person registered."""
+    id and a secret (or "") that the person registered. `anew`: what is kept counts only once it has been replaced,
+    so that a login which comes to nothing leaves the old one as it was."""
 
     def __init__(
-        self, vault: Vault, url: str, keep: Callable[[list[str]], None], client: tuple[str, str] = ("", "")
+        self,
+        vault: Vault,
+        url: str,
+        keep: Callable[[list[str]], None],
+        client: tuple[str, str] = ("", ""),
+        *,
+        anew: bool = False,
     ) -> None:
         self._vault = vault
         self._url = url
         self._keep = keep
         self._client = client
+        self._passed_over = {"tokens", "client"} if anew else set()
 
     async def get_tokens(self) -> Any:
         return await self._get("tokens")
@@ -60,7 +70,7 @@ class Storage:
     async def _get(self, kind: str) -> Any:
         from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
-        said = await self._vault.get(f"{kind} {self._url}")
+        said = None if kind in self._passed_over else await self._vault.get(f"{kind} {self._url}")
         if said is None:
             return None
         found = (OAuthToken if kind == "tokens" else OAuthClientInformationFull).model_validate(said)
@@ -69,6 +79,7 @@ class Storage:
 
     async def _set(self, kind: str, value: Any) -> None:
         self._hide(value)
+        self._passed_over.discard(kind)
         await self._vault.put(f"{kind} {self._url}", value.model_dump(mode="json"))
 
     def _hide(self, value: Any) -> None:
@@ -79,28 +90,57 @@ class Storage:
 def provider(
     config: ServerConfig,
     storage: Storage,
-    *,
-    redirect_uri: str = NOWHERE,
-    show: Callable[[str], Awaitable[None]] | None = None,
-    answered: Callable[[], Awaitable[Any]] | None = None,
+    redirect_uri: str,
+    show: Callable[[str], Awaitable[None]],
+    answered: Callable[[], Awaitable[Any]],
 ) -> Any:
-    """The SDK's OAuth for `config`. Without `show`, whoever needs a login is told so."""
+    """The SDK's OAuth for `config`."""
     from mcp.client.auth import OAuthClientProvider
     from mcp.shared.auth import OAuthClientMetadata
 
-    async def nobody(_: str) -> None:
-        raise LoginNeeded(
-            f"{config.name} wants you to log in first.",
-            hint=f"A person can: agent-kernel mcp login {config.name}",
-        )
-
+    about = {"client_name": "agent-kernel", "redirect_uris": [redirect_uri]}
     return OAuthClientProvider(
         config.url,
-        OAuthClientMetadata.model_validate({"client_name": "agent-kernel", "redirect_uris": [redirect_uri]}),
+        OAuthClientMetadata.model_validate(about),
         storage,
-        redirect_handler=show or nobody,
+        redirect_handler=show,
         callback_handler=answered,
     )
+
+
+class KeptLogin(httpx2.Auth):
+    """What a run has: the login a person made before, renewed as long as that works. It never begins one."""
+
+    def __init__(self, config: ServerConfig, storage: Storage) -> None:
+        self._config = config
+        self._storage = storage
+        self._provider: Any = None
+
+    async def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        if self._provider is None and await self._storage.get_tokens() is not None:
+            self._provider = provider(self._config, self._storage, NOWHERE, self._refuse, self._refuse)
+        if self._provider is None:
+            response = yield request
+            if response.status_code == 401:
+                await self._refuse()
+            return
+        flow = self._provider.async_auth_flow(request)
+        try:
+            outgoing = await anext(flow)
+            while True:
+                outgoing = await flow.asend((yield outgoing))
+        except StopAsyncIteration:
+            return
+        finally:
+            await flow.aclose()
+
+    async def _refuse(self, *_: str) -> Any:
+        raise LoginNeeded(
+            f"{self._config.name} wants you to log in first.",
+            hint=f"A person can: agent-kernel mcp login {self._config.name}",
+        )
 
 
 class Login:
@@ -116,9 +156,7 @@ class Login:
 
     def begin(self, connect: Callable[[Any], Awaitable[None]], storage: Storage) -> None:
         """`connect(auth)` talks to the server until it is let in."""
-        auth = provider(
-            self.config, storage, redirect_uri=self.redirect_uri, show=self._show, answered=self._answered
-        )
+        auth = provider(self.config, storage, self.redirect_uri, self._show, self._answered)
         self._task = asyncio.create_task(self._work(connect, auth))
 
     async def _work(self, connect: Callable[[Any], Awaitable[None]], auth: Any) -> None:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import SettingsError
 from agent_kernel.events import Json
@@ -28,10 +28,12 @@ from agent_kernel.mcp.config import (
 )
 from agent_kernel.mcp.connection import Connection, ServerFailed
 from agent_kernel.mcp.declared import Declared
-from agent_kernel.mcp.login import LONGEST_LOGIN, Login, Storage, provider
 from agent_kernel.mcp.vault import Vault
 from agent_kernel.mcp.wire import InSandbox, OnHost, Program
 from agent_kernel.sandbox.base import Sandbox
+
+if TYPE_CHECKING:
+    from agent_kernel.mcp.login import Login, Storage
 
 HOW_TO_TRUST = "agent-kernel mcp trust"
 PREFIX_TOKENS = 8_000
@@ -187,7 +189,9 @@ class McpServers:
             url = self._filled(config, {"url": config.url})["url"]
             login = auth
             if login is None and not any(name.lower() == "authorization" for name in headers):
-                login = provider(config, self._storage(config))
+                from agent_kernel.mcp.login import KeptLogin
+
+                login = KeptLogin(config, self._storage(config))
             client = open_client(url, headers, private=config.source == "user", auth=login)
             return _Closing(
                 client, streamable_http_client(url, http_client=client, max_sse_event_size=MOST_MESSAGE)
@@ -204,9 +208,11 @@ class McpServers:
 
         return http if config.url else program
 
-    def _storage(self, config: ServerConfig) -> Storage:
+    def _storage(self, config: ServerConfig, *, anew: bool = False) -> Storage:
+        from agent_kernel.mcp.login import Storage
+
         secret = self._filled(config, {"secret": config.client_secret})["secret"]
-        return Storage(self._vault, config.url, self._hide, (config.client_id, secret))
+        return Storage(self._vault, config.url, self._hide, (config.client_id, secret), anew=anew)
 
     def _filled(self, config: ServerConfig, values: Mapping[Any, str]) -> dict[Any, str]:
         filled, secrets = expanded(config, values, self._environ)
@@ -215,6 +221,8 @@ class McpServers:
 
     async def login(self, name: str, redirect_uri: str) -> Login:
         """Begin a login; see `Login`. Raises SettingsError for a server that has none."""
+        from agent_kernel.mcp.login import LONGEST_LOGIN, Login
+
         config = (await self.find()).on.get(name)
         if config is None or not config.url:
             raise SettingsError(f"{name!r} is no server one logs in at.", hint="Only those with a url are.")
@@ -229,7 +237,7 @@ class McpServers:
                 await connection.close()
             await self.forget(name)
 
-        login.begin(connect, self._storage(config))
+        login.begin(connect, self._storage(config, anew=True))
         return login
 
     async def logout(self, name: str) -> None:

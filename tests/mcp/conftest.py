@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -22,6 +24,10 @@ from agent_kernel.tools.base import ToolContext, ToolOutput
 
 EVERYTHING = Path(__file__).with_name("everything.py")
 HOSTILE = Path(__file__).with_name("hostile.py")
+
+
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+"""The person's own keyring is none of the tests' business."""
 
 
 class Switchboard:
@@ -115,10 +121,23 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def everything_http() -> Iterator[str]:
     """The address of `everything.py`, on streamable HTTP."""
+    with listening(EVERYTHING, "http") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def guarded_http() -> Iterator[str]:
+    """The address of `guarded.py`, where one logs in."""
+    with listening(Path(__file__).with_name("guarded.py")) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def listening(program: Path, *args: str) -> Iterator[str]:
+    """A server of ours in a process of its own; its address."""
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, str(EVERYTHING), "http", str(port)], stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, str(program), *args, str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -126,7 +145,8 @@ def everything_http() -> Iterator[str]:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                assert time.monotonic() < deadline and process.poll() is None
+                assert time.monotonic() < deadline
+                assert process.poll() is None
                 time.sleep(0.05)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
