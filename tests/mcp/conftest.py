@@ -150,5 +150,5 @@ def listening(program: Path, *args: str) -> Iterator[str]:
                 time.sleep(0.05)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
-        process.terminate()
+        process.kill()  # told to end, it would wait for whoever still listens
         process.wait()
