@@ -70,12 +70,14 @@ class Connection:
 
     async def tools(self) -> list[Declared]:
         """Its tools now. Raises ServerFailed with the reason in words."""
+        since = time.monotonic()
         client = await self._connected()
         async with self._listing:
             if self._stale:
                 self._stale = False
+                left = self.config.start_timeout - (time.monotonic() - since)
                 try:
-                    async with asyncio.timeout(self.config.start_timeout):
+                    async with asyncio.timeout(max(1.0, left)):
                         found = await self._list(client)
                 except BaseException as error:
                     self._stale = True

@@ -28,7 +28,7 @@ def open_client(
     """`private`: the address may be one of this machine or its network, if `url` itself is."""
     target = httpx2.URL(url)
     proxy = getproxies().get(target.scheme) if private and not proxy_bypass(target.host) else None
-    inner = httpx2.AsyncHTTPTransport(proxy=proxy, trust_env=False)
+    inner = httpx2.AsyncHTTPTransport(proxy=proxy)
     return httpx2.AsyncClient(
         headers={**headers, "accept-encoding": "identity"},
         timeout=httpx2.Timeout(TIMEOUT, read=SILENCE),
@@ -49,7 +49,7 @@ class Guarded(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if not self._proxied:
-            await self._pin(request)
+            request = await self._pinned(request)
         response = await self._inner.handle_async_request(request)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()
@@ -61,8 +61,8 @@ class Guarded(httpx2.AsyncBaseTransport):
         response.stream = Bounded(response.stream, None if events else MOST_MESSAGE)
         return response
 
-    async def _pin(self, request: httpx2.Request) -> None:
-        """Send the request to an address that was checked, under the name it was meant for."""
+    async def _pinned(self, request: httpx2.Request) -> httpx2.Request:
+        """The request as it goes to an address that was checked, under the name it was meant for."""
         host, url = request.url.host, request.url
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
@@ -74,10 +74,13 @@ class Guarded(httpx2.AsyncBaseTransport):
             allowed = addresses
         if not allowed:
             raise httpx2.ConnectError(f"{host} is a private address.", request=request)
-        request.headers.setdefault("host", url.netloc.decode("ascii"))
-        if url.scheme == "https":
-            request.extensions = {**request.extensions, "sni_hostname": host}
-        request.url = url.copy_with(host=allowed[0])
+        return httpx2.Request(
+            request.method,
+            url.copy_with(host=allowed[0]),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": host},
+        )
 
     async def _own_is_private(self) -> bool:
         """The configured server is on this machine or its network: so may be the one that logs people in."""

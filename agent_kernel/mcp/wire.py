@@ -164,7 +164,7 @@ class InSandbox:
         self._argv = ["/bin/sh", "-c", 'echo && exec "$@"', "mcp", *argv]
         self._env = dict(env)
         self._job = f"mcp-{secrets.token_hex(4)}"
-        self._errors = b""
+        self._errors, self._complaints = b"", Meter()
         self._exit: Exit | None = None
 
     async def output(self) -> AsyncIterator[bytes]:
@@ -178,6 +178,7 @@ class InSandbox:
                 elif isinstance(item, Stdout):
                     yield item.data
                 else:
+                    self._complaints.count(len(item.data))
                     self._errors = (self._errors + item.data)[-KEPT:]
 
     async def send(self, data: bytes) -> None:
@@ -227,7 +228,9 @@ class OnHost:
     async def _read_errors(self) -> None:
         assert self._process is not None
         assert self._process.stderr is not None
+        meter = Meter()
         while piece := await self._process.stderr.read(PIECE):
+            meter.count(len(piece))  # at the end of its patience nobody reads, and the program waits
             self._errors = (self._errors + piece)[-KEPT:]
 
     async def send(self, data: bytes) -> None:

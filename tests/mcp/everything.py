@@ -6,6 +6,8 @@ import asyncio
 import base64
 import os
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,16 @@ def parts() -> CallToolResult:
 @server.resource("note://{number}")
 def note(number: str) -> str:
     return f"The note number {number}."
+
+
+@server.tool(annotations=READS)
+def fetch(url: str) -> str:
+    """A page of the web, or why it cannot be had."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as page:
+            return str(page.read(1000))
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read().decode()}"
 
 
 @server.tool(annotations=READS)

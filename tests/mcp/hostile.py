@@ -128,6 +128,9 @@ match WHAT:
     case "flood":
         while True:
             tell({"method": "notifications/message", "params": {"level": "info", "data": "x"}}, flush=False)
+    case "complaints":
+        while True:
+            sys.stderr.write("x" * 65536)
     case "endless-line":
         while True:
             sys.stdout.write("x" * 65536)

@@ -35,7 +35,7 @@ def texts(run: Run) -> list[str]:
 def configuration(settings: Settings, workspace: Path) -> Configuration:
     (workspace / "everything.py").write_bytes(EVERYTHING.read_bytes())
     made = Configuration(settings.folder, settings.owner)
-    made.add("every", {"command": "python3", "args": ["everything.py"], "allow": ["add", "picture"]})
+    made.add("every", {"command": "python3", "args": ["everything.py"], "allow": ["add", "picture", "fetch"]})
     return made
 
 
@@ -195,3 +195,18 @@ async def test_a_servers_secret_never_reaches_the_log_or_the_model(
     assert "tok-1234567890" not in json.dumps([event.model_dump() for event in run.events]) + json.dumps(
         api.bodies
     )
+
+
+async def test_a_server_in_the_sandbox_reaches_only_what_the_run_may(
+    new_agent: Callable[..., Agent], configuration: Configuration, api: ScriptedMessages
+) -> None:
+    api.add(
+        [
+            ToolUse("mcp__every__fetch", {"url": "http://example.org/"}),
+            ToolUse("mcp__every__fetch", {"url": "http://169.254.169.254/latest"}),
+        ],
+        [Text("Done.")],
+    )
+    said = " ".join(texts(await new_agent().run("Go")))
+    assert "403 agent-kernel: The person did not allow a connection to example.org" in said
+    assert "403 agent-kernel: 169.254.169.254 is a private address" in said

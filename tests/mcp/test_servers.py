@@ -127,6 +127,7 @@ async def test_workspace_servers_wait_until_their_words_are_trusted(board: Switc
         ("silent", "it was not ready within 1 s"),
         ("noise", "it printed: this is no MCP server"),
         ("flood", "it sent"),
+        ("complaints", "it sent 0 messages, 128 MiB"),
         ("wrong-list", "what it sent is not valid MCP (tools.0.inputSchema.required.0"),
         ("endless-line", "it sent a message of more than 16 MiB"),
     ],
@@ -185,18 +186,18 @@ async def test_tools_that_come_later_are_found_and_called_while_the_prefix_stays
     assert "grown" in await board.text("grow")
     found = ""
     for _ in range(400):  # the notice comes beside the answer, not in it
-        if "newcomer_12" in (found := said(await board.run("tool_search", query="fresh press"))):
+        if "newcomer_13" in (found := said(await board.run("tool_search", query="fresh press"))):
             break
         await asyncio.sleep(0.05)
     assert "Fresh from the press." in found
-    assert "a new tool's answer" in await board.text("newcomer_12")
+    assert "a new tool's answer" in await board.text("newcomer_13")
     board.add_everything("late")
     assert "3" in said(await board.call("add", server="late", a=1, b=2))
     assert json.dumps(await board.prefix()) == before
     board.kept.unlink()
     board.servers.relist()
     after = [tool["name"] for tool in await board.prefix()]
-    assert "mcp__everything__newcomer_12" in after
+    assert "mcp__everything__newcomer_13" in after
     assert "mcp__late__add" in after
 
 
