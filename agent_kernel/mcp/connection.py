@@ -53,6 +53,7 @@ class Connection:
         self._failures = 0
         self._not_before = 0.0
         self._hung = 0
+        self._refused: LoginNeeded | None = None
 
     @property
     def state(self) -> str:
@@ -107,7 +108,7 @@ class Connection:
             share = f"{done:g}/{total:g}" if total else f"{done:g}"
             emit(f"{share} {line_of(message or '')[:200]}\n")
 
-        client = await self._connected()
+        client, keeper = await self._connected(), self._keeper
         request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=args))
         try:
             async with asyncio.timeout(seconds):
@@ -119,20 +120,20 @@ class Connection:
             await self._hang()
             raise ToolError(f"{self.config.name} gave no answer to {tool} within {seconds:g} s.") from None
         except Exception as error:
-            raise await self._call_failed(client, error) from error
+            raise await self._call_failed(keeper, error) from error
         self._hung = 0
         return result
 
     async def read(self, uri: str, *, seconds: float) -> Any:
         """The SDK's `ReadResourceResult`. Raises ToolError with words for the model."""
-        client = await self._connected()
+        client, keeper = await self._connected(), self._keeper
         try:
             async with asyncio.timeout(seconds):
                 return await client.read_resource(uri, cache_mode="bypass")
         except TimeoutError:
             raise ToolError(f"{self.config.name} did not give {uri} within {seconds:g} s.") from None
         except Exception as error:
-            raise await self._call_failed(client, error) from error
+            raise await self._call_failed(keeper, error) from error
 
     async def _hang(self) -> None:
         self._hung += 1
@@ -140,7 +141,7 @@ class Connection:
             self._hung = 0
             await self.close()
 
-    async def _call_failed(self, client: Any, error: Exception) -> ToolError:
+    async def _call_failed(self, keeper: asyncio.Task[None] | None, error: Exception) -> ToolError:
         """An answer that is an error, or an end of the connection: the two are told apart."""
         from mcp import MCPError
         from mcp_types import CONNECTION_CLOSED
@@ -154,8 +155,10 @@ class Connection:
         )
         if isinstance(error, MCPError) and not lost:
             return ToolError(f"{name} says: {line_of(error.message)[:1_000]}")
-        if self._client is client:
+        if self._keeper is keeper:  # not one that somebody else's call has started since
             await self.close()
+        if self._refused is not None:
+            return self._refused
         return ToolError(DIED.format(name=name, why=self.problem or reason(error)))
 
     # -- the connection --------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ class Connection:
             self._keeper.cancel()
             await self._end()
             raise self._failed(error) from error
-        self.problem, self._failures, self._stale = "", 0, True
+        self.problem, self._failures, self._stale, self._refused = "", 0, True, None
 
     async def _keep(self, ready: asyncio.Future[Any], stop: asyncio.Event) -> None:
         """Hold the connection in a task of its own, as the SDK's scopes want it, until it ends or is to end."""
@@ -217,8 +220,9 @@ class Connection:
             self.problem = _ended(way)
         except Exception as error:
             self.problem = _ended(way) or reason(error)
+            self._refused = _login(error)
             if not ready.done():
-                ready.set_exception(_login(error) or ServerFailed(self.problem))
+                ready.set_exception(self._refused or ServerFailed(self.problem))
                 ready.exception()  # whoever waits sees it
         finally:
             if self._client is client:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx2
 
@@ -47,6 +47,14 @@ class Storage:
 
     async def set_tokens(self, tokens: Any) -> None:
         await self._set("tokens", tokens)
+        await self._vault.forget(f"scope {self._url}")
+
+    async def wanted(self) -> str:
+        """Rights that a run was refused for want of."""
+        return str(await self._vault.get(f"scope {self._url}") or "")
+
+    async def want(self, scope: str) -> None:
+        await self._vault.put(f"scope {self._url}", scope)
 
     async def get_client_info(self) -> Any:
         if not self._client[0]:
@@ -136,11 +144,18 @@ class KeptLogin(httpx2.Auth):
         finally:
             await flow.aclose()
 
-    async def _refuse(self, *_: str) -> Any:
+    async def _refuse(self, *address: str) -> Any:
+        """`address` is where a person would log in; the rights in it are what the next login asks for."""
+        if address and (scope := _query(address[0]).get("scope")):
+            await self._storage.want(scope)
         raise LoginNeeded(
             f"{self._config.name} wants you to log in first.",
             hint=f"A person can: agent-kernel mcp login {self._config.name}",
         )
+
+
+def _query(address: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(address).query))
 
 
 class Login:
@@ -153,9 +168,11 @@ class Login:
         self._address: asyncio.Future[str] = loop.create_future()
         self._answer: asyncio.Future[Any] = loop.create_future()
         self._task: asyncio.Task[None] | None = None
+        self._storage: Storage | None = None
 
     def begin(self, connect: Callable[[Any], Awaitable[None]], storage: Storage) -> None:
         """`connect(auth)` talks to the server until it is let in."""
+        self._storage = storage
         auth = provider(self.config, storage, self.redirect_uri, self._show, self._answered)
         self._task = asyncio.create_task(self._work(connect, auth))
 
@@ -168,6 +185,11 @@ class Login:
             raise SettingsError(
                 f"{self.config.name} sends people to {address[:200]!r}, which is no web page."
             )
+        assert self._storage is not None
+        if wanted := await self._storage.wanted():
+            query = _query(address)
+            query["scope"] = " ".join(dict.fromkeys(f"{query.get('scope', '')} {wanted}".split()))
+            address = urlunsplit(urlsplit(address)._replace(query=urlencode(query)))
         if not self._address.done():
             self._address.set_result(address)
 
@@ -186,7 +208,7 @@ class Login:
 
     async def state(self) -> str:
         """What tells the browser's way back from anybody else's."""
-        return parse_qs(urlsplit(await self.address()).query).get("state", [""])[0]
+        return _query(await self.address()).get("state", "")
 
     def give(self, query: dict[str, str]) -> None:
         """What the browser came back with: `code` and `state`, or `error`."""

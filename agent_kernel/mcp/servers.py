@@ -191,7 +191,7 @@ class McpServers:
             if login is None and not any(name.lower() == "authorization" for name in headers):
                 from agent_kernel.mcp.login import KeptLogin
 
-                login = KeptLogin(config, self._storage(config))
+                login = KeptLogin(replace(config, url=url), self._storage(config))
             client = open_client(url, headers, private=config.source == "user", auth=login)
             return _Closing(
                 client, streamable_http_client(url, http_client=client, max_sse_event_size=MOST_MESSAGE)
@@ -212,7 +212,12 @@ class McpServers:
         from agent_kernel.mcp.login import Storage
 
         secret = self._filled(config, {"secret": config.client_secret})["secret"]
-        return Storage(self._vault, config.url, self._hide, (config.client_id, secret), anew=anew)
+        place = self._place(config)
+        return Storage(self._vault, place, self._hide, (config.client_id, secret), anew=anew)
+
+    def _place(self, config: ServerConfig) -> str:
+        """What a login is kept under: a workspace that names a server does not get the person's own login there."""
+        return config.url if config.source == "user" else f"{config.url} {self.workspace}"
 
     def _filled(self, config: ServerConfig, values: Mapping[Any, str]) -> dict[Any, str]:
         filled, secrets = expanded(config, values, self._environ)
@@ -226,7 +231,8 @@ class McpServers:
         config = (await self.find()).on.get(name)
         if config is None or not config.url:
             raise SettingsError(f"{name!r} is no server one logs in at.", hint="Only those with a url are.")
-        login = Login(config, redirect_uri)
+        url = self._filled(config, {"url": config.url})["url"]
+        login = Login(replace(config, url=url), redirect_uri)
 
         async def connect(auth: Any) -> None:
             patient = replace(config, start_timeout=LONGEST_LOGIN)
@@ -245,7 +251,7 @@ class McpServers:
         if config is None:
             raise SettingsError(f"There is no MCP server {name!r}.")
         for kind in ("tokens", "client"):
-            await self._vault.forget(f"{kind} {config.url}")
+            await self._vault.forget(f"{kind} {self._place(config)}")
         await self.forget(name)
 
     async def forget(self, name: str) -> None:

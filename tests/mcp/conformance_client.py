@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
+from agent_kernel.errors import ToolError
 from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
 
@@ -33,7 +34,14 @@ async def main(url: str) -> None:
         tools = await connection.tools()
         name, args = CALLS.get(scenario, (tools[0].tool if tools else "", {}))
         if name and scenario != "initialize":
-            print(await connection.call(name, dict(args), seconds=30, emit=print))
+            try:
+                print(await connection.call(name, dict(args), seconds=30, emit=print))
+            except ToolError as error:
+                if scenario != "auth/scope-step-up" or "wants you to log in" not in str(error):
+                    raise
+                print(error)  # a person hears it, and logs in with the rights that were missing
+                await log_in(servers)
+                print(await servers.connection("suite").call(name, dict(args), seconds=30, emit=print))
     finally:
         await servers.close()
 

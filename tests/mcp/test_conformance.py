@@ -29,6 +29,7 @@ CLIENT = [
     "auth/metadata-default",
     "auth/pre-registration",
     "auth/resource-mismatch",
+    "auth/scope-step-up",
 ]
 SERVER = ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"]
 BIN = Path(sys.executable).parent
