@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 
 from agent_kernel.errors import SettingsError
 from agent_kernel.events import Json
+from agent_kernel.vault import write_private
 
 K = TypeVar("K")
 WORKSPACE_FILE = ".mcp.json"
@@ -211,13 +211,6 @@ class Configuration:
             raise SettingsError(
                 f"{self.path} cannot be written: {error.strerror}.", hint="Is the disk full, or not yours?"
             ) from error
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """The whole file or nothing, for its owner's eyes only."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, path)
 
 
 def unknown(name: str, names: Any) -> SettingsError:

@@ -16,7 +16,7 @@ import httpx2
 from agent_kernel.errors import SettingsError
 from agent_kernel.mcp.config import ServerConfig
 from agent_kernel.mcp.connection import LoginNeeded, reason
-from agent_kernel.mcp.vault import Vault
+from agent_kernel.vault import Vault
 
 NOWHERE = "http://127.0.0.1/callback"
 LONGEST_LOGIN = 600.0

@@ -24,13 +24,12 @@ from agent_kernel.mcp.config import (
     Found,
     ServerConfig,
     expanded,
-    write_private,
 )
 from agent_kernel.mcp.connection import Connection, ServerFailed
 from agent_kernel.mcp.declared import Declared
-from agent_kernel.mcp.vault import Vault
 from agent_kernel.mcp.wire import InSandbox, OnHost, Program
 from agent_kernel.sandbox.base import Sandbox
+from agent_kernel.vault import Vault, write_private
 
 if TYPE_CHECKING:
     from agent_kernel.mcp.login import Login, Storage
@@ -70,7 +69,7 @@ class McpServers:
         self.sandbox: Sandbox | None = None
         self._hide = hide
         self._environ = os.environ if environ is None else environ
-        self._vault = Vault(configuration.folder)
+        self._vault = Vault(configuration.folder / "logins")
         self._connections: dict[str, Connection] = {}
         self._warming: set[asyncio.Task[Any]] = set()
 

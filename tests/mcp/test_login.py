@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import sys
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 
 from agent_kernel.cli import main
 from agent_kernel.errors import SettingsError
-from agent_kernel.mcp.vault import Vault
 from tests.mcp.conftest import Switchboard, said
 
 
@@ -73,18 +71,3 @@ def test_the_command_line_logs_in_by_the_persons_browser(
     assert "secret (may change things)" in runner.invoke(main, ["mcp", "test", "guarded"]).output
     assert runner.invoke(main, ["mcp", "logout", "guarded"]).exit_code == 0
     assert "wants you to log in first" in runner.invoke(main, ["mcp", "test", "guarded"]).output
-
-
-async def test_what_is_kept_is_for_the_person_alone_and_damage_is_no_end(tmp_path: Path) -> None:
-    vault = Vault(tmp_path)
-    assert await vault.get("a") is None
-    await vault.put("a", {"token": "tok-1"})
-    assert await Vault(tmp_path).get("a") == {"token": "tok-1"}
-    for path in (tmp_path / "logins").iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert b"tok-1" not in path.read_bytes()
-    for path in (tmp_path / "logins").glob("*.token"):
-        path.write_bytes(b"damaged")
-    assert await vault.get("a") is None
-    await vault.forget("a")
-    await vault.forget("a")
