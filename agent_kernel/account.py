@@ -33,6 +33,7 @@ from agent_kernel.events import (
 )
 from agent_kernel.fork import forked
 from agent_kernel.jobs.schedules import Missed, Overlap, Schedules
+from agent_kernel.mcp.servers import McpServers
 from agent_kernel.runner import LEASE_MS, has_owner
 from agent_kernel.runs.records import Planned, RunRow, Schedule, Session, Used, UsedOn
 from agent_kernel.runs.store import DAY_MS
@@ -198,6 +199,7 @@ class Account:
         copy = await forked(self.app, run, seq, prompt, self.owner)
         if restore:
             await self.restore(run.id, seq)
+        self.app.same_tools(run.session_id, copy.session_id)
         settings = settings or self.app.settings_of(run)
         kernel = kernel or kernel_of(run)
         hosted = {"hosted": bool(run.options.get("hosted"))}
@@ -431,6 +433,20 @@ class Account:
             raise AssertionError("only workers start what is due")
 
         return Schedules(self.app.store, no_worker)
+
+    # -- MCP servers -------------------------------------------------------------------------------------
+
+    async def mcp(self, session_id: str) -> McpServers:
+        """The servers of a session, and a sandbox to start programs in. Raises RunNotFound."""
+        return await self.app.reachable_mcp(await self.get_session(session_id))
+
+    async def report_mcp(self, session_id: str) -> Json:
+        """What a person sees of a session's MCP servers; see `McpServers.report`."""
+        return await self.app.mcp(await self.get_session(session_id)).report()
+
+    async def refresh_tools(self, session_id: str) -> None:
+        """The session's next run chooses its tools anew, from the servers that are there then."""
+        self.app.refresh_tools(await self.get_session(session_id))
 
     async def attend(self, run_id: str, kernel: KernelBridge) -> None:
         """A notebook's kernel is here for the run. (A run of this process has had its own since it began.)"""

@@ -26,9 +26,12 @@ from agent_kernel.errors import (
     RunBusy,
     SettingsError,
 )
-from agent_kernel.events import FINAL_STATUSES, Error, Json, Status, now_ms
+from agent_kernel.events import FINAL_STATUSES, Error, Event, Json, Status, now_ms
 from agent_kernel.folds import RunState
 from agent_kernel.loop import Bounds, interrupted
+from agent_kernel.mcp.config import Configuration
+from agent_kernel.mcp.servers import McpServers
+from agent_kernel.mcp.tools import session_tools
 from agent_kernel.model import Model, ModelRequest, ModelSettings, open_model
 from agent_kernel.runner import Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
@@ -316,6 +319,9 @@ class App:
         async def lease(run: RunRow) -> Sandbox:
             return await self._sandbox(place, session, settings)
 
+        async def more_tools(sandbox: Sandbox) -> tuple[list[Tool], list[Event]]:
+            return await self._mcp_tools(session, sandbox)
+
         return Means(
             log=self.log,
             blobs=self.blobs,
@@ -323,6 +329,7 @@ class App:
             lease_sandbox=lease,
             tools=builtin_tools(kernel=kernel, skills=skills),
             skills=skills.on,
+            more_tools=more_tools,
             state=place.state,
             write_lock=place.write_lock,
             dead=self.is_dead,
@@ -367,6 +374,50 @@ class App:
 
     def tools(self, *, kernel: bool = False) -> list[Tool]:
         return builtin_tools(kernel=kernel)
+
+    # -- MCP servers -------------------------------------------------------------------------------------
+
+    def mcp(self, session: Session) -> McpServers:
+        """The session's MCP servers. Nothing is connected before it is needed."""
+        state = self._places[session.id].state
+        if "mcp" not in state:
+            configuration = Configuration(self.settings.folder, session.owner)
+            state["mcp"] = McpServers(configuration, Path(session.workspace), hide=self.redactor.keep)
+        servers: McpServers = state["mcp"]
+        return servers
+
+    async def reachable_mcp(self, session: Session) -> McpServers:
+        """The same, with a sandbox to start programs in."""
+        servers = self.mcp(session)
+        if servers.sandbox is None:
+            servers.sandbox = await self._sandbox(self._places[session.id], session, self.settings)
+        return servers
+
+    async def _mcp_tools(self, session: Session, sandbox: Sandbox) -> tuple[list[Tool], list[Event]]:
+        """Tools of the session's servers, and what a person should hear. A broken configuration ends no run."""
+        servers = self.mcp(session)
+        servers.sandbox = sandbox
+        try:
+            chosen, notes = await servers.chosen(self._chosen_tools(session.id))
+        except SettingsError as error:
+            return [], [Error(kind="mcp", message=error.message, hint=error.hint)]
+        return session_tools(servers, chosen), [Error(kind="mcp", message=note) for note in notes]
+
+    def refresh_tools(self, session: Session) -> None:
+        """Choose the session's tools anew when its next run starts."""
+        self._chosen_tools(session.id).unlink(missing_ok=True)
+        self.mcp(session).relist()
+
+    def same_tools(self, session_id: str, copy_id: str) -> None:
+        """A forked session goes on with the tools its history was made with."""
+        with suppress(OSError):
+            copy = self._chosen_tools(copy_id)
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copyfile(self._chosen_tools(session_id), copy)
+
+    def _chosen_tools(self, session_id: str) -> Path:
+        """Beside the session's sandbox: it goes when the session is forgotten."""
+        return self.settings.folder / "sandboxes" / session_id / "tools.json"
 
     @property
     def kernel_tools(self) -> set[str]:

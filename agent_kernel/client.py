@@ -105,6 +105,10 @@ class Host(Protocol):
 
     async def switch_skill(self, session_id: str, name: str, on: bool) -> Json: ...
 
+    async def report_mcp(self, session_id: str) -> Json: ...
+
+    async def refresh_tools(self, session_id: str) -> None: ...
+
     async def close(self) -> None: ...
 
 
@@ -438,6 +442,16 @@ class Agent:
             {"name": tool.name, "access": tool.access, "description": tool.summary or tool.description}
             for tool in builtin_tools(kernel=self.kernel is not None, skills=skills)
         ]
+
+    async def mcp(self) -> Json:
+        """The session's MCP servers: how each stands, its tools, and what waits to be trusted."""
+        host, session = await self._open()
+        return await host.report_mcp(session.id)
+
+    async def refresh_tools(self) -> None:
+        """The next run has the tools that MCP servers offer then; the model reads its prompt anew once."""
+        host, session = await self._open()
+        await host.refresh_tools(session.id)
 
     def info(self) -> dict[str, Any]:
         """What a view's header shows."""

@@ -192,14 +192,19 @@ class CallExecutor:
         self.worker = worker
 
     def ready(self, call: ToolCall) -> bool:
-        tool = self.tools.get(call.tool)
+        tool = self._meant(call)
         return tool is None or (tool.read_only and not self.elsewhere(call))
+
+    def _meant(self, call: ToolCall) -> Tool | None:
+        """The tool whose access counts: for one that stands for others, the one its arguments name."""
+        tool = self.tools.get(call.tool)
+        return (tool.target(call.args) or tool) if tool is not None and tool.target else tool
 
     def start_event(self, call: ToolCall) -> ToolStart:
         return ToolStart(id=call.id, executor=self.worker, turn=call.turn)
 
     async def execute(self, call: ToolCall, *, started: bool) -> list[Event]:
-        tool = self.tools.get(call.tool)
+        tool = self._meant(call)
         if tool is not None and tool.read_only and self.elsewhere(call):
             await self._wait_for_kernel(tool, call)
             return []

@@ -59,7 +59,8 @@ class RunJournal:
             self.state.add(event)
 
     def hold(self, *events: Event) -> None:
-        self._held += events
+        # They go into the next request before they are stored: redacted now, so that both are the same.
+        self._held += self.log.redacted(self.run_id, events)
 
     def held(self) -> list[Event]:
         return list(self._held)

@@ -274,6 +274,13 @@ class Server:
             await self._send("POST", f"runs/{run_id}/undo", {"call_id": call_id, "path": path})
         )
 
+    async def report_mcp(self, session_id: str) -> Json:
+        found: Json = await self._send("GET", f"mcp?session={quote(session_id, safe='')}")
+        return found
+
+    async def refresh_tools(self, session_id: str) -> None:
+        await self._send("POST", "mcp/refresh", {"session": session_id})
+
     async def follow(
         self, run_id: str, after: int = 0, *, deltas: bool = True, resumed_at: int = 0
     ) -> AsyncIterator[Event]:

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent_kernel.errors import AgentKernelError, ModelError, OwnershipLost
-from agent_kernel.events import Context, Error, Event, Message, Status, ToolResult, now_ms
+from agent_kernel.events import Context, Error, Event, Json, Message, Status, ToolResult, now_ms
 from agent_kernel.executor import CallExecutor, Permissions, network_asker
 from agent_kernel.instructions import Place, system_prompt
 from agent_kernel.journal import RunJournal
@@ -63,6 +63,7 @@ class Means:
     lease_sandbox: Callable[[RunRow], Awaitable[Sandbox]]
     tools: Sequence[Tool]
     skills: Sequence[Skill]
+    more_tools: Callable[[Sandbox], Awaitable[tuple[Sequence[Tool], Sequence[Event]]]]
     state: dict[str, Any]
     write_lock: asyncio.Lock
     dead: Callable[[str], bool]
@@ -188,17 +189,20 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
     sandbox = await means.lease_sandbox(run)
     permissions = Permissions(journal, order.permission, order.interactive, run.owner, means.skills)
     await sandbox.set_network(_network(order, permissions))
+    more, notes = await means.more_tools(sandbox)
+    journal.hold(*notes)
+    tools = [*means.tools, *more]
     executor = CallExecutor(
         journal=journal,
         sandbox=sandbox,
-        tools={tool.name: tool for tool in means.tools},
+        tools={tool.name: tool for tool in tools},
         permissions=permissions,
         state=means.state,
         kernel=order.kernel,
         write_lock=means.write_lock,
         worker=order.worker,
     )
-    loop = await _loop(order, means, journal, model, sandbox, executor)
+    loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
     ending = await loop.run()
     await journal.flush()
     return ending
@@ -220,7 +224,13 @@ def _network(order: Order, permissions: Permissions) -> NetworkPolicy:
 
 
 async def _loop(
-    order: Order, means: Means, journal: RunJournal, model: Model, sandbox: Sandbox, executor: CallExecutor
+    order: Order,
+    means: Means,
+    journal: RunJournal,
+    model: Model,
+    sandbox: Sandbox,
+    executor: CallExecutor,
+    tools: list[Json],
 ) -> Loop:
     """Freeze the prefix: system prompt and tools go to blobs, their hashes into the log."""
     place = Place(
@@ -234,7 +244,6 @@ async def _loop(
         notebook=order.notebook,
     )
     system = system_prompt(place, order.instructions)
-    tools = [tool.param() for tool in means.tools]
     context = Context(
         model=model.name,
         system=await means.blobs.put(system.encode()),

@@ -11,6 +11,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 
 from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
+from jupyter_ext.mcp_routes import MCP_ROUTES
 from jupyter_ext.models import ModelHandler, ModelTestHandler
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
@@ -370,6 +371,7 @@ ROUTES = (
     Route("model", ModelHandler, {"put": "ModelSetup"}),
     Route("model/test", ModelTestHandler, {"post": "ModelSetup"}),
     Route("usage", UsageHandler, query=("days",)),
+    *MCP_ROUTES,
     Route("schedules", SchedulesHandler, {"post": "NewSchedule"}),
     Route("schedules/{schedule}", ScheduleHandler),
     Route("schedules/{schedule}/{action}", ScheduleActionHandler, {"post": "Nothing"}),

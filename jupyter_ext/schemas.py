@@ -127,5 +127,18 @@ class Fork(Body):
     kernel: bool = False
 
 
+class OfSession(Body):
+    """The session whose workspace and sandbox are meant."""
+
+    session: Name
+
+
+class Trust(Body):
+    """`hash` is that of the `.mcp.json` the person saw: if it has changed since, nothing is trusted."""
+
+    session: Name
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Nothing(Body):
     """No fields."""

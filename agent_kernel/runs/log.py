@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
 from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
 from agent_kernel.runs.bus import Bus, Item
@@ -22,11 +22,13 @@ class RunLog:
         self.bus = bus
         self._redact = redact
 
+    def redacted(self, run_id: str, events: Iterable[Event]) -> tuple[Event, ...]:
+        """The events as they may be stored, shown, and sent to a model."""
+        return tuple(self._redact(run_id, event) if self._redact is not None else event for event in events)
+
     async def append(self, run_id: str, *events: Event, fence: int | None = None) -> list[Event]:
         """Store events, then ring. See `Store.append`."""
-        if self._redact is not None:
-            events = tuple(self._redact(run_id, event) for event in events)
-        stored = await self.store.append(run_id, events, fence)
+        stored = await self.store.append(run_id, self.redacted(run_id, events), fence)
         if stored:
             self.bus.publish(run_id, tuple(stored))
             if any(isinstance(event, Status) for event in stored):

@@ -214,16 +214,38 @@ def _skill_line(skill: Json) -> str:
     return f"- {code(skill['name'])} ({skill['scope']}){state}: {says}"
 
 
-@command("tools", "what the agent can do, and what needs your consent")
+@command("tools", "what the agent can do, and what needs your consent; /tools refresh asks MCP servers again")
 async def _tools(call: Call) -> Reply:
+    if call.argument not in ("", "refresh"):
+        raise UsageError(f"/tools {call.argument} is not a command.", hint="Say /tools, or /tools refresh.")
+    if call.argument == "refresh":
+        await call.agent.refresh_tools()
+        return Reply("The next prompt has the tools that MCP servers offer then.")
     says = {"read": "only reads", "sandbox": "stays in the sandbox", "outside": "leaves the sandbox"}
-    return Reply(
-        "\n".join(
-            f"- `{tool['name']}` ({says.get(tool['access'], tool['access'])}): "
-            f"{code(tool['description'], 200)}"
-            for tool in call.agent.tools()
+    lines = [
+        f"- `{tool['name']}` ({says.get(tool['access'], tool['access'])}): {code(tool['description'], 200)}"
+        for tool in call.agent.tools()
+    ]
+    return Reply("\n".join([*lines, *_servers(await call.agent.mcp())]))
+
+
+def _servers(report: Json) -> list[str]:
+    """A line for each MCP server, and one for what keeps others out."""
+    lines = []
+    for server in report["servers"]:
+        state = server["state"] if server["on"] else "off"
+        tools = ", ".join(tool["name"] for tool in server["tools"])
+        why = f" {code(server['problem'])}" if server["problem"] else ""
+        lines.append(
+            f"- MCP server {code(server['name'])} ({state}): {code(tools or server['where'], 200)}{why}"
         )
-    )
+    lines += [f"- {code(problem, 300)}" for problem in report["problems"]]
+    if report["waiting"]:
+        names = ", ".join(code(server["name"]) for server in report["waiting"])
+        lines.append(
+            f"- Not trusted: {names} of `.mcp.json`. Look with `agent-kernel mcp list`, then `mcp trust`."
+        )
+    return lines
 
 
 @command("runs", "the session's runs, newest first")

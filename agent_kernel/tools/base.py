@@ -91,7 +91,8 @@ class Tool:
 
     `describe(args)` is the one line an approval shows. `input_schema` is JSON Schema 2020-12; arguments
     are checked against it before `run`, which may raise `ToolError` with words for the model. `in_kernel`
-    says that it is executed by the user's own kernel, wherever that is.
+    says that it is executed by the user's own kernel, wherever that is. A tool that stands for others has a
+    `target(args)`: the one whose access and name count for these arguments (None: its own).
     """
 
     name: str
@@ -102,6 +103,7 @@ class Tool:
     describe: Callable[[Json], str]
     summary: str = ""
     in_kernel: bool = False
+    target: Callable[[Json], Tool | None] | None = None
 
     @property
     def read_only(self) -> bool:

@@ -54,7 +54,7 @@ def test_everything_of_one_person_does_not_exist_for_another(
     run = people.post("runs", {"session": session, "prompt": "Mine"}, token="anna").json()["id"]
     assert people.get(f"runs/{run}", token="anna").json()["owner"] == "anna"
     for path in (f"runs/{run}", f"runs/{run}/events", f"runs/{run}/transcript", f"stream?run={run}",
-                 f"sessions/{session}"):  # fmt: skip
+                 f"sessions/{session}", f"mcp?session={session}"):  # fmt: skip
         response = people.get(path, token="ben")
         assert response.status_code == 404, path
         assert "anna" not in response.text

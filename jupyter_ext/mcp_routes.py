@@ -1,0 +1,150 @@
+"""Routes for MCP servers: how they stand, on and off, a test, trust, and a person's login."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.auth.decorator import allow_unauthenticated
+from tornado.web import HTTPError
+
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.events import Json
+from jupyter_ext.door import BadRequest, Handler
+from jupyter_ext.route import ROOT, Route
+
+if TYPE_CHECKING:
+    from agent_kernel.mcp.login import Login
+
+open_door = allow_unauthenticated
+CALLBACK = "mcp/callback"
+MOST_LOGINS = 8
+_logins: dict[str, tuple[str, Login]] = {}
+"""Logins under way by their state: whose, and which."""
+
+
+class McpHandler(Handler):
+    def only_persons(self) -> None:
+        """What code in a notebook does by itself is no word of the person's about servers."""
+        if self.kernel is not None:
+            raise HTTPError(403, "This is for the person to do, in the panel or with agent-kernel mcp.")
+
+
+class ServersHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """MCP servers of a `session`, their tools, and what waits to be trusted."""
+        session = self.get_query_argument("session", "")
+        self.reply(await (await self.account()).report_mcp(session))
+
+
+class RefreshHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """The session's next run chooses its tools anew."""
+        from jupyter_ext.schemas import OfSession
+
+        await (await self.account()).refresh_tools(self.body(OfSession).session)
+        self.reply({})
+
+
+class TrustHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """Trust the workspace's `.mcp.json`, if it is still what the person saw."""
+        from jupyter_ext.schemas import Trust
+
+        self.only_persons()
+        body = self.body(Trust)
+        account = await self.account()
+        servers = account.app.mcp(await account.get_session(body.session))
+        await asyncio.to_thread(servers.configuration.trust, servers.workspace, body.hash)
+        self.reply(await servers.report())
+
+
+class SwitchHandler(McpHandler):
+    on = True
+
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self, name: str) -> None:
+        """Use the server, or leave it alone, from the next run on."""
+        from jupyter_ext.schemas import OfSession
+
+        self.only_persons()
+        account = await self.account()
+        servers = account.app.mcp(await account.get_session(self.body(OfSession).session))
+        await asyncio.to_thread(servers.configuration.switch, name, self.on, servers.workspace)
+        self.reply(await servers.report())
+
+
+class OffHandler(SwitchHandler):
+    on = False
+
+
+class TestHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self, name: str) -> None:
+        """Connect to the server and list its tools; `problem` says why that failed."""
+        from jupyter_ext.schemas import OfSession
+
+        self.only_persons()
+        servers = await (await self.account()).mcp(self.body(OfSession).session)
+        await servers.forget(name)
+        since, problem = time.monotonic(), ""
+        try:
+            await servers.connection(name).tools()
+        except AgentKernelError as error:
+            problem = str(error)
+        report = await servers.report()
+        line: Json = next((server for server in report["servers"] if server["name"] == name), {})
+        took = round((time.monotonic() - since) * 1000)
+        self.reply({**line, "ok": not problem, "problem": problem, "duration_ms": took})
+
+
+class LoginHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self, name: str) -> None:
+        """Begin a login at the server: `url` is where the person's browser goes, empty when it is not needed."""
+        from jupyter_ext.schemas import OfSession
+
+        self.only_persons()
+        servers = await (await self.account()).mcp(self.body(OfSession).session)
+        if len(_logins) >= MOST_LOGINS:
+            _, (_, oldest) = next(iter(_logins.items()))
+            await oldest.close()
+        where = f"{self.request.protocol}://{self.request.host}{self.base_url.rstrip('/')}{ROOT}/{CALLBACK}"
+        login = await servers.login(name, where)
+        address = await login.address()
+        if address:
+            state = await login.state()
+            _logins[state] = (self.owner, login)
+            login.on_end(lambda: _logins.pop(state, None))
+        self.reply({"url": address})
+
+
+class CallbackHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Where the person's browser comes back to after a login."""
+        state = self.get_query_argument("state", "")
+        owner, login = _logins.get(state, ("", None))
+        if login is None or owner != self.owner:
+            raise BadRequest("No login waits for this answer.", hint="Begin it again in the panel.")
+        query = {key: self.get_query_argument(key) for key in self.request.query_arguments}
+        login.give(query)
+        await login.done()
+        said = f"You are logged in at {login.config.name}. This tab can be closed."
+        await self.finish(said, set_content_type="text/plain; charset=utf-8")
+
+
+MCP_ROUTES: tuple[Any, ...] = (
+    Route("mcp", ServersHandler, query=("session",)),
+    Route("mcp/refresh", RefreshHandler, {"post": "OfSession"}),
+    Route("mcp/trust", TrustHandler, {"post": "Trust"}),
+    Route(CALLBACK, CallbackHandler, query=("code", "state")),
+    Route("mcp/{server}/on", SwitchHandler, {"post": "OfSession"}),
+    Route("mcp/{server}/off", OffHandler, {"post": "OfSession"}),
+    Route("mcp/{server}/test", TestHandler, {"post": "OfSession"}),
+    Route("mcp/{server}/login", LoginHandler, {"post": "OfSession"}),
+)

@@ -1,0 +1,59 @@
+"""Our client as the conformance suite starts it: `conformance_client.py URL`, the scenario in the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx2
+
+from agent_kernel.errors import ToolError
+from agent_kernel.mcp.config import Configuration
+from agent_kernel.mcp.servers import McpServers
+
+CALLS = {"tools_call": ("add_numbers", {"a": 5, "b": 3}), "sse-retry": ("test_reconnection", {})}
+
+
+async def main(url: str) -> None:
+    scenario = os.environ["MCP_CONFORMANCE_SCENARIO"]
+    home = Path(os.environ["CONFORMANCE_HOME"])
+    configuration = Configuration(home / "data", "conformance")
+    given = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+    client = {key: given[key] for key in ("client_id", "client_secret") if key in given}
+    configuration.add("suite", {"url": url, **client})
+    servers = McpServers(configuration, home, hide=lambda _: None)
+    await servers.find()
+    try:
+        if scenario.startswith("auth/"):
+            await log_in(servers)
+        connection = servers.connection("suite")
+        tools = await connection.tools()
+        name, args = CALLS.get(scenario, (tools[0].tool if tools else "", {}))
+        if name and scenario != "initialize":
+            try:
+                print(await connection.call(name, dict(args), seconds=30, emit=print))
+            except ToolError as error:
+                if scenario != "auth/scope-step-up" or "wants you to log in" not in str(error):
+                    raise
+                print(error)  # a person hears it, and logs in with the rights that were missing
+                await log_in(servers)
+                print(await servers.connection("suite").call(name, dict(args), seconds=30, emit=print))
+    finally:
+        await servers.close()
+
+
+async def log_in(servers: McpServers) -> None:
+    """A browser of one page: it follows the redirect that the suite's login page is."""
+    login = await servers.login("suite", "http://127.0.0.1:9/callback")
+    if address := await login.address():
+        async with httpx2.AsyncClient(trust_env=False) as browser:
+            response = await browser.get(address)
+        login.give(dict(parse_qsl(urlsplit(response.headers["location"]).query)))
+        await login.done()
+
+
+asyncio.run(main(sys.argv[-1]))
