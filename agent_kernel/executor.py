@@ -271,7 +271,7 @@ class CallExecutor:
     async def _changes(self, call: ToolCall, before: str) -> list[Event]:
         try:
             after = await self.sandbox.snapshot()
-            changes = [] if after == before else await self.sandbox.diff(before, after)
+            changes = await self.sandbox.diff(before, after)
         except SandboxError as error:
             return [Error(kind="snapshot", message=f"Changes of this call are not known: {error}")]
         return [
