@@ -216,7 +216,10 @@ class CallExecutor:
 
     async def _run_changing(self, tool: Tool, call: ToolCall, started: bool) -> list[Event]:
         """With a snapshot on both sides, so that each change belongs to its call and can be undone."""
-        before = await self.sandbox.snapshot()
+        try:
+            before = await self.sandbox.snapshot()
+        except SandboxError as error:  # without one, what the call changes could not be taken back
+            return [error_result(call, f"Not done: {error}")]
         if self.elsewhere(call):
             await self._wait_for_kernel(tool, call)
             return await self._changes(call, before)

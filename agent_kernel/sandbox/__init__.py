@@ -29,14 +29,15 @@ async def open_sandbox(
     tier: Tier | None = None,
     daytona: Access | None = None,
     patience: Patience | None = None,
+    create: bool = True,
     told: Callable[[str], Awaitable[None]] | None = None,
 ) -> Sandbox:
     """A sandbox for `workspace`; `async with` (or `start`) starts it.
 
     The same `id` and `data_dir` find what an earlier one installed, and its snapshots. `python` is the
     interpreter whose environment is shown inside (default: this one's). `tier` takes one tier instead of the
-    best. `daytona` is the way to that provider, where `told` hears the service's id of the sandbox. Raises
-    SandboxUnavailable where none can run, unless `allow_unsafe`.
+    best. `daytona` is the way to that provider; without `create` the sandbox must be there, and `told` hears the
+    service's id of it. Raises SandboxUnavailable where none can run, unless `allow_unsafe`.
     """
     folder = Path(workspace).resolve()
     sandbox_id = id or f"sb-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
@@ -51,6 +52,7 @@ async def open_sandbox(
             folder=home / sandbox_id,
             network=network or NetworkPolicy(),
             env=env,
+            create=create,
             told=told,
         )
     if provider != "local":

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HERE = Path(__file__).parent
 LABEL = "agent-kernel.session"
+LABEL_APP = {"app": "agent-kernel"}
 WRITABLE = [WORKSPACE, SESSION, "/tmp", "/home", "/root"]  # noqa: S108 - places inside
 MOST_ANSWER = MOST_FILE + MOST_PIECE + (64 << 20)
 MOST_PIECE_READ = 16 << 20
@@ -69,7 +70,7 @@ class Lost(SandboxUnavailable):
 class DaytonaSandbox:
     """One workspace at Daytona; see `Sandbox` in base.py. Open it with `open_sandbox`.
 
-    `told(id)` hears the service's id of the sandbox when it is attached to.
+    `told(id)` hears the service's id of the sandbox when it is attached to. Without `create` it must be there.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class DaytonaSandbox:
         folder: Path,
         network: NetworkPolicy,
         env: Mapping[str, str] | None,
+        create: bool = True,
         told: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.id = sandbox_id
@@ -91,12 +93,13 @@ class DaytonaSandbox:
         self.folder = folder
         self._service = service
         self._env = {**environment(), **(env or {})}
+        self._create = create
         self._told = told
         self._network, self._set_network = _network(network), False
         self._snapshots = Snapshots(workspace, folder / "snapshots")
-        self._sync = Sync(
-            workspace, self._snapshots, folder / "sync.json", folder, python_tree().folders()
-        )
+        # what was agreed on holds for this folder on this machine; the data folder may be shared
+        state = folder / f"sync-{_short(f'{_host()} {workspace}'.encode())}.json"
+        self._sync = Sync(workspace, self._snapshots, state, folder, python_tree().folders())
         self._owner = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._place = f"{outpost.BASE}/{_version()}"
         self._remote: AsyncSandbox | None = None
@@ -169,8 +172,13 @@ class DaytonaSandbox:
 
     async def _find(self) -> AsyncSandbox:
         remote = await self._service.find(self.name)
+        if remote is None and not self._create:
+            raise SandboxNotFound(
+                f"Daytona has no sandbox {self.name} any more, and the session's folder is on another host.",
+                hint="Start a run of the session there.",
+            )
         if remote is None:
-            labels = {LABEL: self.id, "app": "agent-kernel"}
+            labels = {LABEL: self.id, **LABEL_APP}
             remote = await self._service.create(self.name, labels, network=self._network)
             self._set_network = True
         if remote.labels.get(LABEL) != self.id:
@@ -581,10 +589,8 @@ class DaytonaSandbox:
 
 
 def environment() -> dict[str, str]:
-    """What processes inside find; nothing of the host's own environment is in it."""
-    path = (f"{SESSION}/python/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+    """What processes inside find, besides the image's PATH; nothing of the host's own environment is in it."""
     return {
-        "PATH": ":".join(path),
         "HOME": f"{SESSION}/home",
         "LANG": "C.UTF-8",
         "TERM": "xterm-256color",
@@ -610,13 +616,16 @@ def _network(policy: NetworkPolicy) -> dict[str, Any]:
 
 
 def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    return _short(socket.gethostname().encode())
+
+
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _version() -> str:
     """Changes when our programs do, so that each host finds those it knows."""
-    programs = b"".join((HERE / name).read_bytes() for name in ("outpost.py", "supervisor.py"))
-    return hashlib.sha256(programs).hexdigest()[:12]
+    return _short(b"".join((HERE / name).read_bytes() for name in ("outpost.py", "supervisor.py")))
 
 
 def _exit(payload: bytes) -> Exit:

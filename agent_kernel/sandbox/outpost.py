@@ -260,7 +260,9 @@ class Job:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        config = {"env": self.head["env"], "workdir": self.head["workdir"], "writable": [], "rlimits": {"CORE": 0},
+        path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+        environment = {"PATH": "/session/python/bin:" + path, **self.head["env"]}
+        config = {"env": environment, "workdir": self.head["workdir"], "writable": [], "rlimits": {"CORE": 0},
                   "memory": 1 << 60, "growth": 1 << 60, "reserve": 0, "frames": frames.detach(),
                   "sockets": sockets.detach()}  # fmt: skip
         try:

@@ -38,6 +38,7 @@ class Container:
         self.state = "stopped"
         self.touched = 0
         self.sessions: dict[str, Session] = {}
+        self.followers: set[asyncio.Task[None]] = set()
         self._init: subprocess.Popen[bytes] | None = None
         self._child = 0
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
@@ -102,6 +103,8 @@ class Container:
         for session in self.sessions.values():
             session.close()
         self.sessions.clear()
+        for follower in list(self.followers):
+            follower.cancel()
         if self._init is not None:
             os.kill(self._child, signal.SIGKILL)  # PID 1 there: all others go with it
             self._init.kill()
@@ -434,6 +437,20 @@ class FakeDaytona:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._sockets.add(socket)
+        follower = asyncio.create_task(self._send_log(socket, command))
+        followers = self._of(request).followers
+        followers.add(follower)
+        try:
+            await asyncio.wait({follower})
+            code = 1011 if follower.cancelled() else 1000  # the sandbox went away below it
+            await socket.close(code=code)
+        finally:
+            follower.cancel()
+            followers.discard(follower)
+            self._sockets.discard(socket)
+        return socket
+
+    async def _send_log(self, socket: web.WebSocketResponse, command: dict[str, Any]) -> None:
         at = 0
         try:
             while not socket.closed:
@@ -447,12 +464,8 @@ class FakeDaytona:
                     break
                 else:
                     await asyncio.sleep(0.005)
-            await socket.close()
         except ConnectionError:
             pass
-        finally:
-            self._sockets.discard(socket)
-        return socket
 
     async def _upload(self, request: web.Request) -> web.Response:
         container, place = self._of(request), ""
