@@ -59,7 +59,7 @@ FOLDERS = (
     f"for d in {WORKSPACE} {SESSION}; do "
     '[ -d "$d" ] || mkdir -p "$d" 2>/dev/null || sudo -n mkdir -p "$d"; '
     '[ -w "$d" ] || sudo -n chown "$(id -u):$(id -g)" "$d"; '
-    '[ -w "$d" ] || echo "MISSING $d"; done; command -v python3 >/dev/null || echo "MISSING python3"'
+    '[ -d "$d" ] && [ -w "$d" ] || echo "MISSING $d"; done; command -v python3 >/dev/null || echo "MISSING python3"'
 )
 
 
@@ -142,7 +142,7 @@ class DaytonaSandbox:
             if not self._stale:
                 return jobs
             try:
-                await self._sync.run(self, self.workdir)
+                await self._carry_once()
             except Lost:
                 if attempt == 2:
                     raise
@@ -241,15 +241,17 @@ class DaytonaSandbox:
     async def stop(self) -> None:
         """End every process inside, bring home what they changed, and stop it. Files stay; `start` begins anew."""
         remote = self._remote
-        if remote is not None:
-            with suppress(SandboxError):
-                await self.kill()
-                await self._sync.run(self, self.workdir)
+        try:
+            if remote is not None:
+                with suppress(SandboxError, OSError):
+                    await self.kill()
+                    await self._carry_once()
+                with suppress(SandboxError):
+                    await self._service.stop(remote)
+        finally:
             async with self._starting:
                 await self._lose()
-            with suppress(SandboxError):
-                await self._service.stop(remote)
-        await self._service.close()
+            await self._service.close()
 
     async def delete(self) -> None:
         """Delete it at Daytona, whoever made it, and forget its snapshots. The workspace stays."""
@@ -268,7 +270,7 @@ class DaytonaSandbox:
             remote, jobs = self._remote, self._jobs
             if remote is None or jobs is None:
                 return
-            with suppress(SandboxError):
+            with suppress(SandboxError, OSError):
                 if jobs.active:
                     await self.ask("beat", owner=self._owner)
                 await self._renew(remote)
@@ -368,7 +370,7 @@ class DaytonaSandbox:
         request = self._request(command, cwd, env, None, 65536, stdin=False, keep=False)
         request["exec"]["background"] = True
         jobs = await self._ready()
-        begun = await jobs.begin(request, b"", self._has, background=True)
+        begun = await jobs.begin(request, b"", background=True)
         jobs.active.discard(begun.name)
         out, last = bytearray(), Exit(0)
         patience = asyncio.timeout(self._service.patience.request)
@@ -399,12 +401,12 @@ class DaytonaSandbox:
         request = self._request(command, cwd, env, timeout, max_output, stdin=given, keep=keep_stdin)
         jobs = await self._ready()
         try:
-            begun = await jobs.begin(request, stdin or b"", self._has)
+            begun = await jobs.begin(request, stdin or b"")
         except (SandboxNotFound, SandboxUnavailable):
             if await self._is_there():
                 raise
             jobs = await self._ready()
-            begun = await jobs.begin(request, stdin or b"", self._has)
+            begun = await jobs.begin(request, stdin or b"")
         if job is not None:
             self._names[job] = begun
         ended = False
@@ -446,10 +448,6 @@ class DaytonaSandbox:
             if self._jobs is jobs:
                 await jobs.end(begun, clean=ended)
         jobs.active.discard(begun.name)
-
-    async def _has(self, name: str) -> bool:
-        found, _ = await self.ask("has", job=name)
-        return bool(found.get("there"))
 
     async def _is_there(self) -> bool:
         """Whether the sandbox still runs; one that does not is let go."""
@@ -522,11 +520,14 @@ class DaytonaSandbox:
 
     # -- snapshots: of the person's folder, once both sides are the same -----------------------------------
 
-    async def _carry(self) -> None:
-        async def carry(_: Jobs) -> None:
+    async def _carry_once(self) -> None:
+        try:
             await self._sync.run(self, self.workdir)
+        except OSError as error:
+            raise SandboxError(f"Changes cannot be carried over: {error}.") from error
 
-        await self._again(carry)
+    async def _carry(self) -> None:
+        await self._again(lambda _: self._carry_once())
 
     async def snapshot(self) -> str:
         await self._carry()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import SandboxError, SandboxNotFound, SandboxUnavailable
 from agent_kernel.sandbox import outpost
 from agent_kernel.sandbox import supervisor as wire
-from agent_kernel.sandbox.daytona_api import RUNNING, Busy, Service
+from agent_kernel.sandbox.daytona_api import RUNNING, Service
 
 if TYPE_CHECKING:
     from daytona import AsyncSandbox
@@ -57,36 +58,38 @@ class Jobs:
         self._idle: list[str] = []
         self.active: set[str] = set()
 
-    async def begin(
-        self, request: dict[str, Any], stdin: bytes, has: Callable[[str], Awaitable[bool]], *, background: bool = False
-    ) -> Begun:
-        """Start a job. Raises SandboxError."""
+    async def begin(self, request: dict[str, Any], stdin: bytes, *, background: bool = False) -> Begun:
+        """Start a job, once. Raises SandboxError."""
         name = secrets.token_hex(8)
         packed = outpost.pack({**request, "job": name, "owner": self._owner, "background": background}, stdin)
-        session = await self._session()
-        attempt = 0
         self.active.add(name)
         try:
-            while True:
-                try:
-                    command = await self._service.begin(self._remote, session, await self._line(packed))
-                    return Begun(name, session, command)
-                except SandboxUnavailable as error:
-                    attempt += 1
-                    if attempt >= self._service.patience.attempts:
-                        raise
-                    await self._service.pause(attempt, error)
-                    if not isinstance(error, Busy) and await has(name):  # it was heard; the answer was lost
-                        return Begun(name, session, (await self._service.commands(self._remote, session))[-1][0])
+            session, line = await self._session(), await self._line(packed)
+            return Begun(name, session, await self._started(session, line))
         except BaseException:
             self.active.discard(name)
             raise
+
+    async def _started(self, session: str, line: str) -> str:
+        """The id of the command. Where an answer was lost, the session knows whether it was heard."""
+        attempt = 0
+        while True:
+            try:
+                return await self._service.begin(self._remote, session, line)
+            except SandboxUnavailable as error:
+                attempt += 1
+                if attempt >= self._service.patience.attempts:
+                    raise
+                await self._service.pause(attempt, error)
+                for number, known, _ in await self._service.commands(self._remote, session):
+                    if known.strip() == line.strip():
+                        return number
 
     async def _line(self, packed: bytes) -> str:
         text = base64.b64encode(packed).decode()
         if len(packed) > outpost.INLINE:
             path = f"{outpost.BASE}/in/{secrets.token_hex(8)}"
-            await self._service.upload(self._remote, path, packed)
+            await self._service.retry(lambda: self._service.upload(self._remote, path, packed))
             text = f"@{path}"
         return f"python3 -I -S {self._place}/outpost.py run <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
 
@@ -135,7 +138,8 @@ class Jobs:
         silence = self._service.patience.silence
         try:
             while not reader.ended:
-                seen, error = reader.heard, SandboxUnavailable("The connection to the sandbox fell silent.")
+                seen, whole = reader.heard, False
+                error = SandboxUnavailable("The connection to the sandbox fell silent.")
                 reader.begin()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(silence) as bound:
@@ -146,27 +150,27 @@ class Jobs:
 
                         try:
                             await self._service.follow(self._remote, begun.session, begun.command, hear)
-                            error = SandboxUnavailable("The log ended early.")
+                            error, whole = SandboxUnavailable("The log ended early."), True
                         except SandboxUnavailable as met:
                             error = met
                 if reader.ended:
                     return
                 failures = 1 if reader.heard > seen else failures + 1
-                if (why := await self._over(begun)) or failures >= self._service.patience.attempts:
+                if (why := await self._over(begun, whole)) or failures >= self._service.patience.attempts:
                     queue.put_nowait(_lost(why or f"The connection to the sandbox was lost: {error.message}"))
                     return
                 await self._service.pause(failures, error)
         except SandboxError as error:
             queue.put_nowait(_lost(GONE if isinstance(error, SandboxNotFound) else str(error)))
 
-    async def _over(self, begun: Begun) -> str:
-        """Why there will be nothing more to hear; empty while there may."""
+    async def _over(self, begun: Begun, whole: bool) -> str:
+        """Why there will be nothing more to hear; empty while there may. `whole`: the log was read to its end."""
         try:
             state = await self._service.state(self._remote)
             if state != RUNNING:
                 return GONE if state in ("destroyed", "destroying") else f"The sandbox is {state}; what ran in it ended."
             for number, _, code in await self._service.commands(self._remote, begun.session):
-                if number == begun.command and code is not None:
+                if whole and number == begun.command and code is not None:
                     return "The command ended without a word, as when it is killed."
         except SandboxUnavailable:
             return ""
@@ -210,6 +214,4 @@ class _Reader:
 
 
 def _lost(why: str) -> Line:
-    import json
-
     return Line(0, wire.EXIT, json.dumps({"code": -9, "error": why}).encode())

@@ -31,7 +31,7 @@ else:
     from agent_kernel.sandbox import supervisor as wire
 
 BASE = "/session/.agent-kernel"
-JOBS, OWNERS, TREES = BASE + "/jobs", BASE + "/owners", BASE + "/trees"
+JOBS, ENDED, OWNERS, TREES = BASE + "/jobs", BASE + "/ended", BASE + "/owners", BASE + "/trees"
 ROOMS = ["/session/" + name for name in ("outputs", "python", "cache", "home")]
 ANSWER = "AGENT-KERNEL "
 TREE_MARK = "AGENT_KERNEL_TREE"
@@ -39,7 +39,7 @@ INLINE = 48 << 10
 LIVE = 12 << 10
 """Bytes of output that go through the service's log; its shell reads that log byte by byte."""
 TICK = 5.0
-FORGOTTEN = 24 * 3600
+FORGOTTEN, FETCHED = 24 * 3600, 600
 MOST_FILES, MOST_DEEP = 100_000, 64
 SIZE = struct.Struct(">I")
 
@@ -70,9 +70,9 @@ def call(head, blob):
 
 def hello(head, blob):
     """Who is here: a mark that this disk keeps for its life, and the owners of jobs that still run."""
-    for folder in (JOBS, OWNERS, TREES, BASE + "/in", *ROOMS):
+    for folder in (JOBS, ENDED, OWNERS, TREES, BASE + "/in", *ROOMS):
         os.makedirs(folder, exist_ok=True)
-    for folder in (JOBS, BASE + "/in", OWNERS):
+    for folder in (JOBS, ENDED, BASE + "/in", OWNERS):
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
             if time.time() - os.lstat(path).st_mtime > FORGOTTEN and not (folder == JOBS and marked(name)):
@@ -202,13 +202,14 @@ def kill(head, blob):
     return {"left": [job["name"] for job in chosen]}
 
 
-def has(head, blob):
-    return {"there": os.path.isdir(os.path.join(JOBS, head["job"]))}
-
-
-def forget(head, blob):
-    shutil.rmtree(os.path.join(JOBS, head["job"]), ignore_errors=True)
-    return {}
+def tidy():
+    """Output of jobs that ended a while ago: whoever followed them has it."""
+    for name in os.listdir(JOBS):
+        try:
+            if time.time() - os.stat(os.path.join(ENDED, name)).st_mtime > FETCHED:
+                shutil.rmtree(os.path.join(JOBS, name), ignore_errors=True)
+        except OSError:
+            pass  # it runs
 
 
 class Job:
@@ -227,6 +228,9 @@ class Job:
         self.incoming = bytearray()
 
     def run(self):
+        if os.path.exists(os.path.join(ENDED, self.name)):
+            return
+        tidy()
         os.makedirs(self.place)
         beat(self.head, b"")
         ours, theirs = socket.socketpair()
@@ -252,6 +256,8 @@ class Job:
         self.start()
         self.serve(listener)
         self.reap()
+        with open(os.path.join(ENDED, self.name), "w"):
+            pass  # should it be asked for a second time
         if not self.spooled:
             shutil.rmtree(self.place, ignore_errors=True)
 
@@ -459,6 +465,17 @@ class Tree:
         except OSError:
             return [stamp, [mode, "unreadable.%d" % info.st_mtime_ns, info.st_size]]
 
+    def now(self, path):
+        """The key of what is there."""
+        try:
+            info = os.lstat(os.path.join(self.workdir, path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.S_ISDIR(info.st_mode):
+            return None
+        mode, content, size = self.entry(path, info, self.files.get(path))[1]
+        return [mode if mode == "→" else mode & 0o777, content, size]
+
     def walk(self, skipped):
         folders = [""]
         while folders:
@@ -509,7 +526,7 @@ def fetch(head, blob):
     """The contents of `paths` as a tar of numbered members, each with the key it has by now."""
     tree, keys = Tree(head["workdir"], "", head["limit"]), {}
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for number, path in enumerate(head["paths"]):
             try:
                 full = os.path.join(head["workdir"], path)
@@ -523,24 +540,32 @@ def fetch(head, blob):
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
                 keys[str(number)] = [stat.S_IMODE(info.st_mode), hash_of(io.BytesIO(data)), len(data)]
-    return {"keys": keys}, packed.getvalue()
+        end = tar.offset
+    return {"keys": keys}, packed.getvalue()[:end]
 
 
 def apply(head, blob):
-    """Make the tree as the host says: delete, then write what the tar holds. The keys of what is there now."""
+    """Make the tree as the host says: delete, then write what the tar holds; the keys of what is there now.
+
+    The host says what it believes to be there. What changed since its last look is left for its next.
+    """
     tree = Tree(head["workdir"], head["token"], head["limit"])
     files, keys, failed = dict(tree.files), {}, {}
-    for path in head["delete"]:
+    for path, expected in head["delete"]:
+        if tree.now(path) != expected:
+            continue
         try:
             remove(head["workdir"], path)
         except OSError as error:
             failed[path] = error.strerror or str(error)
         files.pop(path, None)
         keys[path] = None
-    with tarfile.open(fileobj=io.BytesIO(blob), mode="r|") as tar:
+    with tarfile.open(fileobj=io.BytesIO(blob or bytes(1024)), mode="r|") as tar:
         members = iter(tar)
-        for path, mode, target in head["write"]:
+        for path, mode, target, expected in head["write"]:
             source = tar.extractfile(next(members)) if target is None else None
+            if tree.now(path) != expected:
+                continue
             full = os.path.join(head["workdir"], path)
             try:
                 os.makedirs(os.path.dirname(full), exist_ok=True)
@@ -578,8 +603,8 @@ def remove(workdir, path):
 
 
 DO = {
-    "hello": hello, "beat": beat, "port": port, "file": file, "control": control, "kill": kill, "has": has,
-    "forget": forget, "scan": scan, "fetch": fetch, "apply": apply,
+    "hello": hello, "beat": beat, "port": port, "file": file, "control": control, "kill": kill,
+    "scan": scan, "fetch": fetch, "apply": apply,
 }  # fmt: skip
 
 

@@ -92,6 +92,15 @@ class Snapshots:
             self._seen[path] = (_stamp(info), found)
             return found
 
+    def differs(self, path: str) -> bool:
+        """Whether a file is another than at the last look, or is there and was not."""
+        seen = self._seen.get(path)
+        try:
+            with files.parent(self._workspace, path) as (directory, name):
+                return _stamp(os.stat(name, dir_fd=directory, follow_symlinks=False)) != (seen and seen[0])
+        except OSError:
+            return False
+
     def text(self, entry: Entry) -> str:
         """A kept file's content, undecodable bytes replaced; empty where it is not kept."""
         return (self._text(entry) or b"").decode("utf-8", "replace")

@@ -97,9 +97,10 @@ class Sync:
             await asyncio.to_thread(self._delete_here, known, plan.delete_here)
             for paths in _pieces(plan.pull, lambda path: self._there[path][2]):
                 await self._pull(far, workdir, known, here, paths, conflicts=frozenset(plan.conflicts))
-            sizes = {path: here[path].size for path in plan.push}
+            push = plan.push + [path for path in plan.conflicts if known.pairs.get(path, (0,))[0] is None]
+            sizes = {path: here[path].size for path in push}
             delete = plan.delete_there
-            for paths in _pieces(plan.push, sizes.__getitem__) or ([[]] if delete else []):
+            for paths in _pieces(push, sizes.__getitem__) or ([[]] if delete else []):
                 await self._push(far, workdir, known, here, paths, delete)
                 delete = []
             await asyncio.to_thread(_save, self._state, known)
@@ -265,6 +266,8 @@ class Sync:
         return place
 
     def _put(self, known: _Known, path: str, place: str, key: Key, source: Any) -> None:
+        if place == path and self._snapshots.differs(path):
+            return  # a person was quicker: the next one meets both changes
         try:
             if source is None:
                 folder.put_link(self._workspace, place, str(key[1]))
@@ -273,8 +276,8 @@ class Sync:
         except OSError as error:
             self._note(known, path, None, key, f"could not be written here: {error.strerror or error}")
             return
-        if place == path:
-            known.pairs[path] = (self._now(path), key)
+        self._there[path] = key
+        known.pairs[path] = (self._now(path) if place == path else None, key)
 
     def _now(self, path: str) -> Key | None:
         """The key of what was just written. The next look takes the same."""
@@ -282,6 +285,8 @@ class Sync:
 
     def _delete_here(self, known: _Known, paths: list[str]) -> None:
         for path in paths:
+            if self._snapshots.differs(path):
+                continue
             try:
                 folder.remove(self._workspace, path)
             except OSError as error:
@@ -293,9 +298,10 @@ class Sync:
     # -- to there --------------------------------------------------------------------------------------
 
     async def _push(
-        self, far: Far, workdir: str, known: _Known, here: Manifest, paths: list[str], delete: list[str]
+        self, far: Far, workdir: str, known: _Known, here: Manifest, paths: list[str], gone: list[str]
     ) -> None:
         write, blob = await asyncio.to_thread(self._pack, here, paths)
+        delete = [[path, self._there.get(path)] for path in gone]
         answer, _ = await far.ask("apply", blob, workdir=workdir, token=known.token, limit=MOST_FILE, write=write,
                                   delete=delete)  # fmt: skip
         for path, key in answer["keys"].items():
@@ -312,14 +318,15 @@ class Sync:
         known.token = str(answer["token"])
 
     def _pack(self, here: Manifest, paths: list[str]) -> tuple[list[Any], bytes]:
-        """([path, mode, target of a link], …) and an archive of the files in the same order."""
+        """([path, mode, target of a link, what is there now], …) and an archive of the files in the same order."""
         write: list[Any] = []
         packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in paths:
                 entry = here[path]
+                expected = self._there.get(path)
                 if entry.link:
-                    write.append([path, 0, entry.content[1:]])
+                    write.append([path, 0, entry.content[1:], expected])
                     continue
                 try:
                     with folder.open_file(self._workspace, path) as file:
@@ -330,8 +337,9 @@ class Sync:
                 if len(data) <= MOST_FILE:
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
-                    write.append([path, entry.mode & 0o777, None])
-        return write, packed.getvalue()
+                    write.append([path, entry.mode & 0o777, None, expected])
+            end = tar.offset
+        return write, packed.getvalue()[:end]
 
 
 def _near(entry: Entry | None) -> Key | None:

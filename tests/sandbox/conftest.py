@@ -46,7 +46,7 @@ async def open_remote(
     """Opens the same session's sandbox at the fake, as one process after another would."""
     opened: list[Sandbox] = []
 
-    async def open_one(**options: Any) -> Sandbox:
+    async def open_one(*, access: Access = access, **options: Any) -> Sandbox:
         given = {"workspace": workspace, "data_dir": tmp_path / "data", "id": "s-1", "patience": QUICK, **options}
         opened.append(await open_sandbox(provider="daytona", daytona=access, **given))
         await opened[-1].start()
