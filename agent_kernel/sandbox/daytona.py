@@ -106,6 +106,7 @@ class DaytonaSandbox:
         self._jobs: Jobs | None = None
         self._names: dict[str, Begun] = {}
         self._ports: dict[int, tuple[str, float, float]] = {}
+        self._finishing: set[asyncio.Task[None]] = set()
         self._stale = True
         self._used = 0.0
         self._heart: asyncio.Task[None] | None = None
@@ -183,7 +184,8 @@ class DaytonaSandbox:
             self._set_network = True
         if remote.labels.get(LABEL) != self.id:
             raise SandboxDenied(
-                f"Daytona has a sandbox {self.name} that is not of this session.", hint="Rename or delete that one."
+                f"Daytona has a sandbox {self.name} that is not of this session.",
+                hint="Rename or delete that one.",
             )
         return remote
 
@@ -240,6 +242,7 @@ class DaytonaSandbox:
 
     async def stop(self) -> None:
         """End every process inside, bring home what they changed, and stop it. Files stay; `start` begins anew."""
+        await asyncio.gather(*self._finishing, return_exceptions=True)
         remote = self._remote
         try:
             if remote is not None:
@@ -288,7 +291,9 @@ class DaytonaSandbox:
             return await self._patiently(remote, packed, check=True)
         except SandboxNotFound:
             await self._lose()
-            raise Lost("The sandbox has gone: it was deleted at Daytona.", hint="The next call makes a new one.") from None
+            raise Lost(
+                "The sandbox has gone: it was deleted at Daytona.", hint="The next call makes a new one."
+            ) from None
 
     async def _patiently(
         self, remote: AsyncSandbox, packed: bytes, *, check: bool = False
@@ -304,7 +309,9 @@ class DaytonaSandbox:
                     state = await self._service.state(remote)
                     if state != RUNNING:
                         await self._lose()
-                        raise Lost(f"The sandbox is {state}.", hint="The next call starts it again.") from error
+                        raise Lost(
+                            f"The sandbox is {state}.", hint="The next call starts it again."
+                        ) from error
                 if attempt >= self._service.patience.attempts:
                     raise
                 await self._service.pause(attempt, error)
@@ -323,7 +330,9 @@ class DaytonaSandbox:
         answer = next((row for row in reversed(said.splitlines()) if row.startswith(outpost.ANSWER)), None)
         if answer is None:
             told = said.strip().splitlines()
-            raise SandboxError(f"The sandbox did not answer (exit code {code}): {told[-1][:300] if told else ''}")
+            raise SandboxError(
+                f"The sandbox did not answer (exit code {code}): {told[-1][:300] if told else ''}"
+            )
         found = answer[len(outpost.ANSWER) :]
         try:
             if found.startswith("@"):
@@ -414,14 +423,17 @@ class DaytonaSandbox:
             async with aclosing(jobs.lines(begun)) as lines:  # type: ignore[type-var]
                 async for line in lines:
                     if line.kind == wire.EXIT:
-                        ended = True
+                        ended = line.number > 0
                         yield _exit(line.payload)
                     elif line.kind != wire.READY:
                         yield Stdout(line.payload) if line.kind == wire.OUT else Stderr(line.payload)
         finally:
             if job is not None and self._names.get(job) is begun:
                 del self._names[job]
-            await asyncio.shield(self._finish(jobs, begun, ended=ended))
+            finishing = asyncio.create_task(self._finish(jobs, begun, ended=ended))
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
+            await asyncio.shield(finishing)
 
     def _request(
         self,
@@ -438,16 +450,17 @@ class DaytonaSandbox:
                "stdin": stdin}  # fmt: skip
         return {
             "exec": run, "env": self._env, "workdir": self.workdir, "keep_stdin": keep,
-            "lease": self._service.patience.lease,
+            "lease": self._service.patience.lease, "tick": self._service.patience.tick,
         }  # fmt: skip
 
     async def _finish(self, jobs: Jobs, begun: Begun, *, ended: bool) -> None:
-        with suppress(SandboxError, OSError):
-            if not ended:
-                await self.ask("kill", job=begun.name)
-            if self._jobs is jobs:
-                await jobs.end(begun, clean=ended)
         jobs.active.discard(begun.name)
+        with suppress(SandboxError, OSError):  # TimeoutError is one: the lease ends what cannot be reached
+            async with asyncio.timeout(self._service.patience.request):
+                if not ended:
+                    await self.ask("kill", job=begun.name)
+                if self._jobs is jobs:
+                    await jobs.end(begun, clean=ended)
 
     async def _is_there(self) -> bool:
         """Whether the sandbox still runs; one that does not is let go."""
@@ -483,7 +496,9 @@ class DaytonaSandbox:
             raise SandboxDenied(f"{path!r} is not a path.")
         place = {"workdir": self.workdir, "writable": WRITABLE}
         try:
-            said, data = await self._again(lambda _: self.ask("file", blob, act=act, path=path, **place, **head))
+            said, data = await self._again(
+                lambda _: self.ask("file", blob, act=act, path=path, **place, **head)
+            )
         except OSError as error:
             raise file_error(error, path) from None
         return said.get("answer"), data

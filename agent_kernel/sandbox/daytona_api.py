@@ -45,7 +45,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds. `silence` is how long a stream may say nothing before it is opened anew; a job ticks more often.
+    """Seconds. A job says something each `tick`; a stream that is silent for `silence` is opened anew.
     `lease` is how long what runs goes on without a word from its host."""
 
     request: float = 60.0
@@ -54,6 +54,7 @@ class Patience:
     attempts: int = 6
     wait: float = 0.5
     silence: float = 20.0
+    tick: float = 5.0
     beat: float = 30.0
     lease: float = 120.0
 
@@ -176,7 +177,9 @@ class Service:
 
     # -- one sandbox -------------------------------------------------------------------------------------
 
-    async def execute(self, remote: AsyncSandbox, command: str, within: float | None = None) -> tuple[int, str]:
+    async def execute(
+        self, remote: AsyncSandbox, command: str, within: float | None = None
+    ) -> tuple[int, str]:
         """(exit code, what it printed) of a shell line; tried once."""
         seconds = int(within or self.patience.request)
         done = await self.once(lambda: remote.process.exec(command, timeout=seconds), within=seconds + 10)
@@ -191,7 +194,9 @@ class Service:
 
         async def download() -> bytes:
             data = bytearray()
-            async for piece in await remote.fs.download_file_stream(path, timeout=int(self.patience.transfer)):
+            async for piece in await remote.fs.download_file_stream(
+                path, timeout=int(self.patience.transfer)
+            ):
                 data += piece
                 if len(data) > most:
                     raise SandboxError(f"The sandbox sent more than the {most:,} bytes it had announced.")
@@ -208,13 +213,17 @@ class Service:
 
     async def close_session(self, remote: AsyncSandbox, name: str) -> None:
         with suppress(SandboxError):
-            await self.once(lambda: remote.process.delete_session(name, request_timeout=self.patience.request))
+            await self.once(
+                lambda: remote.process.delete_session(name, request_timeout=self.patience.request)
+            )
 
     async def begin(self, remote: AsyncSandbox, session: str, command: str) -> str:
         """Start a command in a session; its id. Tried once."""
         request = self._sdk.SessionExecuteRequest(command=command, run_async=True)
         timeout = int(self.patience.request)
-        begun = await self.once(lambda: remote.process.execute_session_command(session, request, timeout=timeout))
+        begun = await self.once(
+            lambda: remote.process.execute_session_command(session, request, timeout=timeout)
+        )
         return str(begun.cmd_id)
 
     async def commands(self, remote: AsyncSandbox, session: str) -> list[tuple[str, str, int | None]]:
@@ -247,14 +256,16 @@ class Service:
         return str(signed.url)
 
     async def set_network(self, remote: AsyncSandbox, network: dict[str, Any]) -> None:
-        await self.retry(lambda: remote.update_network_settings(**network, request_timeout=self.patience.request))
+        await self.retry(
+            lambda: remote.update_network_settings(**network, request_timeout=self.patience.request)
+        )
 
     # -- trying ----------------------------------------------------------------------------------------
 
     async def once(self, do: Callable[[], Awaitable[T]], within: float | None = 0) -> T:
         """The answer, or one of our own errors. `within` 0: as long as a request may take; None: no bound."""
         try:
-            async with asyncio.timeout(self.patience.request + 5 if within == 0 else within):
+            async with asyncio.timeout(self.patience.request + 1 if within == 0 else within):
                 return await do()
         except SandboxError:
             raise
@@ -282,7 +293,9 @@ class Service:
 
     def _told(self, error: Exception) -> SandboxError | None:
         """What an error of the SDK, of the network or of time means for whoever asked; None: it is our own."""
-        network = isinstance(error, (TimeoutError, OSError)) or _module(error).startswith(("aiohttp", "httpx"))
+        network = isinstance(error, (TimeoutError, OSError)) or _module(error).startswith(
+            ("aiohttp", "httpx")
+        )
         if not network and not isinstance(error, self._sdk.DaytonaError):
             return None
         said = _sentence(getattr(error, "message", "") or str(error) or type(error).__name__)
@@ -319,7 +332,7 @@ def _import_sdk() -> Any:
 def _connect(sdk: Any, access: Access) -> AsyncDaytona:
     """The SDK reads `.env` and `.env.local` of the current folder, which an agent may have written, even when it
     is given all it needs: whether to trace, how to connect. So it finds nothing there."""
-    module = importlib.import_module("daytona._async.daytona")
+    module: Any = importlib.import_module("daytona._async.daytona")
     reader = module.DaytonaEnvReader
 
     class NoFiles(reader):  # type: ignore[misc, valid-type]

@@ -39,7 +39,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a job: `payload`, or `size` bytes in a file."""
+    """One line of a job: `payload`, or `size` bytes in a file. Number 0 is our own, for want of an end."""
 
     number: int
     kind: int
@@ -65,7 +65,12 @@ class Jobs:
         self.active.add(name)
         try:
             session, line = await self._session(), await self._line(packed)
-            return Begun(name, session, await self._started(session, line))
+            try:
+                return Begun(name, session, await self._started(session, line))
+            except SandboxNotFound:  # sessions end when the sandbox stops, whoever started it again
+                self._idle.clear()
+                session = await self._session()
+                return Begun(name, session, await self._started(session, line))
         except BaseException:
             self.active.discard(name)
             raise
@@ -168,7 +173,11 @@ class Jobs:
         try:
             state = await self._service.state(self._remote)
             if state != RUNNING:
-                return GONE if state in ("destroyed", "destroying") else f"The sandbox is {state}; what ran in it ended."
+                return (
+                    GONE
+                    if state in ("destroyed", "destroying")
+                    else f"The sandbox is {state}; what ran in it ended."
+                )
             for number, _, code in await self._service.commands(self._remote, begun.session):
                 if whole and number == begun.command and code is not None:
                     return "The command ended without a word, as when it is killed."

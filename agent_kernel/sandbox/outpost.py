@@ -38,7 +38,6 @@ TREE_MARK = "AGENT_KERNEL_TREE"
 INLINE = 48 << 10
 LIVE = 12 << 10
 """Bytes of output that go through the service's log; its shell reads that log byte by byte."""
-TICK = 5.0
 FORGOTTEN, FETCHED = 24 * 3600, 600
 MOST_FILES, MOST_DEEP = 100_000, 64
 SIZE = struct.Struct(">I")
@@ -144,7 +143,7 @@ def jobs():
 
 def alive(pid, name):
     try:
-        with open("/proc/%d/cmdline" % pid, "rb") as file:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
             return b"outpost" in file.read()
     except OSError:
         return False
@@ -152,11 +151,11 @@ def alive(pid, name):
 
 def marked(name):
     """Processes of the job's tree, wherever they went: each inherited its mark."""
-    mark, found = ("%s=%s" % (TREE_MARK, name)).encode(), []
+    mark, found = f"{TREE_MARK}={name}".encode(), []
     for pid in os.listdir("/proc"):
         if pid.isdigit() and int(pid) != os.getpid():
             try:
-                with open("/proc/%s/environ" % pid, "rb") as file:
+                with open(f"/proc/{pid}/environ", "rb") as file:
                     if mark in file.read().split(b"\0"):
                         found.append(int(pid))
             except OSError:
@@ -298,10 +297,10 @@ class Job:
         if len(payload) > LIVE:
             with open(os.path.join(self.place, str(self.lines)), "wb") as file:
                 file.write(payload)
-            self.spooled, shown = True, "@%d" % len(payload)
+            self.spooled, shown = True, f"@{len(payload)}"
         else:
             shown = base64.b64encode(payload).decode()
-        self.put("%d %d %s\n" % (self.lines, kind, shown))
+        self.put(f"{self.lines} {kind} {shown}\n")
 
     def put(self, line):
         try:
@@ -313,14 +312,14 @@ class Job:
         poll = select.poll()
         poll.register(self.frames, select.POLLIN)
         poll.register(listener, select.POLLIN)
-        ticked = time.monotonic()
+        ticked, tick = time.monotonic(), self.head["tick"]
         while not self.ended:
-            for fd, _ in poll.poll(TICK * 1000):
+            for fd, _ in poll.poll(tick * 1000):
                 if fd == self.frames.fileno():
                     self.receive()
                 elif fd == listener.fileno():
                     self.listen(listener)
-            if time.monotonic() - ticked >= TICK:
+            if time.monotonic() - ticked >= tick:
                 ticked = time.monotonic()
                 self.put("0 0 -\n")
                 self.look_after()
@@ -459,11 +458,11 @@ class Tree:
             if stat.S_ISLNK(info.st_mode):
                 return [stamp, ["→", os.readlink(full), 0]]
             if info.st_size > self.limit:
-                return [stamp, [mode, "%d.%d" % (info.st_mtime_ns, info.st_size), info.st_size]]
+                return [stamp, [mode, f"{info.st_mtime_ns}.{info.st_size}", info.st_size]]
             with open(os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
                 return [stamp, [mode, hash_of(file), info.st_size]]
         except OSError:
-            return [stamp, [mode, "unreadable.%d" % info.st_mtime_ns, info.st_size]]
+            return [stamp, [mode, f"unreadable.{info.st_mtime_ns}", info.st_size]]
 
     def now(self, path):
         """The key of what is there."""
@@ -514,12 +513,21 @@ def scan(head, blob):
         if len(files) >= MOST_FILES:
             return {"many": MOST_FILES}
         files[path] = tree.entry(path, info, known.get(path))
-    changed = {path: found[1] for path, found in files.items() if path not in known or known[path][1] != found[1]}
+    changed = {
+        path: found[1] for path, found in files.items() if path not in known or known[path][1] != found[1]
+    }
     gone = [path for path in known if path not in files]
     full = not tree.token
     if full or files != known:
         tree.save(files)
-    return {"disk": disk(), "fresh": fresh, "full": full, "token": tree.token, "changed": changed, "gone": gone}
+    return {
+        "disk": disk(),
+        "fresh": fresh,
+        "full": full,
+        "token": tree.token,
+        "changed": changed,
+        "gone": gone,
+    }
 
 
 def fetch(head, blob):
@@ -569,7 +577,7 @@ def apply(head, blob):
             full = os.path.join(head["workdir"], path)
             try:
                 os.makedirs(os.path.dirname(full), exist_ok=True)
-                partial = "%s/.%s.part" % (os.path.dirname(full), secrets.token_hex(6))
+                partial = f"{os.path.dirname(full)}/.{secrets.token_hex(6)}.part"
                 try:
                     if target is not None:
                         os.symlink(target, partial)

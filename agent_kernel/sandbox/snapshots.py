@@ -129,7 +129,9 @@ class Snapshots:
         with self._lock:
             target, now = self._manifest(snapshot), self._scan()
             since = self._manifest(unless_changed_since) if unless_changed_since is not None else None
-            wanted = sorted(target.keys() | now.keys()) if paths is None else [files.clean(path) for path in paths]
+            wanted = (
+                sorted(target.keys() | now.keys()) if paths is None else [files.clean(path) for path in paths]
+            )
             restored, skipped = [], []
             for path in wanted:
                 if target.get(path) == now.get(path):

@@ -89,7 +89,7 @@ class Sync:
     async def run(self, far: Far, workdir: str) -> None:
         """Until both sides are the same, but for what is left out. Raises SandboxError."""
         async with self._lock:
-            known = self._known or await asyncio.to_thread(_load, self._state)
+            known = self._known if self._known is not None else await asyncio.to_thread(_load, self._state)
             self._known = None  # whatever goes wrong: the next one reads what was written last
             here = await asyncio.to_thread(self._look)
             await self._look_there(far, workdir, known)
@@ -222,7 +222,13 @@ class Sync:
     # -- from there ------------------------------------------------------------------------------------
 
     async def _pull(
-        self, far: Far, workdir: str, known: _Known, here: Manifest, paths: list[str], conflicts: frozenset[str]
+        self,
+        far: Far,
+        workdir: str,
+        known: _Known,
+        here: Manifest,
+        paths: list[str],
+        conflicts: frozenset[str],
     ) -> None:
         files = [path for path in paths if self._there[path][0] != "→"]
         keys: dict[str, Any] = {}
@@ -237,7 +243,13 @@ class Sync:
                 self._put(known, path, place, self._there[path], None)
 
     def _unpack(
-        self, known: _Known, here: Manifest, files: list[str], keys: dict[str, Any], blob: bytes, conflicts: frozenset[str]
+        self,
+        known: _Known,
+        here: Manifest,
+        files: list[str],
+        keys: dict[str, Any],
+        blob: bytes,
+        conflicts: frozenset[str],
     ) -> None:
         """Members are numbers into our own list; anything else in the archive is passed over."""
         if not blob:
@@ -247,9 +259,16 @@ class Sync:
                 for member in tar:
                     number = member.name
                     plain = member.type == tarfile.REGTYPE and 0 <= member.size <= MOST_FILE
-                    if plain and re.fullmatch("[0-9]{1,6}", number) and number in keys and int(number) < len(files):
+                    if (
+                        plain
+                        and re.fullmatch("[0-9]{1,6}", number)
+                        and number in keys
+                        and int(number) < len(files)
+                    ):
                         path, key = files[int(number)], _key(keys.pop(number))
-                        self._put(known, path, self._place(path, here, conflicts), key, tar.extractfile(member))
+                        self._put(
+                            known, path, self._place(path, here, conflicts), key, tar.extractfile(member)
+                        )
         except (tarfile.TarError, ValueError, EOFError, OSError) as error:
             raise SandboxError(f"The sandbox sent an archive that cannot be read: {error}.") from error
 
@@ -290,7 +309,9 @@ class Sync:
             try:
                 folder.remove(self._workspace, path)
             except OSError as error:
-                self._note(known, path, known.pairs[path][0], None, f"could not be deleted here: {error.strerror}")
+                self._note(
+                    known, path, known.pairs[path][0], None, f"could not be deleted here: {error.strerror}"
+                )
                 continue
             folder.remove_empty(self._workspace, path)
             known.pairs.pop(path, None)
@@ -359,7 +380,7 @@ def _key(raw: Any) -> Key:
 def _equal(near: Entry, key: Key) -> bool:
     if near.link or key[0] == "→":
         return near.link and key[0] == "→" and near.content == f"→{key[1]}"
-    return near.content == key[1] and near.mode & 0o111 == key[0] & 0o111
+    return near.content == str(key[1]) and near.mode & 0o111 == int(key[0]) & 0o111
 
 
 def _inside(path: str, target: str) -> bool:
@@ -416,7 +437,9 @@ def _save(path: Path, known: _Known) -> None:
         partial.write_text(text)
         os.replace(partial, path)
     except OSError as error:
-        raise SandboxError(f"{path} cannot be written: {error.strerror}.", hint="Is the disk full?") from error
+        raise SandboxError(
+            f"{path} cannot be written: {error.strerror}.", hint="Is the disk full?"
+        ) from error
 
 
 def _tuple(raw: Any) -> Key | None:

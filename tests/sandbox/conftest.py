@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,20 @@ from agent_kernel.sandbox.daytona_api import Access, Patience
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
 REAL = os.environ.get("DAYTONA_API_KEY", "")
-PROVIDERS = [*(report.tier for report in probe() if report.available), "daytona", *(["daytona-real"] if REAL else [])]
+PROVIDERS = [
+    *(report.tier for report in probe() if report.available),
+    "daytona",
+    *(["daytona-real"] if REAL else []),
+]
 QUICK = Patience(request=20, start=60, transfer=60, attempts=6, wait=0.02, silence=8, beat=0.5, lease=120)
 Opener = Callable[..., Awaitable[Sandbox]]
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Until it is so, however slow the machine is."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - what is waited for is another process
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -47,7 +59,13 @@ async def open_remote(
     opened: list[Sandbox] = []
 
     async def open_one(*, access: Access = access, **options: Any) -> Sandbox:
-        given = {"workspace": workspace, "data_dir": tmp_path / "data", "id": "s-1", "patience": QUICK, **options}
+        given = {
+            "workspace": workspace,
+            "data_dir": tmp_path / "data",
+            "id": "s-1",
+            "patience": QUICK,
+            **options,
+        }
         opened.append(await open_sandbox(provider="daytona", daytona=access, **given))
         await opened[-1].start()
         return opened[-1]
@@ -58,14 +76,16 @@ async def open_remote(
 
 
 @pytest.fixture(params=PROVIDERS)
-async def sandbox(
-    request: pytest.FixtureRequest, workspace: Path, tmp_path: Path
-) -> AsyncIterator[Sandbox]:
+async def sandbox(request: pytest.FixtureRequest, workspace: Path, tmp_path: Path) -> AsyncIterator[Sandbox]:
     """Whatever the contract is held to: each local tier, Daytona at the wire, and the real one with a key."""
     if request.param.startswith("daytona"):
         real = request.param == "daytona-real"
         service: Access = Access(REAL) if real else request.getfixturevalue("access")
-        options: dict[str, Any] = {"provider": "daytona", "daytona": service, "patience": None if real else QUICK}
+        options: dict[str, Any] = {
+            "provider": "daytona",
+            "daytona": service,
+            "patience": None if real else QUICK,
+        }
     else:
         options = {"tier": request.param}
     opened = await open_sandbox(workspace=workspace, data_dir=tmp_path / "data", **options)

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -39,6 +40,7 @@ class Container:
         self.touched = 0
         self.sessions: dict[str, Session] = {}
         self.followers: set[asyncio.Task[None]] = set()
+        self._starting = threading.Lock()
         self._init: subprocess.Popen[bytes] | None = None
         self._child = 0
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
@@ -56,8 +58,11 @@ class Container:
         return {name: value for name, value in found.items() if value is not None}
 
     def start(self) -> None:
-        if self.state == "started":
-            return
+        with self._starting:
+            if self.state != "started":
+                self._start()
+
+    def _start(self) -> None:
         (self.disk / "home" / "daytona").mkdir(parents=True, exist_ok=True)
         (self.disk / "tmp").mkdir(exist_ok=True)
         (self.disk / "tmp").chmod(0o1777)
@@ -96,7 +101,8 @@ class Container:
     def entering(self) -> list[str]:
         return [
             "nsenter", "-t", str(self._child), "-U", "-m", "-p", "--preserve-credentials", "--",
-            "env", "-i", "-C", "/home/daytona", f"PATH={sys.prefix}/bin:/usr/bin:/bin", "HOME=/home/daytona", "LANG=C.UTF-8",
+            "env", "-i", "-C", "/home/daytona", f"PATH={sys.prefix}/bin:/usr/bin:/bin",
+            "HOME=/home/daytona", "LANG=C.UTF-8",
         ]  # fmt: skip
 
     def stop(self, state: str = "stopped") -> None:
@@ -149,7 +155,8 @@ class Session:
             )  # fmt: skip
             assert process.stdout is not None and process.stderr is not None
             await asyncio.gather(
-                self._log(process.stdout, MARKS["stdout"], command), self._log(process.stderr, MARKS["stderr"], command)
+                self._log(process.stdout, MARKS["stdout"], command),
+                self._log(process.stderr, MARKS["stderr"], command),
             )
             command["exit"] = await process.wait()
 
@@ -160,10 +167,8 @@ class Session:
 
     def close(self) -> None:
         if self._process is not None and self._process.returncode is None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
         for task in self._tasks:
             task.cancel()
 
@@ -229,7 +234,12 @@ class FakeDaytona:
 
     def stop(self, state: str = "stopped") -> None:
         """Stop all, as the service does when nobody uses them."""
-        self._in_loop(lambda: [container.stop(state) for container in self.containers.values()])
+
+        def stop() -> None:
+            for container in self.containers.values():
+                container.stop(state)
+
+        self._in_loop(stop)
 
     def vanish(self) -> None:
         """Delete all, as a person does at the service's site."""
@@ -252,6 +262,7 @@ class FakeDaytona:
 
     async def _open(self) -> None:
         self._http = ClientSession()
+
         @web.middleware
         async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._around(request, handler)
@@ -324,7 +335,7 @@ class FakeDaytona:
         return response
 
     async def _flowing(self) -> None:
-        while self._stalled.is_set():
+        while self._stalled.is_set():  # noqa: ASYNC110 - it is set by another thread
             await asyncio.sleep(0.02)
 
     def _of(self, request: web.Request) -> Container:
@@ -386,7 +397,9 @@ class FakeDaytona:
         port, token = int(request.match_info["port"]), uuid4().hex[:12]
         seconds = int(request.query.get("expiresInSeconds", 60))
         url = f"{self.base}/preview/{port}/{token}/?seconds={seconds}"
-        return web.json_response({"sandboxId": self._of(request).id, "port": port, "token": token, "url": url})
+        return web.json_response(
+            {"sandboxId": self._of(request).id, "port": port, "token": token, "url": url}
+        )
 
     async def _preview(self, request: web.Request) -> web.Response:
         place = f"http://127.0.0.1:{int(request.match_info['port'])}/{request.match_info['path']}"
@@ -490,10 +503,16 @@ class FakeDaytona:
             except OSError:
                 said = {"message": "file not found", "statusCode": 404, "code": "FILE_NOT_FOUND"}
                 kind, mime, data = b"error", b"application/json", json.dumps(said).encode()
-            body += b"--%s\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"%s\"\r\n" % (edge, kind, path.encode())
+            body += b'--%s\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n' % (
+                edge,
+                kind,
+                path.encode(),
+            )
             body += b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s\r\n" % (mime, len(data), data)
         body += b"--%s--\r\n" % edge
-        return web.Response(body=bytes(body), headers={"Content-Type": f"multipart/form-data; boundary={edge.decode()}"})
+        return web.Response(
+            body=bytes(body), headers={"Content-Type": f"multipart/form-data; boundary={edge.decode()}"}
+        )
 
 
 def _known(command: dict[str, Any]) -> dict[str, Any]:
@@ -504,5 +523,3 @@ def _known(command: dict[str, Any]) -> dict[str, Any]:
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
     said = {"statusCode": status, "message": message, "source": "DAYTONA_API", "code": f"E{status}"}
     return web.json_response(said, status=status, headers=headers)
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,15 @@ import pytest
 from agent_kernel.errors import SandboxError, SandboxNotFound
 from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
 
-NAMES = ["plain.txt", "ü ñ 漢字.txt", "new\nline.txt", " lead and trail ", "-rf", "quote'\"$(x).txt", "deep/er/x.txt"]
-
-
+NAMES = [
+    "plain.txt",
+    "ü ñ 漢字.txt",
+    "new\nline.txt",
+    " lead and trail ",
+    "-rf",
+    "quote'\"$(x).txt",
+    "deep/er/x.txt",
+]
 
 
 # -- commands ------------------------------------------------------------------------------------------
@@ -52,11 +57,11 @@ async def test_output_comes_while_the_command_runs(sandbox: Sandbox) -> None:
 
 async def test_a_flood_is_cut_in_the_middle_and_never_held(sandbox: Sandbox) -> None:
     result = await sandbox.exec(
-        "echo start; head -c 2000000000 /dev/zero | tr '\\0' x; echo; echo end", max_output=10_000
+        "echo start; head -c 1000000000 /dev/zero | tr '\\0' x; echo; echo end", max_output=10_000
     )
     assert result.stdout.startswith("start\n")
     assert result.stdout.endswith("end\n")
-    assert result.truncated > 1_900_000_000
+    assert result.truncated > 900_000_000
     assert len(result.stdout) < 200_000
 
 
@@ -139,7 +144,9 @@ async def test_a_file_written_over_keeps_its_mode(sandbox: Sandbox, workspace: P
 
 
 @pytest.mark.parametrize("path", ["/etc/cron.d/x", "../outside.txt", "/proc/self/mem", "link/x"])
-async def test_writes_stay_in_the_places_made_for_writing(sandbox: Sandbox, tmp_path: Path, path: str) -> None:
+async def test_writes_stay_in_the_places_made_for_writing(
+    sandbox: Sandbox, tmp_path: Path, path: str
+) -> None:
     await sandbox.exec("ln -s /etc link")
     with pytest.raises(SandboxError):
         await sandbox.write(path, b"x")
@@ -177,8 +184,13 @@ async def test_changes_are_told_and_can_be_taken_back(sandbox: Sandbox, workspac
     (workspace / "a.txt").write_text("old\n")
     (workspace / "gone.txt").write_text("x\n")
     (workspace / "run.sh").write_text("#!/bin/sh\n")
+    mode = (
+        "chmod +x run.sh" if sandbox.tier != "landlock" else "echo echo >> run.sh"
+    )  # Landlock's tier has no chmod
     before = await sandbox.snapshot()
-    await sandbox.exec("echo new > a.txt; rm gone.txt; mkdir d; echo made > d/b.txt; chmod +x run.sh; ln -s a.txt link")
+    await sandbox.exec(
+        f"echo new > a.txt; rm gone.txt; mkdir d; echo made > d/b.txt; {mode}; ln -s a.txt link"
+    )
     after = await sandbox.snapshot()
     changes = {change.path: change for change in await sandbox.diff(before, after)}
     assert {path: change.action for path, change in changes.items()} == {
@@ -186,7 +198,7 @@ async def test_changes_are_told_and_can_be_taken_back(sandbox: Sandbox, workspac
     }  # fmt: skip
     assert "-old\n+new" in changes["a.txt"].diff
     assert os.readlink(workspace / "link") == "a.txt"
-    assert os.access(workspace / "run.sh", os.X_OK)
+    assert os.access(workspace / "run.sh", os.X_OK) == (sandbox.tier != "landlock")
     restored = await sandbox.restore(before, unless_changed_since=after)
     assert sorted(restored.paths) == sorted(changes)
     assert (await sandbox.exec("cat a.txt gone.txt; ls -A d link run.sh; test -x run.sh")).exit_code != 0
@@ -233,6 +245,8 @@ while True:
 
 
 async def test_a_port_inside_can_be_reached(sandbox: Sandbox) -> None:
+    if sandbox.tier == "landlock":
+        pytest.skip("Landlock's tier has no network at all")
     port = 20_000 + os.getpid() % 20_000
     with pytest.raises(SandboxNotFound, match=str(port)):
         await sandbox.open_port(port)

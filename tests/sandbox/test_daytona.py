@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from agent_kernel.errors import SandboxDenied, SandboxUnavailable
 from agent_kernel.sandbox.base import Exit, NetworkPolicy, Sandbox, Stdout
 from agent_kernel.sandbox.daytona_api import Access
-from tests.sandbox.conftest import QUICK
+from tests.sandbox.conftest import QUICK, eventually
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
 OpenRemote = Callable[..., Awaitable[Sandbox]]
@@ -22,6 +23,11 @@ OpenRemote = Callable[..., Awaitable[Sandbox]]
 
 def asked(daytona: FakeDaytona, method: str, part: str) -> int:
     return sum(m == method and part in path for m, path in daytona.log)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 # -- the service -----------------------------------------------------------------------------------------
@@ -47,9 +53,11 @@ async def test_what_may_pass_is_tried_again(
     assert not daytona.faults
 
 
-async def test_the_service_is_given_the_time_it_asks_for(daytona: FakeDaytona, open_remote: OpenRemote) -> None:
+async def test_the_service_is_given_the_time_it_asks_for(
+    daytona: FakeDaytona, open_remote: OpenRemote
+) -> None:
     sandbox = await open_remote()
-    daytona.fail("POST", "/process/execute", 429, **{"Retry-After": "0.5"})
+    daytona.fail("POST", "/process/execute", 429, 1, **{"Retry-After": "0.5"})
     loop = asyncio.get_running_loop()
     since = loop.time()
     await sandbox.list_dir(".")
@@ -159,7 +167,9 @@ async def test_a_network_that_stalls_and_comes_back_loses_nothing(
     assert seen == b"first\nsecond\n"
 
 
-async def test_a_network_that_stays_away_ends_in_a_sentence(daytona: FakeDaytona, open_remote: OpenRemote) -> None:
+async def test_a_network_that_stays_away_ends_in_a_sentence(
+    daytona: FakeDaytona, open_remote: OpenRemote
+) -> None:
     sandbox = await open_remote(patience=_impatient(attempts=2))
     last = None
     async for item in sandbox.stream("echo begun; sleep 60"):
@@ -172,12 +182,14 @@ async def test_a_network_that_stays_away_ends_in_a_sentence(daytona: FakeDaytona
     assert "connection to the sandbox was lost" in last.error, last
 
 
-async def test_a_gigabyte_of_output_is_cut_over_there(daytona: FakeDaytona, open_remote: OpenRemote) -> None:
+async def test_a_flood_of_output_is_cut_over_there(daytona: FakeDaytona, open_remote: OpenRemote) -> None:
     sandbox = await open_remote()
     before = daytona.bytes_out
-    result = await sandbox.exec("head -c 1000000000 /dev/zero | tr '\\0' x; echo end", max_output=3_000_000, timeout=60)
+    result = await sandbox.exec(
+        "head -c 200000000 /dev/zero | tr '\\0' x; echo end", max_output=3_000_000, timeout=60
+    )
     assert result.stdout.endswith("end\n") and not result.error
-    assert result.truncated > 990_000_000
+    assert result.truncated > 190_000_000
     assert daytona.bytes_out - before < 5_000_000, "what is not shown does not travel"
 
 
@@ -220,7 +232,7 @@ async def test_a_workspace_removed_over_there_is_brought_back_and_not_deleted_he
 async def test_jobs_of_a_host_that_is_not_heard_of_end_by_themselves(
     daytona: FakeDaytona, open_remote: OpenRemote
 ) -> None:
-    sandbox = await open_remote(patience=_impatient(beat=3600, lease=1))
+    sandbox = await open_remote(patience=_impatient(beat=3600, lease=1, tick=0.2))
     stream = sandbox.stream("echo begun; sleep 4321")
     assert await anext(aiter(stream)) == Stdout(b"begun\n")
     items = [item async for item in stream]
@@ -232,18 +244,16 @@ async def test_it_is_kept_awake_while_something_runs_or_is_looked_at(
     daytona: FakeDaytona, open_remote: OpenRemote
 ) -> None:
     await open_remote()
-    async with asyncio.timeout(30):
-        while daytona.only.touched < 2:
-            await asyncio.sleep(0.1)
+    await eventually(lambda: daytona.only.touched >= 2)
 
 
-async def test_addresses_of_ports_are_good_for_an_hour_and_kept(daytona: FakeDaytona, open_remote: OpenRemote) -> None:
+async def test_addresses_of_ports_are_good_for_an_hour_and_kept(
+    daytona: FakeDaytona, open_remote: OpenRemote
+) -> None:
     sandbox = await open_remote()
     port = 40_000 + os.getpid() % 20_000
     await sandbox.exec(f"python3 -m http.server {port} --bind 127.0.0.1 >/dev/null 2>&1", background=True)
-    async with asyncio.timeout(30):
-        while "refused" in (await sandbox.exec(f"echo > /dev/tcp/127.0.0.1/{port}")).stderr:
-            await asyncio.sleep(0.1)
+    await eventually(lambda: listens(port))
     first = await sandbox.open_port(port)
     assert "seconds=3600" in first.url
     assert (await sandbox.open_port(port)).url == first.url

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from agent_kernel.events import CodeGeneration, Context, Status, ToolResult, Too
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
+from tests.sandbox.conftest import eventually
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 from tests.test_runs_whole import bash, of, texts, until
 
@@ -90,15 +92,15 @@ async def test_a_stop_ends_the_tree_over_there(
     agent = new_agent()
     run = await agent.start("Wait")
     await until(run, lambda event: isinstance(event, ToolStart))
-    async with asyncio.timeout(30):
-        while not any("sleep 4321" in line for line in (await asyncio.to_thread(daytona.only.processes))):
-            await asyncio.sleep(0.05)
+    await eventually(lambda: runs(daytona, "sleep 4321"))
     await run.stop()
     await run.wait()
     assert run.status == "cancelled"
-    async with asyncio.timeout(30):
-        while any("sleep 1234" in line or "sleep 4321" in line for line in daytona.only.processes()):
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not runs(daytona, "sleep 4321") and not runs(daytona, "sleep 1234"))
+
+
+def runs(daytona: FakeDaytona, what: str) -> bool:
+    return bool(daytona.containers) and any(what in line for line in daytona.only.processes())
 
 
 HOST = """
@@ -128,9 +130,7 @@ async def test_a_killed_host_leaves_nothing_running_and_the_next_goes_on(
     ) as host:
         assert host.stdout is not None
         run_id = host.stdout.readline().decode().strip()
-        async with asyncio.timeout(60):
-            while not daytona.containers or not any("4321" in line for line in daytona.only.processes()):
-                await asyncio.sleep(0.1)
+        await eventually(lambda: runs(daytona, "sleep 4321"))
         os.kill(host.pid, signal.SIGKILL)
     container = daytona.only
     api.add([bash("cat effects")], [Text("Done.")])
@@ -141,7 +141,7 @@ async def test_a_killed_host_leaves_nothing_running_and_the_next_goes_on(
     assert "interrupted" in texts(first).lower()
     assert texts(second) == "x", "it was not done twice, and the sandbox is the same"
     assert daytona.only is container
-    assert not any("4321" in line for line in container.processes())
+    assert not runs(daytona, "4321")
 
 
 async def test_a_sandbox_that_vanishes_in_the_middle_of_a_run_is_made_anew(
@@ -151,9 +151,7 @@ async def test_a_sandbox_that_vanishes_in_the_middle_of_a_run_is_made_anew(
     api.add([ToolUse("python", {"code": "x = 1"})], [bash("sleep 4321")])
     agent = new_agent()
     run = await agent.start("Work")
-    async with asyncio.timeout(60):
-        while not daytona.containers or not any("sleep 4321" in line for line in daytona.only.processes()):
-            await asyncio.sleep(0.1)
+    await eventually(lambda: runs(daytona, "sleep 4321"))
     api.add([bash("cat a.txt")], [ToolUse("python", {"code": "x"})], [Text("Done.")])
     await asyncio.to_thread(daytona.vanish)
     await run.wait()
@@ -201,10 +199,12 @@ async def test_any_worker_may_go_on_with_a_session_that_was_carried_there(
         await app.wait(run.id)
         events = await account.read(run.id)
         result = next(event for event in events if isinstance(event, ToolResult))
-        assert texts(result) == "of a person\nof the first", "its folder came from the sandbox, not from a path here"
+        assert texts(result) == "of a person\nof the first", (
+            "its folder came from the sandbox, not from a path here"
+        )
         assert isinstance(events[-1], Status) and events[-1].status == "completed"
         assert (workspace / "a.txt").read_text() == "of a person\nof the first\n"
-        await app.store.update_session(row.session_id, host=__import__("socket").gethostname())
+        await app.store.update_session(row.session_id, host=socket.gethostname())
 
     api.add([ToolUse("read_file", {"path": "a.txt"})], [Text("Done.")])
     await new_agent().run("Three")
@@ -212,7 +212,11 @@ async def test_any_worker_may_go_on_with_a_session_that_was_carried_there(
 
 
 async def test_the_key_of_a_workspaces_file_is_not_used(
-    new_agent: NewAgent, api: ScriptedMessages, workspace: Path, monkeypatch: pytest.MonkeyPatch, daytona: FakeDaytona
+    new_agent: NewAgent,
+    api: ScriptedMessages,
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    daytona: FakeDaytona,
 ) -> None:
     """An agent can write `.env` where the host runs: nothing of it may reach the service's client."""
     for name in (".env", ".env.local"):
@@ -227,7 +231,9 @@ async def test_the_key_of_a_workspaces_file_is_not_used(
     assert daytona.only.body["target"] == "us"
 
 
-async def test_what_is_missing_is_said_in_a_sentence(new_agent: NewAgent, api: ScriptedMessages, settings: Settings) -> None:
+async def test_what_is_missing_is_said_in_a_sentence(
+    new_agent: NewAgent, api: ScriptedMessages, settings: Settings
+) -> None:
     api.add([bash("ls")], [Text("Done.")])
     without = settings.with_overrides("test", daytona_api_key="")
     run = await new_agent(settings=without).run("Go")
@@ -235,7 +241,9 @@ async def test_what_is_missing_is_said_in_a_sentence(new_agent: NewAgent, api: S
     assert "There is no key for Daytona. Set DAYTONA_API_KEY" in said, said
 
 
-async def test_the_doctor_shows_the_service(daytona: FakeDaytona, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_the_doctor_shows_the_service(
+    daytona: FakeDaytona, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from agent_kernel.doctor import examine, render
 
     monkeypatch.setenv("AGENT_KERNEL_DATA_DIR", str(tmp_path / "data"))
@@ -248,5 +256,3 @@ async def test_the_doctor_shows_the_service(daytona: FakeDaytona, monkeypatch: p
     report = await examine()
     assert report["daytona"] == {"state": "0 sandboxes of ours", "where": daytona.url, "problem": ""}
     assert "✓ daytona" in render(report) and KEY not in render(report)
-
-

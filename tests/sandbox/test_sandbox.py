@@ -37,8 +37,6 @@ async def sandbox(tier: Tier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         yield opened
 
 
-
-
 async def python(sandbox: Sandbox, code: str) -> str:
     """What the code prints, errors included."""
     result = await sandbox.exec(["python3", "-c", code], timeout=20)

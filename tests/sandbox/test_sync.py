@@ -79,7 +79,9 @@ async def test_a_change_wins_over_a_deletion_on_either_side(
     there(daytona, "both").unlink()
     found = await changes(sandbox, before)
     assert (workspace / "mine").read_text() == there(daytona, "mine").read_text() == "changed by me"
-    assert (workspace / "theirs").read_text() == there(daytona, "theirs").read_text() == "changed by the agent"
+    assert (
+        (workspace / "theirs").read_text() == there(daytona, "theirs").read_text() == "changed by the agent"
+    )
     assert not (workspace / "both").exists()
     assert "yours stays" in found["mine"].note
     assert "the agent's is back" in found["theirs"].note
@@ -150,7 +152,9 @@ async def test_ignored_files_stay_on_their_side(
     seen = (await sandbox.exec("ls -A")).stdout.split()
     assert seen == [".agentignore", ".gitignore", "a.txt", "wanted.log"]
     before = await sandbox.snapshot()
-    await sandbox.exec("mkdir build .git; echo x > build/x; echo y > b.log; echo evil > .git/config; rm wanted.log")
+    await sandbox.exec(
+        "mkdir build .git; echo x > build/x; echo y > b.log; echo evil > .git/config; rm wanted.log"
+    )
     assert set(await changes(sandbox, before)) >= {"wanted.log"}
     assert not (workspace / "build").exists() and not (workspace / "b.log").exists()
     assert (workspace / ".git" / "config").read_text() == "[core]"
@@ -172,9 +176,14 @@ async def test_files_too_large_to_carry_are_said(
     (workspace / "mine.bin").write_bytes(bytes(3 << 20))
     sandbox = await open_remote()
     before = await sandbox.snapshot()
-    await sandbox.exec("ls mine.bin; head -c 4000000 /dev/zero > theirs.bin; head -c 2000000 /dev/zero > fits.bin")
+    await sandbox.exec(
+        "ls mine.bin; head -c 4000000 /dev/zero > theirs.bin; head -c 2000000 /dev/zero > fits.bin"
+    )
     found = await changes(sandbox, before)
-    assert found["mine.bin"].note == "not carried to the sandbox: it has 3 MiB, 2 MiB is the most that is carried"
+    assert (
+        found["mine.bin"].note
+        == "not carried to the sandbox: it has 3 MiB, 2 MiB is the most that is carried"
+    )
     assert found["theirs.bin"].note == "left in the sandbox: it has 4 MiB, 2 MiB is the most that is carried"
     assert (workspace / "fits.bin").stat().st_size == 2_000_000
     assert not (workspace / "theirs.bin").exists() and not there(daytona, "mine.bin").exists()
@@ -190,8 +199,8 @@ async def test_links_that_lead_out_stay_where_they_are(
     sandbox = await open_remote()
     before = await sandbox.snapshot()
     assert "canary" not in (await sandbox.exec("cat mine folder/secret; ls folder/")).stdout
-    await sandbox.exec("ln -s /etc etc; ln -s ../../secret up; mkdir d; ln -s ../fine d/fine; echo x > fine; rm folder; "
-                       "mkdir folder; echo owned > folder/secret")  # fmt: skip
+    await sandbox.exec("ln -s /etc etc; ln -s ../../secret up; mkdir d; ln -s ../fine d/fine; echo x > fine")
+    await sandbox.exec("rm folder; mkdir folder; echo owned > folder/secret")
     found = await changes(sandbox, before)
     assert os.readlink(workspace / "d" / "fine") == "../fine"
     assert not os.path.lexists(workspace / "etc") and not os.path.lexists(workspace / "up")
@@ -210,7 +219,8 @@ head = json.loads(data[4:4 + size])
 def answer(said, blob=b""):
     text = json.dumps(said).encode()
     print("AGENT-KERNEL " + base64.b64encode(struct.pack(">I", len(text)) + text + blob).decode())
-NAMES = ["../up", "/etc/owned", "a/../../up", ".git/hooks/x", "d/.git/config", "nul\\0l", "", ".", "a//b", "ok.txt", "dir/x"]
+NAMES = ["../up", "/etc/owned", "a/../../up", ".git/hooks/x", "d/.git/config", "nul\\0l", "", ".", "a//b", "ok.txt"]
+NAMES.append("dir/x")
 if head["do"] == "scan":
     changed = {name: [0o6777, "f" * 40, 4] for name in NAMES}
     changed["link"], changed["huge"] = ["→", "/etc/passwd", 0], [0o644, "x", 10**15]
@@ -218,9 +228,11 @@ if head["do"] == "scan":
 elif head["do"] == "fetch":
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, kind, target in [("0", tarfile.SYMTYPE, "/etc"), ("../up", tarfile.REGTYPE, ""), ("99", tarfile.REGTYPE, ""),
-                                   ("1", tarfile.CHRTYPE, ""), ("1", tarfile.LNKTYPE, "/etc/passwd"), ("0", tarfile.REGTYPE, ""),
-                                   ("0", tarfile.REGTYPE, ""), ("²", tarfile.REGTYPE, ""), ("-1", tarfile.REGTYPE, "")]:
+        file = tarfile.REGTYPE
+        for name, kind, target in [
+            ("0", tarfile.SYMTYPE, "/etc"), ("../up", file, ""), ("99", file, ""), ("1", tarfile.CHRTYPE, ""),
+            ("1", tarfile.LNKTYPE, "/etc/passwd"), ("0", file, ""), ("0", file, ""), ("²", file, ""), ("-1", file, ""),
+        ]:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, target
             member.size = 4 if kind == tarfile.REGTYPE else 0
@@ -243,13 +255,13 @@ async def test_a_hostile_other_side_writes_nothing_but_files_of_the_workspace(
     disk = (base / "disk").read_text()
     (program,) = base.glob("*/outpost.py")
     program.write_text(EVIL.replace("DISK", repr(disk)))
-    elsewhere = {path for path in tmp_path.iterdir()}
+    elsewhere = set(tmp_path.iterdir())
     await sandbox.snapshot()
-    assert {path for path in tmp_path.iterdir()} == elsewhere
+    assert set(tmp_path.iterdir()) == elsewhere
     assert not Path("/etc/owned").exists()
     assert sorted(os.listdir(workspace)) == ["dir"], "what it says is deleted and made there, as an agent may"
     assert (workspace / "dir" / "x").read_text() == "evil"
     assert (workspace / "dir" / "x").stat().st_mode & 0o7000 == 0
+    program.write_text("print('AGENT-KERNEL ' + '!' * 100)")
     with pytest.raises(SandboxError):
-        program.write_text("print('AGENT-KERNEL ' + '!' * 100)")
         await sandbox.snapshot()
