@@ -443,7 +443,7 @@ class Tree:
         self.token, self.files = secrets.token_hex(8), files
         now, before = os.path.join(TREES, "now"), os.path.join(TREES, "before")
         with open(now + ".new", "w") as file:
-            json.dump({"token": self.token, "files": files}, file)
+            file.write(json.dumps({"token": self.token, "files": files}))  # `dump` takes ten times as long
         if os.path.exists(now):
             os.replace(now, before)
         os.replace(now + ".new", now)

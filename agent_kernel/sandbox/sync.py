@@ -150,12 +150,9 @@ class Sync:
     def _plan(self, known: _Known, here: Manifest) -> _Plan:
         plan, kept = _Plan(), self._kept_from_there()
         paths = here.keys() | known.pairs.keys() | self._there.keys()
-        for path in sorted(paths):
-            near = here.get(path)
+        for path in sorted(path for path in paths if self._changed(path, known, here)):
+            near, before = here.get(path), known.pairs.get(path, (None, None))
             h, t = _near(near), self._there.get(path)
-            before = known.pairs.get(path, (None, None))
-            if (h, t) == before:
-                continue
             if t is not None and (why := self._refusal(path, t, kept)):
                 if h is not None and h != before[0]:
                     plan.push.append(path)
@@ -172,6 +169,10 @@ class Sync:
             else:
                 self._both(plan, known, path, near, t)
         return plan
+
+    def _changed(self, path: str, known: _Known, here: Manifest) -> bool:
+        h, t = known.pairs.get(path, (None, None))
+        return self._there.get(path) != t or _near(here.get(path)) != h
 
     def _both(self, plan: _Plan, known: _Known, path: str, near: Entry | None, t: Key | None) -> None:
         """Both sides changed it."""
