@@ -103,6 +103,7 @@ class DaytonaSandbox:
         self._owner = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._place = f"{outpost.BASE}/{_version()}"
         self._remote: AsyncSandbox | None = None
+        self._made = False
         self._jobs: Jobs | None = None
         self._names: dict[str, Begun] = {}
         self._ports: dict[int, tuple[str, float, float]] = {}
@@ -173,6 +174,7 @@ class DaytonaSandbox:
 
     async def _find(self) -> AsyncSandbox:
         remote = await self._service.find(self.name)
+        self._made = remote is None
         if remote is None and not self._create:
             raise SandboxNotFound(
                 f"Daytona has no sandbox {self.name} any more, and the session's folder is on another host.",
@@ -191,13 +193,16 @@ class DaytonaSandbox:
 
     async def _hello(self, remote: AsyncSandbox) -> None:
         """Our programs are there, and what a dead host of this session left running is ended."""
+        hello = outpost.pack({"do": "hello", "owner": self._owner})
+        if self._made:
+            await self._install(remote)
         try:
-            said, _ = await self._patiently(remote, outpost.pack({"do": "hello", "owner": self._owner}))
+            said, _ = await self._patiently(remote, hello)
         except (SandboxNotFound, SandboxUnavailable):
             raise
-        except SandboxError:  # they are not there yet
+        except SandboxError:  # they are not there, or are others
             await self._install(remote)
-            said, _ = await self._patiently(remote, outpost.pack({"do": "hello", "owner": self._owner}))
+            said, _ = await self._patiently(remote, hello)
         dead = [owner for owner, age in said["owners"].items() if self._is_dead(owner, age)]
         if dead:
             await self._patiently(remote, outpost.pack({"do": "kill", "owners": dead}))

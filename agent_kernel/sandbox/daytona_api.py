@@ -149,10 +149,11 @@ class Service:
         await self.retry(start, within=self.patience.start + 10)
         return remote
 
-    async def state(self, remote: AsyncSandbox) -> str:
-        """`started`, `stopped`, …; `destroyed` for one that has gone."""
+    async def state(self, remote: AsyncSandbox, *, once: bool = False) -> str:
+        """`started`, `stopped`, …; `destroyed` for one that has gone. `once`: without trying again."""
         try:
-            await self.retry(lambda: remote.refresh_data(request_timeout=self.patience.request))
+            ask = self.once if once else self.retry
+            await ask(lambda: remote.refresh_data(request_timeout=self.patience.request))
         except SandboxNotFound:
             return "destroyed"
         return state_of(remote)

@@ -171,7 +171,7 @@ class Jobs:
     async def _over(self, begun: Begun, whole: bool) -> str:
         """Why there will be nothing more to hear; empty while there may. `whole`: the log was read to its end."""
         try:
-            state = await self._service.state(self._remote)
+            state = await self._service.state(self._remote, once=True)
             if state != RUNNING:
                 return (
                     GONE

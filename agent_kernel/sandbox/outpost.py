@@ -224,6 +224,7 @@ class Job:
         self.spooled = False
         self.ended = False
         self.told = False
+        self.why = ""
         self.incoming = bytearray()
 
     def run(self):
@@ -255,6 +256,8 @@ class Job:
         self.start()
         self.serve(listener)
         self.reap()
+        if not self.told:  # only now: whoever hears of the end may count on it
+            self.say(wire.EXIT, json.dumps({"code": -9, "error": self.why}).encode())
         with open(os.path.join(ENDED, self.name), "w"):
             pass  # should it be asked for a second time
         if not self.spooled:
@@ -338,7 +341,7 @@ class Job:
         except OSError:
             data = b""
         if not data:
-            self.end("The sandbox has died." if not self.told else "")
+            self.end("The sandbox has died.")
             return
         self.incoming += data
         pieces = []
@@ -383,9 +386,7 @@ class Job:
             self.end("It was stopped.")
 
     def end(self, why):
-        if not self.told:
-            self.told = True
-            self.say(wire.EXIT, json.dumps({"code": -9, "error": why}).encode())
+        self.why = self.why or why
         self.ended = True
 
     def reap(self):
