@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.fixture
 def daytona(tmp_path: Path) -> Iterator[FakeDaytona]:
     """The service, at the wire."""
+    for program in ("bwrap", "nsenter"):
+        if shutil.which(program) is None:
+            pytest.skip(f"its containers need {program}")
     with FakeDaytona(tmp_path / "daytona") as service:
         yield service
 
