@@ -42,6 +42,7 @@ from agent_kernel.runs.redact import Redactor
 from agent_kernel.runs.store import DAY_MS, Store, open_store
 from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
+from agent_kernel.sandbox.daytona_api import Access
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
 from agent_kernel.skills import Library, Trust, catalogue, open_library
 from agent_kernel.tools import builtin_tools
@@ -70,6 +71,7 @@ class _Place:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     write_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     sandbox: Sandbox | None = None
+    provider: str = ""
     state: dict[str, Any] = field(default_factory=dict)
 
 
@@ -165,8 +167,11 @@ class App:
                         await self.log.append(run.id, interrupted(call.call))
 
     async def host_of(self, run: RunRow) -> str | None:
-        """The one host that can work on the run: a local sandbox, and its folder, are there."""
-        return (await self.store.get_session(run.session_id)).host
+        """The one host that can work on the run: a local sandbox, and its folder, are there. None for a remote one
+        that the folder has been carried to."""
+        session = await self.store.get_session(run.session_id)
+        remote = session.sandbox_id is not None and self.settings_of(run).sandbox == "daytona"
+        return None if remote else session.host
 
     async def is_here(self, run: RunRow) -> bool:
         return await self.host_of(run) in (None, socket.gethostname())
@@ -179,11 +184,10 @@ class App:
         """Delete a session that nobody works on: its runs, its events, its sandbox's files. The workspace stays."""
         place = self._places.pop(session.id, None)
         if place is not None:
-            for value in place.state.values():
-                if hasattr(value, "close"):
-                    await value.close()
-            if place.sandbox is not None:
-                await place.sandbox.stop()
+            await _close(place)
+        if session.sandbox_id is not None:
+            remote = self.settings.with_overrides(f"session {session.id}", sandbox="daytona")
+            await (await self._open_sandbox(session, remote)).delete()
         folder = self.settings.folder / "sandboxes" / session.id
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         await self.store.delete_session(session.id)
@@ -317,7 +321,7 @@ class App:
             return await self._model(model_settings(settings))
 
         async def lease(run: RunRow) -> Sandbox:
-            return await self._sandbox(place, session, settings)
+            return await self._lease(place, session, settings)
 
         async def more_tools(sandbox: Sandbox) -> tuple[list[Tool], list[Event]]:
             return await self._mcp_tools(session, sandbox)
@@ -354,15 +358,7 @@ class App:
     async def _sandbox(self, place: _Place, session: Session, settings: Settings) -> Sandbox:
         """The session's one sandbox; it starts with the first tool that needs it."""
         if place.sandbox is None:
-            unsafe = settings.sandbox == "none"
-            place.sandbox = await open_sandbox(
-                workspace=session.workspace,
-                provider="local" if unsafe else settings.sandbox,
-                id=session.id,
-                data_dir=self.settings.folder / "sandboxes",
-                python=settings.python or None,
-                allow_unsafe=unsafe,
-            )
+            place.sandbox, place.provider = await self._open_sandbox(session, settings), settings.sandbox
         return place.sandbox
 
     async def skills(self, session: Session | None, owner: str = "") -> Library:
@@ -371,6 +367,36 @@ class App:
         workspace = Path(session.workspace) if session else None
         off = session.meta.get("skills_off", ()) if session else ()
         return await asyncio.to_thread(open_library, workspace, trust, off=off)
+
+    async def _lease(self, place: _Place, session: Session, settings: Settings) -> Sandbox:
+        """For a run, which may want another provider than the one before it."""
+        if place.provider != settings.sandbox:
+            await _close(place)
+        return await self._sandbox(place, session, settings)
+
+    async def _open_sandbox(self, session: Session, settings: Settings) -> Sandbox:
+        unsafe, sandboxes = settings.sandbox == "none", self.settings.folder / "sandboxes"
+        at_home = settings.sandbox != "daytona" or session.host in (None, socket.gethostname())
+
+        async def told(sandbox_id: str) -> None:
+            if sandbox_id != session.sandbox_id:
+                await self.store.update_session(session.id, sandbox_id=sandbox_id)
+
+        workspace = Path(session.workspace)
+        if not at_home:  # a folder of that name here would be another one
+            workspace = sandboxes / session.id / "workspace"
+            await asyncio.to_thread(workspace.mkdir, mode=0o700, parents=True, exist_ok=True)
+        return await open_sandbox(
+            workspace=workspace,
+            provider="local" if unsafe else settings.sandbox,
+            id=session.id,
+            data_dir=sandboxes,
+            python=settings.python or None,
+            allow_unsafe=unsafe,
+            daytona=daytona_access(self.settings),
+            create=at_home,
+            told=told,
+        )
 
     def tools(self, *, kernel: bool = False) -> list[Tool]:
         return builtin_tools(kernel=kernel)
@@ -433,11 +459,7 @@ class App:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for place in self._places.values():
-            for value in place.state.values():
-                if hasattr(value, "close"):
-                    await value.close()
-            if place.sandbox is not None:
-                await place.sandbox.stop()
+            await _close(place)
         for _, model in self._models:
             await model.close()
         await self.log.bus.close()
@@ -449,6 +471,28 @@ def notebook_of(session: Session) -> str:
     name = Path(session.notebook or "").name
     is_there = name.endswith(".ipynb") and (Path(session.workspace) / name).is_file()
     return name if is_there and name.isprintable() and "`" not in name else ""
+
+
+async def _close(place: _Place) -> None:
+    """End what runs in the session's sandbox; the next run opens it anew."""
+    values = list(place.state.values())
+    place.state.clear()
+    for value in values:
+        if hasattr(value, "close"):
+            await value.close()
+    if place.sandbox is not None:
+        await place.sandbox.stop()
+    place.sandbox, place.provider = None, ""
+
+
+def daytona_access(settings: Settings) -> Access:
+    """Who we are at Daytona: from the host's settings, nothing of the workspace's."""
+    return Access(
+        api_key=settings.daytona_api_key,
+        api_url=settings.daytona_api_url,
+        target=settings.daytona_target,
+        snapshot=settings.daytona_snapshot,
+    )
 
 
 def kernel_of(run: RunRow) -> AttachedKernel | None:

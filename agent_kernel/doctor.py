@@ -31,14 +31,15 @@ async def examine() -> dict[str, Any]:
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "model": await _model(settings),
-        "sandbox": _sandbox(),
+        "sandbox": _sandbox(settings),
+        "daytona": await _daytona(settings),
         "store": await _store(settings),
         "bus": await _bus(settings),
         "view": _view(),
         "packages": {name: _version(name) for name in PACKAGES},
         "settings": _settings(settings),
     }
-    checks = [report[name] for name in ("model", "sandbox", "store", "bus", "view")]
+    checks = [report[name] for name in ("model", "sandbox", "daytona", "store", "bus", "view")]
     problems += [check["problem"] for check in checks if check["problem"]]
     return {**report, "problems": problems, "ok": not problems}
 
@@ -54,7 +55,7 @@ async def _model(settings: Settings) -> dict[str, Any]:
     return {"name": settings.model, "endpoint": settings.base_url or "Anthropic", "problem": problem}
 
 
-def _sandbox() -> dict[str, Any]:
+def _sandbox(settings: Settings) -> dict[str, Any]:
     from agent_kernel.sandbox import probe
 
     tiers = [
@@ -62,7 +63,32 @@ def _sandbox() -> dict[str, Any]:
     ]
     chosen = next((tier["tier"] for tier in tiers if tier["available"]), None)
     problem = "" if chosen else "No sandbox can run here: " + "; ".join(str(tier["note"]) for tier in tiers)
+    if settings.sandbox == "daytona":
+        chosen, problem = "daytona", ""
     return {"tier": chosen, "tiers": tiers, "problem": problem}
+
+
+async def _daytona(settings: Settings) -> dict[str, Any]:
+    """Whether its key is taken there. It is a problem only for who uses it."""
+    from agent_kernel.app import daytona_access
+    from agent_kernel.sandbox.daytona import LABEL_APP
+    from agent_kernel.sandbox.daytona_api import INSTALL, MISSING, Patience, Service
+
+    wanted = settings.sandbox == "daytona"
+    where = settings.daytona_api_url
+    if _version("daytona") is None:
+        return {"state": "not installed", "where": where, "problem": f"{MISSING} {INSTALL}" if wanted else ""}
+    if not settings.daytona_api_key:
+        problem = "There is no key for Daytona: set DAYTONA_API_KEY." if wanted else ""
+        return {"state": "no key", "where": where, "problem": problem}
+    service = Service(daytona_access(settings), Patience(request=10, attempts=2))
+    try:
+        count = await service.count(LABEL_APP)
+    except AgentKernelError as error:
+        return {"state": str(error), "where": where, "problem": str(error) if wanted else ""}
+    finally:
+        await service.close()
+    return {"state": f"{count} sandbox{'es' * (count != 1)} of ours", "where": where, "problem": ""}
 
 
 async def _store(settings: Settings) -> dict[str, Any]:
@@ -130,6 +156,7 @@ def render(report: dict[str, Any]) -> str:
         note = f" ({tier['note']})" if tier["note"] else ""
         lines.append(f"              {tier['tier']}: {mark}{note}")
     lines += [
+        _check("daytona", f"{report['daytona']['state']} ({report['daytona']['where']})", report["daytona"]),
         _check("store", report["store"]["where"], report["store"]),
         _check("bus", report["bus"]["where"], report["bus"]),
         _check("view", report["view"]["file"], report["view"]),

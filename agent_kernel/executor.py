@@ -224,7 +224,10 @@ class CallExecutor:
 
     async def _run_changing(self, tool: Tool, call: ToolCall, started: bool) -> list[Event]:
         """With a snapshot on both sides, so that each change belongs to its call and can be undone."""
-        before = await self.sandbox.snapshot()
+        try:
+            before = await self.sandbox.snapshot()
+        except SandboxError as error:  # without one, what the call changes could not be taken back
+            return [error_result(call, f"Not done: {error}")]
         if self.elsewhere(call):
             await self._wait_for_kernel(tool, call)
             return await self._changes(call, before)
@@ -279,7 +282,7 @@ class CallExecutor:
     async def _changes(self, call: ToolCall, before: str) -> list[Event]:
         try:
             after = await self.sandbox.snapshot()
-            changes = [] if after == before else await self.sandbox.diff(before, after)
+            changes = await self.sandbox.diff(before, after)
         except SandboxError as error:
             return [Error(kind="snapshot", message=f"Changes of this call are not known: {error}")]
         return [

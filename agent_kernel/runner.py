@@ -267,4 +267,7 @@ async def _loop(
 def _python(sandbox: Sandbox) -> str:
     import platform
 
+    if sandbox.tier == "daytona":
+        return "the Python of the sandbox's own image, to which `pip install` adds packages where there is a network"
+
     return f"Python {platform.python_version()}, the packages of the person's own environment"

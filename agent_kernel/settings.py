@@ -2,7 +2,7 @@
 
 Later layers win: defaults, Jupyter configuration (`c.AgentKernel.model = …` in
 `jupyter_server_config.py` or `.json`), environment (`AGENT_KERNEL_MODEL`; the model's own
-`ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_BASE_URL`), then what a magic, a call or a
+`ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_BASE_URL`, and `DAYTONA_…`), then what a magic, a call or a
 command line says. `agent-kernel.toml` in the workspace is text of strangers: it may only tighten.
 """
 
@@ -49,6 +49,10 @@ class Settings:
     budget_day: float = 0.0
     max_turns: int = 100
     sandbox: str = "local"
+    daytona_api_key: str = field(default="", repr=False)
+    daytona_api_url: str = "https://app.daytona.io/api"
+    daytona_target: str = ""
+    daytona_snapshot: str = ""
     network: tuple[str, ...] = ()
     data_dir: str = ""
     database_url: str = field(default="", repr=False)
@@ -72,7 +76,11 @@ class Settings:
     def secrets(self) -> list[str]:
         """Values that must never reach an event, a log line or a notebook."""
         urls = (self.database_url, self.redis_url, self.blobs_url)
-        return [value for value in (self.api_key, self.auth_token, *map(_credentials, urls)) if value]
+        return [
+            value
+            for value in (self.api_key, self.auth_token, self.daytona_api_key, *map(_credentials, urls))
+            if value
+        ]
 
     def with_overrides(self, source: str, **values: Any) -> Settings:
         """These settings with what `source` says on top; None means nothing was said."""
@@ -87,7 +95,9 @@ KERNEL_VARIABLE = "AGENT_KERNEL_KERNEL_ID"
 TOKEN_VARIABLE = "AGENT_KERNEL_TOKEN"  # noqa: S105 - the variable's name
 """What a Jupyter server with the extension puts into the environment of its kernels."""
 TOKEN_HEADER = "X-Agent-Kernel"  # noqa: S105
-SECRET_SETTINGS = frozenset({"api_key", "auth_token", "database_url", "redis_url", "blobs_url"})
+SECRET_SETTINGS = frozenset(
+    {"api_key", "auth_token", "daytona_api_key", "database_url", "redis_url", "blobs_url"}
+)
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -95,6 +105,9 @@ _ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "api_key",
     "ANTHROPIC_AUTH_TOKEN": "auth_token",
     "ANTHROPIC_BASE_URL": "base_url",
+    "DAYTONA_API_KEY": "daytona_api_key",
+    "DAYTONA_API_URL": "daytona_api_url",
+    "DAYTONA_TARGET": "daytona_target",
 }
 
 
@@ -220,8 +233,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise SettingsError(f"{source}: {name} = {value!r} is not one of {', '.join(choices)}.")
     if kind in (int, float) and value < 0:
         raise SettingsError(f"{source}: {name} = {value!r} is negative.")
-    if name == "base_url" and not value.startswith(("http://", "https://")):
-        raise SettingsError(f"{source}: base_url = {value!r} is not an http(s) address.")
+    if name in ("base_url", "daytona_api_url") and not value.startswith(("http://", "https://")):
+        raise SettingsError(f"{source}: {name} = {value!r} is not an http(s) address.")
     return value
 
 

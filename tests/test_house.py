@@ -87,6 +87,8 @@ def test_each_vendor_lives_in_one_place() -> None:
         "croniter": {"jobs"},
         "mcp": {"mcp", "mcp_server.py"},
         "mcp_types": {"mcp", "mcp_server.py"},
+        "daytona": {"sandbox"},
+        "pathspec": {"sandbox"},
     }
     for path in MODULES:
         parts = path.relative_to(ROOT / "agent_kernel").parts
@@ -101,7 +103,8 @@ def test_each_vendor_lives_in_one_place() -> None:
 def test_importing_the_package_is_light_and_silent() -> None:
     code = (
         "import sys, agent_kernel, agent_kernel.client\n"
-        "heavy = {'anthropic', 'sqlalchemy', 'dbos', 'IPython', 'ipywidgets', 'pandas', 'matplotlib', 'nbformat'}\n"
+        "heavy = {'anthropic', 'sqlalchemy', 'dbos', 'IPython', 'ipywidgets', 'daytona', 'pandas', 'matplotlib', "
+        "'nbformat'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from agent_kernel.errors import SandboxUnavailable
 from agent_kernel.sandbox.base import Limits, NetworkPolicy, Sandbox, Tier
+from agent_kernel.sandbox.daytona_api import Access, Patience, Service
 from agent_kernel.sandbox.launch import TierReport, launcher_for, probe
 
 __all__ = ["TierReport", "open_sandbox", "probe"]
@@ -26,20 +27,40 @@ async def open_sandbox(
     allow_unsafe: bool = False,
     env: Mapping[str, str] | None = None,
     tier: Tier | None = None,
+    daytona: Access | None = None,
+    patience: Patience | None = None,
+    create: bool = True,
+    told: Callable[[str], Awaitable[None]] | None = None,
 ) -> Sandbox:
     """A sandbox for `workspace`; `async with` (or `start`) starts it.
 
     The same `id` and `data_dir` find what an earlier one installed, and its snapshots. `python` is the
     interpreter whose environment is shown inside (default: this one's). `tier` takes one tier instead of the
-    best. Raises SandboxUnavailable where none can run, unless `allow_unsafe`.
+    best. `daytona` is the way to that provider; without `create` the sandbox must be there, and `told` hears the
+    service's id of it. Raises SandboxUnavailable where none can run, unless `allow_unsafe`.
     """
-    if provider != "local":
-        raise SandboxUnavailable(f"There is no sandbox provider {provider!r} here.", hint="Use local.")
-    from agent_kernel.sandbox.local import LocalSandbox
-
     folder = Path(workspace).resolve()
     sandbox_id = id or f"sb-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     home = Path(data_dir or tempfile.mkdtemp(prefix="agent-kernel-")).resolve()
+    if provider == "daytona":
+        from agent_kernel.sandbox.daytona import DaytonaSandbox
+
+        return DaytonaSandbox(
+            sandbox_id=sandbox_id,
+            service=Service(daytona or Access(), patience),
+            workspace=folder,
+            folder=home / sandbox_id,
+            network=network or NetworkPolicy(),
+            env=env,
+            create=create,
+            told=told,
+        )
+    if provider != "local":
+        raise SandboxUnavailable(
+            f"There is no sandbox provider {provider!r}.", hint="There are local and daytona."
+        )
+    from agent_kernel.sandbox.local import LocalSandbox
+
     return LocalSandbox(
         sandbox_id=sandbox_id,
         launcher=launcher_for(tier or best_tier(allow_unsafe=allow_unsafe)),

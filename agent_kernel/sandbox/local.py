@@ -39,6 +39,7 @@ from agent_kernel.sandbox.base import (
     Tier,
 )
 from agent_kernel.sandbox.channel import Channel
+from agent_kernel.sandbox.commands import collect, exit_of, what
 from agent_kernel.sandbox.egress import PROXY_PORT, EgressProxy
 from agent_kernel.sandbox.environment import SESSION, environment, python_tree
 from agent_kernel.sandbox.launch import Launcher
@@ -202,28 +203,8 @@ class LocalSandbox:
     ) -> ExecResult:
         if background:
             return await self._start_in_background(command, cwd, env)
-        out, err, last = bytearray(), bytearray(), Exit(-9)
-        stream = self.stream(command, cwd=cwd, env=env, timeout=timeout, stdin=stdin, max_output=max_output)
-        async with aclosing(stream) as items:  # type: ignore[type-var]
-            async for item in items:
-                match item:
-                    case Stdout(data):
-                        out += data
-                    case Stderr(data):
-                        err += data
-                    case Exit():
-                        last = item
-        shown = bytes(out)
-        if last.dropped:
-            shown += f"\n… {last.dropped - len(last.tail)} bytes left out …\n".encode() + last.tail
-        return ExecResult(
-            exit_code=last.exit_code,
-            stdout=shown.decode("utf-8", "replace"),
-            stderr=err.decode("utf-8", "replace"),
-            truncated=max(0, last.dropped - len(last.tail)),
-            duration_ms=last.duration_ms,
-            timed_out=last.timed_out,
-            error=last.error,
+        return await collect(
+            self.stream(command, cwd=cwd, env=env, timeout=timeout, stdin=stdin, max_output=max_output)
         )
 
     async def _start_in_background(
@@ -231,14 +212,14 @@ class LocalSandbox:
     ) -> ExecResult:
         """Leave it running; what fails at once is still seen."""
         channel = await self._open()
-        number = channel.begin({**_what(command), "cwd": cwd, "env": dict(env or {}), "background": True,
+        number = channel.begin({**what(command), "cwd": cwd, "env": dict(env or {}), "background": True,
                                 "max_output": 65536})  # fmt: skip
         out = bytearray()
         try:
             async with asyncio.timeout(0.3), aclosing(channel.output(number)) as items:  # type: ignore[type-var]
                 async for kind, payload in items:
                     if kind == wire.EXIT:
-                        last = _exit(payload)
+                        last = exit_of(payload)
                         return ExecResult(last.exit_code, out.decode("utf-8", "replace"), error=last.error)
                     out += payload
         except TimeoutError:
@@ -260,7 +241,7 @@ class LocalSandbox:
         channel = await self._open()
         number = channel.begin(
             {
-                **_what(command),
+                **what(command),
                 "cwd": cwd,
                 "env": dict(env or {}),
                 "timeout": timeout,
@@ -280,7 +261,7 @@ class LocalSandbox:
             async for kind, payload in channel.output(number):
                 if kind == wire.EXIT:
                     ended = True
-                    yield _exit(payload)
+                    yield exit_of(payload)
                 else:
                     yield Stdout(payload) if kind == wire.OUT else Stderr(payload)
         finally:
@@ -373,22 +354,6 @@ class LocalSandbox:
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         self._proxy.policy = policy
-
-
-def _what(command: Command) -> dict[str, Any]:
-    return {"command": command} if isinstance(command, str) else {"argv": list(command)}
-
-
-def _exit(payload: bytes) -> Exit:
-    said = json.loads(payload)
-    return Exit(
-        exit_code=said["code"],
-        duration_ms=said.get("ms", 0),
-        timed_out=said.get("timed_out", False),
-        dropped=said.get("dropped", 0),
-        tail=said.get("tail", "").encode("latin-1"),
-        error=said.get("error", ""),
-    )
 
 
 def file_error(error: OSError, path: str) -> SandboxError:

@@ -1,42 +1,35 @@
 """Snapshots of a workspace: a manifest of its files, and their contents by hash. On the host, out of reach of
 what runs inside.
 
-The walk goes through directory descriptors and follows no symlink, so that a folder swapped for a link while
-it runs leads nowhere. A file whose size, times and inode are as before is not read again.
+A file whose size, times and inode are as before is not read again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import secrets
 import stat
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from agent_kernel.errors import SandboxError, SandboxNotFound
+from agent_kernel.sandbox import folder as files
 from agent_kernel.sandbox import guards
 from agent_kernel.sandbox.base import FileChange, Restored
 from agent_kernel.sandbox.diffs import file_change
 
-SKIPPED = frozenset(
-    {".git", "node_modules", "__pycache__", ".venv", "venv", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache",
-     ".ruff_cache", ".tox", ".hypothesis"}
-)  # fmt: skip
 MOST_KEPT = 20 << 20
 """Bytes of a file whose content is kept. Larger ones are compared, but cannot be put back."""
 MOST_HELD = 4 << 30
 """Bytes of contents in one store; what comes after that is compared, but not kept."""
 MOST_SHOWN = 8 << 20
 """Bytes of all diffs of one answer."""
-MOST_FILES, MOST_DEEP = 100_000, 64
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_OPEN_DIR = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
+MOST_FILES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +75,40 @@ class Snapshots:
             self._last = (name, manifest)
             return name
 
+    def manifest(self) -> Manifest:
+        """The files as they are now."""
+        with self._lock:
+            return self._scan()
+
+    def entry(self, path: str) -> Entry | None:
+        """One file as it is now; None when it is not there."""
+        with self._lock:
+            try:
+                with files.parent(self._workspace, path) as (directory, name):
+                    info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    found = self._entry(directory, name, info)
+            except OSError:
+                return None
+            self._seen[path] = (_stamp(info), found)
+            return found
+
+    def differs(self, path: str) -> bool:
+        """Whether a file is another than at the last look, or is there and was not."""
+        seen = self._seen.get(path)
+        try:
+            with files.parent(self._workspace, path) as (directory, name):
+                return _stamp(os.stat(name, dir_fd=directory, follow_symlinks=False)) != (seen and seen[0])
+        except OSError:
+            return False
+
+    def text(self, entry: Entry) -> str:
+        """A kept file's content, undecodable bytes replaced; empty where it is not kept."""
+        return (self._text(entry) or b"").decode("utf-8", "replace")
+
     def diff(self, before: str, after: str | None = None) -> list[FileChange]:
         """What changed from one snapshot to another, or to now."""
+        if before == after:
+            return []
         with self._lock:
             old = self._manifest(before)
             new = self._manifest(after) if after is not None else self._scan()
@@ -104,7 +129,9 @@ class Snapshots:
         with self._lock:
             target, now = self._manifest(snapshot), self._scan()
             since = self._manifest(unless_changed_since) if unless_changed_since is not None else None
-            wanted = sorted(target.keys() | now.keys()) if paths is None else [_clean(path) for path in paths]
+            wanted = (
+                sorted(target.keys() | now.keys()) if paths is None else [files.clean(path) for path in paths]
+            )
             restored, skipped = [], []
             for path in wanted:
                 if target.get(path) == now.get(path):
@@ -129,13 +156,13 @@ class Snapshots:
     def _scan(self) -> Manifest:
         found: Manifest = {}
         hidden = {os.fspath(p.relative_to(self._workspace)) for p in self._hidden()}
-        for path, directory, name, info in _walk(self._workspace, hidden):
+        for path, directory, name, info in files.walk(self._workspace, hidden):
             if len(found) >= MOST_FILES:
                 raise SandboxError(
                     f"The workspace has more than {MOST_FILES:,} files; changes are not tracked.",
                     hint="Work in a smaller folder.",
                 )
-            stamp = (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode)
+            stamp = _stamp(info)
             seen = self._seen.get(path)
             if seen is not None and seen[0] == stamp:
                 found[path] = seen[1]
@@ -154,7 +181,7 @@ class Snapshots:
                 return Entry(f"→{target}", 0, 0, kept=True, link=True)
             if info.st_size > MOST_KEPT:
                 return Entry(f"{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
-            descriptor = os.open(name, _OPEN, dir_fd=directory)
+            descriptor = os.open(name, files.OPEN, dir_fd=directory)
             with open(descriptor, "rb") as file:
                 data = file.read(MOST_KEPT + 1)
         except OSError:
@@ -211,7 +238,7 @@ class Snapshots:
                 )
             except (OSError, ValueError) as error:
                 raise SandboxNotFound(f"Snapshot {name} is not there: {error}.") from None
-            self._manifests[name] = {_clean(path): Entry(*fields) for path, fields in raw.items()}
+            self._manifests[name] = {files.clean(path): Entry(*fields) for path, fields in raw.items()}
         return self._manifests[name]
 
     @staticmethod
@@ -228,91 +255,15 @@ class Snapshots:
                 f"A snapshot cannot be written to {path.parent}: {error.strerror}.", hint="Is the disk full?"
             ) from error
 
-    # -- putting back ----------------------------------------------------------------------------------
-
     def _put_back(self, path: str, entry: Entry | None) -> None:
-        *folders, name = path.split("/")
-        with contextlib.ExitStack() as stack:
-            directory = _opened(stack, os.fspath(self._workspace), None)
-            owner = os.fstat(directory)
-            for folder in folders:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, dir_fd=directory)
-                    _own(folder, owner, directory)
-                directory = _opened(stack, folder, directory)
-            if entry is None:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=directory)
-                return
-            partial = f".{name[:80]}.{secrets.token_hex(4)}"
-            if entry.link:
-                os.symlink(entry.content[1:], partial, dir_fd=directory)
-            else:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                with open(os.open(partial, flags, entry.mode & 0o777, dir_fd=directory), "wb") as file:
-                    file.write(self._content(entry.content).read_bytes())
-                    os.fchmod(file.fileno(), entry.mode & 0o777)
-            _own(partial, owner, directory)
-            try:
-                os.rename(partial, name, src_dir_fd=directory, dst_dir_fd=directory)
-            except OSError:
-                os.unlink(partial, dir_fd=directory)
-                raise
+        if entry is None:
+            files.remove(self._workspace, path)
+        elif entry.link:
+            files.put_link(self._workspace, path, entry.content[1:])
+        else:
+            with self._content(entry.content).open("rb") as source:
+                files.put_file(self._workspace, path, source, entry.mode)
 
 
-def _clean(path: str) -> str:
-    parts = path.split("/")
-    if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise SandboxError(f"{path!r} is not a path of the workspace.")
-    return path
-
-
-def _opened(stack: contextlib.ExitStack, name: str, directory: int | None) -> int:
-    descriptor = os.open(name, _OPEN_DIR, dir_fd=directory)
-    stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _own(name: str, owner: os.stat_result, directory: int) -> None:
-    """What root puts back belongs to whom the workspace belongs."""
-    if os.geteuid() == 0:
-        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
-
-
-def _walk(root: Path, hidden: Collection[str]) -> Iterator[tuple[str, int, str, os.stat_result]]:
-    """(path, descriptor of its folder, name, lstat) of files and symlinks; the descriptor is good until the next."""
-    top = os.open(root, _OPEN_DIR)
-    yield from _walk_dir(top, "", hidden)
-
-
-def _walk_dir(
-    directory: int, prefix: str, hidden: Collection[str]
-) -> Iterator[tuple[str, int, str, os.stat_result]]:
-    try:
-        folders: list[str] = []
-        for entry in _entries(directory):
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                deep = prefix.count("/") >= MOST_DEEP  # each level holds a descriptor
-                if entry.name not in SKIPPED and not deep and prefix + entry.name not in hidden:
-                    folders.append(entry.name)
-            elif prefix + entry.name in hidden:
-                continue
-            elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
-                yield prefix + entry.name, directory, entry.name, info
-        for name in folders:
-            try:
-                inner = os.open(name, _OPEN_DIR, dir_fd=directory)
-            except OSError:
-                continue
-            yield from _walk_dir(inner, f"{prefix}{name}/", hidden)
-    finally:
-        os.close(directory)
-
-
-def _entries(directory: int) -> Iterable[os.DirEntry[str]]:
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        yield from entries
+def _stamp(info: os.stat_result) -> Stamp:
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode
