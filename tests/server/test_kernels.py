@@ -126,7 +126,8 @@ def test_variables_are_looked_at_in_the_kernel_that_asked_without_a_question(
     assert results[0]["content"][0]["text"] == "secret: str, 15 characters"
     assert not [event for event in events if event["type"] in ("approval_request", "code_generation")]
     starts = [event["executor"] for event in events if event["type"] == "tool_start"]
-    assert starts[0] == f"kernel/{kernel.id}/0" and len(starts) == 2
+    assert starts[0].startswith(f"kernel/{kernel.id}/0@")
+    assert len(starts) == 2
 
 
 def test_code_that_died_with_its_kernel_is_interrupted_and_never_run_again(
