@@ -73,11 +73,12 @@ class Answer:
             cache_read_tokens=self._usage.get("cache_read_input_tokens") or 0,
             cache_write_tokens=self._usage.get("cache_creation_input_tokens") or 0,
             cache_write_1h_tokens=created.get("ephemeral_1h_input_tokens") or 0,
+            searches=(self._usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
         )
 
     def _start(self, index: int, block: Json) -> Delta | None:
         self._blocks[index] = block
-        if block["type"] == "tool_use":
+        if block["type"] in ("tool_use", "server_tool_use"):
             return Delta(kind="input", id=str(index), text="", tool=block["name"], turn=self.turn)
         shown = block.get(block["type"]) if block["type"] in ("text", "thinking") else None
         if shown:

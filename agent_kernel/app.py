@@ -32,7 +32,7 @@ from agent_kernel.loop import Bounds, interrupted
 from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
 from agent_kernel.mcp.tools import session_tools
-from agent_kernel.model import Model, ModelRequest, ModelSettings, open_model
+from agent_kernel.model import Model, ModelRequest, ModelSettings, is_native, is_old, open_model
 from agent_kernel.runner import Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.bus import Bus, LocalBus
@@ -92,6 +92,8 @@ class App:
         self._hearing: asyncio.Task[None] | None = None
         self.dispatcher: Dispatches | None = None
         self.is_dead: Callable[[str], bool] = is_dead
+        self.allow_private: frozenset[tuple[str, int]] = frozenset()
+        """Private hosts and ports that runs may reach all the same, such as a mirror on this machine."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -291,6 +293,7 @@ class App:
             ),
             max_tokens=settings.max_tokens,
             network=settings.network,
+            allow_private=self.allow_private,
             interactive=interactive,
             kernel=kernel,
             instructions=instructions,
@@ -331,7 +334,7 @@ class App:
             blobs=self.blobs,
             open_model=model,
             lease_sandbox=lease,
-            tools=builtin_tools(kernel=kernel, skills=skills),
+            tools=[*builtin_tools(kernel=kernel, skills=skills), *web_search(settings)],
             skills=skills.on,
             more_tools=more_tools,
             state=place.state,
@@ -513,6 +516,27 @@ def model_settings(settings: Settings) -> ModelSettings:
         context_window=settings.context_window,
         demo_delay=settings.demo_delay,
     )
+
+
+def web_search(settings: Settings) -> list[Tool]:
+    """The one tool that searches the web, or none. Raises SettingsError where a key or an address is missing."""
+    from agent_kernel.tools.web_search import Engine, provider_search, search_tool
+
+    chosen = settings.search
+    if chosen == "auto":
+        native = is_native(model_settings(settings)) and not settings.model.startswith(DEMO_MODEL)
+        chosen = "provider" if native else "searxng" if settings.search_url else "off"
+    if chosen == "off":
+        return []
+    if chosen == "provider":
+        return [provider_search(settings.model, is_old(settings.model))]
+    missing = "search_url" if chosen == "searxng" else "search_key"
+    if not getattr(settings, missing):
+        raise SettingsError(
+            f"search = {chosen!r} needs {missing}.",
+            hint=f"Set AGENT_KERNEL_{missing.upper()}, or search = 'off'.",
+        )
+    return [search_tool(Engine(chosen, settings.search_url, settings.search_key))]
 
 
 def open_bus(settings: Settings) -> Bus:

@@ -125,7 +125,8 @@ class Output(BaseModel):
 class ToolResult(Event):
     """The one result of a call. `content` are Messages API blocks (text, image) as the model sees them;
     `outputs` says which of them are cell outputs and adds other mime types of the same thing.
-    `truncated_bytes` is what the model's copy leaves out; `output_path` the file that holds the whole."""
+    `truncated_bytes` is what the model's copy leaves out; `output_path` the file that holds the whole. `foreign` says
+    where text of strangers in it is from (see `foreign.py`); empty: there is none."""
 
     type: Literal["tool_result"] = "tool_result"
     id: str
@@ -135,6 +136,7 @@ class ToolResult(Event):
     truncated_bytes: int = 0
     output_path: str | None = None
     outputs: list[Output] = Field(default_factory=list)
+    foreign: str = ""
 
 
 class ApprovalRequest(Event):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from agent_kernel import folds
+from agent_kernel import folds, foreign
 from agent_kernel.compaction import LOOP
 from agent_kernel.errors import SandboxError
 from agent_kernel.events import (
@@ -24,11 +25,13 @@ from agent_kernel.events import (
 )
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import error_result
-from agent_kernel.sandbox.base import NetworkDecision, NetworkRequest, Sandbox
+from agent_kernel.sandbox.base import NetworkDecision, NetworkPolicy, NetworkRequest, Sandbox
+from agent_kernel.sandbox.egress import matches
 from agent_kernel.skills.allowed import used
 from agent_kernel.skills.skill import Skill, slug
 from agent_kernel.tools import invalid, run_tool
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool, ToolContext, ToolOutput
+from agent_kernel.tools.calls import marked
 
 NOBODY = (
     "Denied: this needs a person's approval and there is nobody to ask here. "
@@ -41,9 +44,13 @@ WHY = {
 }
 NARROWED = "The skill {name}, which is in use, does not list this among the tools that run without asking."
 
+CONNECTS = "The sandbox has no network of its own; this would send data to the internet."
+READS = "The address goes to the internet, with whatever it says."
+
 
 class Permissions:
-    """Who may do what in this run, asking a person where the permission says so."""
+    """Who may do what in this run, asking a person where the permission says so. `broad` are host patterns that
+    allow a connection until text of strangers was read."""
 
     def __init__(
         self,
@@ -52,18 +59,29 @@ class Permissions:
         interactive: bool,
         owner: str,
         skills: Sequence[Skill] = (),
+        broad: tuple[str, ...] = (),
     ):
         self.journal = journal
         self.permission = permission
         self.interactive = interactive
         self.owner = owner
+        self.broad = broad
         self.narrowing = {skill.name: skill.allowed for skill in skills if skill.allowed is not None}
         self._waiting = 0
         self._asked: dict[str, asyncio.Task[ApprovalAnswer]] = {}
 
-    def why_ask(self, tool: Tool, call: ToolCall) -> str:
-        """Why a person must confirm this call under the run's permission; empty when nobody must."""
-        if tool.access == "read" or self.permission == "bypass" or self.allowed(tool.name):
+    def question(self, tool: Tool, call: ToolCall) -> tuple[str, str]:
+        """Why a person must confirm this call under the run's permission, and what a yes for the session would
+        cover; both empty when nobody has to."""
+        if self.permission == "bypass":
+            return "", ""
+        caution, scope = self._caution(tool, call)
+        usual = self._usual(tool, call) if caution or not self.allowed(tool.name) else ""
+        return f"{usual} {caution}".strip(), tool.name if usual else scope
+
+    def _usual(self, tool: Tool, call: ToolCall) -> str:
+        """Why calls of this kind ask, whatever was read."""
+        if tool.access == "read":
             return ""
         if tool.access == "outside" or self.permission in ("ask", "plan"):
             return WHY[tool.access]
@@ -77,14 +95,29 @@ class Permissions:
             return ""
         return NARROWED.format(name=next(name for name in names if name in self.narrowing))
 
+    def _caution(self, tool: Tool, call: ToolCall) -> tuple[str, str]:
+        """The same, for what text of strangers may have talked the model into."""
+        touched = foreign.credentials(call.args)
+        if not (touched or tool.access == "outside" or tool.sends):
+            return "", ""
+        care = foreign.care(self.journal.session_events())
+        inside = tool.access != "outside"
+        source = care.newest(but=tool.name if (inside or tool.foreign) and not touched else None)
+        scope = f"credentials:{touched}" if touched and inside else tool.name
+        if not source or scope in care.allowed:
+            return "", ""
+        what = f"This touches {touched}, which looks like credentials. " if touched else ""
+        return what + foreign.because(source), scope
+
     def allowed(self, scope: str) -> bool:
         return scope in folds.allowed_scopes(self.journal.session_events())
 
     async def refusal(self, tool: Tool, call: ToolCall) -> str:
         """Empty when the call may run; else the words for the model."""
-        if not (reason := self.why_ask(tool, call)):
+        reason, scope = self.question(tool, call)
+        if not reason:
             return ""
-        if self.permission == "plan":
+        if self.permission == "plan" and not tool.read_only:
             return PLAN
         answer = await self.ask(
             ApprovalRequest(
@@ -93,7 +126,7 @@ class Permissions:
                 tool=tool.name,
                 what=tool.describe(call.args),
                 reason=reason,
-                scope=tool.name,
+                scope=scope,
                 turn=call.turn,
             )
         )
@@ -142,24 +175,35 @@ class Permissions:
         return None
 
 
-def network_asker(permissions: Permissions) -> NetworkDecision:
-    """Asks about a host the first time something in the sandbox wants to reach it."""
+def network_asker(permissions: Permissions, for_call: ToolCall | None = None) -> NetworkDecision:
+    """Asks about a host the first time something wants to reach it, and again once strangers had a say. `for_call` is
+    the call that wants it, where that is known."""
 
     async def decide(request: NetworkRequest) -> bool:
-        scope = f"network:{request.host}"
-        if permissions.permission == "bypass" or permissions.allowed(scope):
+        scope, events = f"network:{request.host}", permissions.journal.session_events()
+        care = foreign.care(events)
+        source = care.newest()
+        allowed = matches(request.host, permissions.broad) or permissions.allowed(scope)
+        harmless = not source or scope in care.allowed
+        if permissions.permission == "bypass" or (
+            allowed
+            and (harmless or (request.url and foreign.was_seen(events, request.origin or request.url)))
+        ):
             return True
-        call = next(iter(permissions.journal.state.open_calls), None)
-        call_id = call.id if call else ""
+        found = next(iter(permissions.journal.state.open_calls), None)
+        call = for_call or (found.call if found else None)
+        call_id = call.id if call else f"after {source}" if source else ""
         answer = await permissions.ask(
             ApprovalRequest(
                 id=f"{call_id}:{scope}",
-                call_id=call_id,
-                tool=call.call.tool if call else "network",
-                what=f"Connect to {request.host}, port {request.port}",
-                reason="The sandbox has no network of its own; this would send data to the internet.",
+                call_id=call.id if call else "",
+                tool=call.tool if call else "network",
+                what=f"Read {request.url}"
+                if request.url
+                else f"Connect to {request.host}, port {request.port}",
+                reason=f"{READS if request.url else CONNECTS} {foreign.because(source) if source else ''}".strip(),
                 scope=scope,
-                turn=call.call.turn if call else 0,
+                turn=call.turn if call else 0,
             )
         )
         return answer.decision != "deny"
@@ -181,8 +225,12 @@ class CallExecutor:
         kernel: KernelBridge | AttachedKernel | None,
         write_lock: asyncio.Lock,
         worker: str,
+        network: NetworkPolicy | None = None,
+        heard: set[str] | None = None,
     ):
         self.journal = journal
+        self.network = network or NetworkPolicy()
+        self.heard = heard if heard is not None else set()
         self.sandbox = sandbox
         self.tools = tools
         self.permissions = permissions
@@ -193,7 +241,9 @@ class CallExecutor:
 
     def ready(self, call: ToolCall) -> bool:
         tool = self._meant(call)
-        return tool is None or (tool.read_only and not self.elsewhere(call))
+        return tool is None or (
+            tool.read_only and not self.elsewhere(call) and not self.permissions.question(tool, call)[0]
+        )
 
     def _meant(self, call: ToolCall) -> Tool | None:
         """The tool whose access counts: for one that stands for others, the one its arguments name."""
@@ -205,6 +255,8 @@ class CallExecutor:
 
     async def execute(self, call: ToolCall, *, started: bool) -> list[Event]:
         tool = self._meant(call)
+        if tool is not None and not started and (refusal := await self.permissions.refusal(tool, call)):
+            return [error_result(call, refusal)]
         if tool is not None and tool.read_only and self.elsewhere(call):
             await self._wait_for_kernel(tool, call)
             return []
@@ -212,8 +264,6 @@ class CallExecutor:
             if not started:
                 await self.journal.append(self.start_event(call))
             return await self._run(call)
-        if not started and (refusal := await self.permissions.refusal(tool, call)):
-            return [error_result(call, refusal)]
         async with self.write_lock:
             return await self._run_changing(tool, call, started)
 
@@ -224,6 +274,7 @@ class CallExecutor:
 
     async def _run_changing(self, tool: Tool, call: ToolCall, started: bool) -> list[Event]:
         """With a snapshot on both sides, so that each change belongs to its call and can be undone."""
+        self.heard.clear()
         try:
             before = await self.sandbox.snapshot()
         except SandboxError as error:  # without one, what the call changes could not be taken back
@@ -248,8 +299,17 @@ class CallExecutor:
     async def _run(self, call: ToolCall) -> list[Event]:
         since = time.monotonic()
         output = await run_tool(self.tools, call.tool, call.args, self._context(call))
+        if not output.foreign and (source := self._source(call, output)):
+            output = marked(output, source)
         extra = [event.model_copy(update={"turn": call.turn}) for event in output.events]
         return [*extra, result_event(call, output, round((time.monotonic() - since) * 1000))]
+
+    def _source(self, call: ToolCall, output: ToolOutput) -> str:
+        """Whose text came in by the way: from hosts the call reached, or from files it looked into."""
+        tool = self.tools.get(call.tool)
+        if self.heard and tool is not None and tool.access == "sandbox":
+            return ", ".join(sorted(self.heard))
+        return foreign.file_source(self.journal.session_events(), call.args, output.content)
 
     def _context(self, call: ToolCall) -> ToolContext:
         async def ask(*, scope: str, what: str, reason: str) -> bool:
@@ -277,7 +337,13 @@ class CallExecutor:
             ask=ask,
             state=self.state,
             kernel=None if isinstance(self.kernel, AttachedKernel) else self.kernel,
+            network=self._network(call),
         )
+
+    def _network(self, call: ToolCall) -> NetworkPolicy:
+        """The sandbox's policy, with questions that name this call."""
+        ask = self.network.ask and network_asker(self.permissions, call)
+        return replace(self.network, ask=ask)
 
     async def _changes(self, call: ToolCall, before: str) -> list[Event]:
         try:
@@ -312,5 +378,6 @@ def result_event(call: ToolCall, output: ToolOutput, duration_ms: int) -> ToolRe
         truncated_bytes=output.truncated_bytes,
         output_path=output.output_path,
         outputs=output.outputs,
+        foreign=output.foreign,
         turn=call.turn,
     )

@@ -33,7 +33,7 @@ DEMO = "demo"
 CONNECT_TIMEOUT = 10.0
 DRAIN_TIMEOUT = 1.0
 _NO_KEY = "none"  # endpoints on one's own machine ask for no key, but the SDK does
-_WITHOUT_ADAPTIVE_THINKING = (
+_OLD = (
     "claude-2", "claude-3", "claude-instant", "claude-haiku-4",
     "claude-opus-4-0", "claude-opus-4-1", "claude-opus-4-2", "claude-opus-4-5",
     "claude-sonnet-4-0", "claude-sonnet-4-2", "claude-sonnet-4-5", "claude-mythos-5-0",
@@ -92,7 +92,7 @@ class Model:
     ) -> None:
         self.name = settings.model
         self.demo = server is not None
-        self.native = _is_native(settings) and not self.demo
+        self.native = is_native(settings) and not self.demo
         self.context_window = settings.context_window or context_window(settings.model)
         self.endpoint = server.url if server else (settings.base_url or ANTHROPIC).rstrip("/")
         self._settings = settings
@@ -166,7 +166,7 @@ class Model:
             body["tools"] = request.tools
         if self.native or self.demo:
             body["cache_control"] = {"type": "ephemeral", "ttl": "5m"}
-        if (self.native and not self.name.startswith(_WITHOUT_ADAPTIVE_THINKING)) or self.demo:
+        if (self.native and not is_old(self.name)) or self.demo:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
         return body
 
@@ -290,7 +290,13 @@ def _trusted() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _is_native(settings: ModelSettings) -> bool:
+def is_old(model: str) -> bool:
+    """True for models from before adaptive thinking, which know the older forms of typed tools."""
+    return model.startswith(_OLD)
+
+
+def is_native(settings: ModelSettings) -> bool:
+    """Whether the endpoint understands what only Anthropic's own does."""
     if settings.native is not None:
         return settings.native
     host = urlsplit(settings.base_url or ANTHROPIC).hostname or ""

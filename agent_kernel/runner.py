@@ -27,6 +27,7 @@ from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
 from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
+from agent_kernel.sandbox.egress import is_broad
 from agent_kernel.skills.skill import Skill
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 
@@ -46,6 +47,7 @@ class Order:
     bounds: Bounds
     max_tokens: int
     network: tuple[str, ...] = ()
+    allow_private: frozenset[tuple[str, int]] = frozenset()
     interactive: bool = True
     kernel: KernelBridge | AttachedKernel | None = None
     instructions: str = ""
@@ -187,8 +189,11 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
     await _begin(order, journal)
     model = await means.open_model(run)
     sandbox = await means.lease_sandbox(run)
-    permissions = Permissions(journal, order.permission, order.interactive, run.owner, means.skills)
-    await sandbox.set_network(_network(order, permissions))
+    broad = tuple(filter(is_broad, order.network))
+    permissions = Permissions(journal, order.permission, order.interactive, run.owner, means.skills, broad)
+    heard: set[str] = set()
+    network = _network(order, permissions, heard)
+    await sandbox.set_network(network)
     more, notes = await means.more_tools(sandbox)
     journal.hold(*notes)
     tools = [*means.tools, *more]
@@ -201,6 +206,8 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
         kernel=order.kernel,
         write_lock=means.write_lock,
         worker=order.worker,
+        network=network,
+        heard=heard,
     )
     loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
     ending = await loop.run()
@@ -218,9 +225,15 @@ async def _begin(order: Order, journal: RunJournal) -> None:
     await journal.append(*events)
 
 
-def _network(order: Order, permissions: Permissions) -> NetworkPolicy:
-    ask = None if order.permission == "plan" else network_asker(permissions)
-    return NetworkPolicy(allow=order.network, ask=ask)
+def _network(order: Order, permissions: Permissions, heard: set[str]) -> NetworkPolicy:
+    """Whom a person named may be reached; patterns that name nobody are left to the asker, which can be careful."""
+    plan = order.permission == "plan"
+    return NetworkPolicy(
+        allow=tuple(host for host in order.network if plan or host not in permissions.broad),
+        allow_private=order.allow_private,
+        ask=None if plan else network_asker(permissions),
+        heard=lambda request: heard.add(request.host),
+    )
 
 
 async def _loop(

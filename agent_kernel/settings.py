@@ -25,6 +25,7 @@ WORKSPACE_FILE = "agent-kernel.toml"
 Permission = Literal["plan", "ask", "accept-edits", "bypass"]
 PERMISSIONS: tuple[str, ...] = get_args(Permission)
 SANDBOXES = ("local", "daytona", "none")
+SEARCHES = ("auto", "provider", "searxng", "brave", "tavily", "off")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class Settings:
     daytona_target: str = ""
     daytona_snapshot: str = ""
     network: tuple[str, ...] = ()
+    search: str = "auto"
+    search_url: str = ""
+    search_key: str = field(default="", repr=False)
     data_dir: str = ""
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
@@ -78,7 +82,13 @@ class Settings:
         urls = (self.database_url, self.redis_url, self.blobs_url)
         return [
             value
-            for value in (self.api_key, self.auth_token, self.daytona_api_key, *map(_credentials, urls))
+            for value in (
+                self.api_key,
+                self.auth_token,
+                self.search_key,
+                self.daytona_api_key,
+                *map(_credentials, urls),
+            )
             if value
         ]
 
@@ -96,7 +106,7 @@ TOKEN_VARIABLE = "AGENT_KERNEL_TOKEN"  # noqa: S105 - the variable's name
 """What a Jupyter server with the extension puts into the environment of its kernels."""
 TOKEN_HEADER = "X-Agent-Kernel"  # noqa: S105
 SECRET_SETTINGS = frozenset(
-    {"api_key", "auth_token", "daytona_api_key", "database_url", "redis_url", "blobs_url"}
+    {"api_key", "auth_token", "search_key", "daytona_api_key", "database_url", "redis_url", "blobs_url"}
 )
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
@@ -228,12 +238,14 @@ def _checked(name: str, value: Any, source: str) -> Any:
             f"{source}: {name} = {_shown(name, value)} is not a {kind.__name__}.",
             hint=f"The default is {_FIELDS[name].default!r}.",
         ) from None
-    choices = {"permission": PERMISSIONS, "sandbox": SANDBOXES}.get(name)
+    choices = {"permission": PERMISSIONS, "sandbox": SANDBOXES, "search": SEARCHES}.get(name)
     if choices and value not in choices:
         raise SettingsError(f"{source}: {name} = {value!r} is not one of {', '.join(choices)}.")
     if kind in (int, float) and value < 0:
         raise SettingsError(f"{source}: {name} = {value!r} is negative.")
-    if name in ("base_url", "daytona_api_url") and not value.startswith(("http://", "https://")):
+    if name in ("base_url", "search_url", "daytona_api_url") and not value.startswith(
+        ("http://", "https://")
+    ):
         raise SettingsError(f"{source}: {name} = {value!r} is not an http(s) address.")
     return value
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 DEFAULT_WINDOW = 200_000
+SEARCH_USD = 0.01
 WINDOWS = {
     "claude-fable-5": 1_000_000,
     "claude-opus-5": 1_000_000,
@@ -20,13 +21,15 @@ WINDOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one or many requests. `input_tokens` leaves out what was read from or written to cache."""
+    """Tokens of one or many requests. `input_tokens` leaves out what was read from or written to cache;
+    `searches` were made by the provider."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
+    searches: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -69,7 +72,8 @@ def cost_usd(model: str, usage: Usage) -> float | None:
         cache_read_tokens=usage.cache_read_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
     )
-    return float(calc_price(priced, model, provider_id="anthropic").total_price)
+    tokens = float(calc_price(priced, model, provider_id="anthropic").total_price)
+    return tokens + usage.searches * SEARCH_USD
 
 
 @cache

@@ -98,10 +98,13 @@ class PortHandle:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
-    """The agent's processes want to reach a host. `private` marks an address that is never reachable."""
+    """A host is wanted: by a process of the sandbox, or (with `url`, the whole address, and `origin`, the one that led
+    there) by a tool for the model."""
 
     host: str
     port: int
+    url: str = ""
+    origin: str = ""
 
 
 NetworkDecision: TypeAlias = Callable[[NetworkRequest], Awaitable[bool]]
@@ -111,12 +114,14 @@ NetworkDecision: TypeAlias = Callable[[NetworkRequest], Awaitable[bool]]
 class NetworkPolicy:
     """Egress. `allow` holds host patterns (`example.org`, `*.example.org`); `ask` is called for any other
     public host and decides; without `ask` those are refused. Private, link-local and metadata addresses
-    are refused whatever the lists say, except pairs in `allow_private` (for tests and mirrors)."""
+    are refused whatever the lists say, except pairs in `allow_private` (for tests and mirrors). `heard` is told of
+    each connection that a process of the sandbox made."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     allow_private: frozenset[tuple[str, int]] = frozenset()
     ask: NetworkDecision | None = None
+    heard: Callable[[NetworkRequest], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,14 +55,61 @@ def matches(host: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatch(host, p) or (p.startswith("*.") and host == p[2:]) for p in patterns)
 
 
-class EgressProxy:
-    """HTTP forward and CONNECT. `policy` may change at any time."""
+def is_broad(pattern: str) -> bool:
+    """True for a pattern like `*` or `*.com`, which names nobody in particular."""
+    return "*" in pattern and "." not in pattern.strip("*?.")
+
+
+class Gate:
+    """Decides who may be reached, and at which address: for the sandbox's proxy, and for tools that read the web on
+    this side of it. `policy` may change at any time."""
 
     def __init__(self, policy: NetworkPolicy) -> None:
         self.policy = policy
+        self._asking: dict[NetworkRequest, asyncio.Task[bool]] = {}
+
+    async def address(self, request: NetworkRequest) -> str:
+        """The address to connect to. Raises Refused, or OSError where the name is not known."""
+        policy, host, port = self.policy, request.host, request.port
+        if matches(host, policy.deny):
+            raise Refused(f"Connections to {host} are not allowed.")
+        if not matches(host, policy.allow) and (host, port) not in policy.allow_private:
+            _refuse_private_literal(host)
+            if policy.ask is None:
+                raise Refused(
+                    f"{host} may not be reached: it is not on the list of allowed hosts. A person can add it."
+                )
+            if not await self._ask(request, policy.ask):
+                raise Refused(f"The person did not allow a connection to {host}.")
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for *_, address in found:
+            if is_public(str(address[0])) or (host, port) in policy.allow_private:
+                return str(address[0])
+        raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
+
+    async def _ask(self, request: NetworkRequest, ask: NetworkDecision) -> bool:
+        """Ask once for all connections that wait for the same answer."""
+        task = self._asking.get(request)
+        if task is None:
+            task = self._asking[request] = asyncio.create_task(_asked(request, ask))
+            task.add_done_callback(lambda _: self._asking.pop(request, None))
+        return await asyncio.shield(task)
+
+    def stop_asking(self) -> list[asyncio.Task[bool]]:
+        """The questions that were still open."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+
+class EgressProxy(Gate):
+    """HTTP forward and CONNECT."""
+
+    def __init__(self, policy: NetworkPolicy) -> None:
+        super().__init__(policy)
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
-        self._asking: dict[tuple[str, int], asyncio.Task[bool]] = {}
 
     async def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)
@@ -72,10 +119,9 @@ class EgressProxy:
         if self._server is not None:
             self._server.close()
             self._server = None
-        tasks = [*self._clients, *self._asking.values()]
-        for task in tasks:
+        for task in self._clients:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._clients, *self.stop_asking(), return_exceptions=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -103,7 +149,8 @@ class EgressProxy:
             await writer.drain()
             return
         try:
-            address = await self._allowed_address(host, port)
+            request = NetworkRequest(host, port)
+            address = await self.address(request)
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 upstream = await asyncio.open_connection(address, port)
         except Refused as error:
@@ -116,6 +163,8 @@ class EgressProxy:
             )
             await writer.drain()
             return
+        if self.policy.heard is not None:
+            self.policy.heard(request)
         if forward is None:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
@@ -124,34 +173,6 @@ class EgressProxy:
             await asyncio.gather(_copy(reader, upstream[1]), _copy(upstream[0], writer))
         finally:
             upstream[1].close()
-
-    async def _allowed_address(self, host: str, port: int) -> str:
-        """The address to connect to. Raises Refused, or OSError where the name is not known."""
-        policy = self.policy
-        if matches(host, policy.deny):
-            raise Refused(f"Connections to {host} are not allowed.")
-        if not matches(host, policy.allow) and (host, port) not in policy.allow_private:
-            _refuse_private_literal(host)
-            if policy.ask is None:
-                raise Refused(
-                    f"{host} may not be reached: it is not on the list of allowed hosts. A person can add it."
-                )
-            if not await self._ask(host, port, policy.ask):
-                raise Refused(f"The person did not allow a connection to {host}.")
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        for *_, address in found:
-            if is_public(str(address[0])) or (host, port) in policy.allow_private:
-                return str(address[0])
-        raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
-
-    async def _ask(self, host: str, port: int, ask: NetworkDecision) -> bool:
-        """Ask once for all connections that wait for the same answer."""
-        key = (host, port)
-        task = self._asking.get(key)
-        if task is None:
-            task = self._asking[key] = asyncio.create_task(_asked(NetworkRequest(host, port), ask))
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asyncio.shield(task)
 
 
 async def _asked(request: NetworkRequest, ask: NetworkDecision) -> bool:

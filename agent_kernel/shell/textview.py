@@ -26,6 +26,7 @@ from agent_kernel.events import (
     Undo,
 )
 from agent_kernel.shell.bridge import Bridge, Interrupted, NoMainThread
+from agent_kernel.transcript.story import provider_note
 
 WIDTH = 110
 _CONTROL = re.compile(
@@ -47,6 +48,8 @@ class Lines:
         match event:
             case Message(role="assistant", text=text) if text.strip():
                 return ["", *clean(text).strip().split("\n"), *(["(stopped here)"] if event.partial else [])]
+            case Message(role="assistant", content=[*blocks]) if not event.text.strip():
+                return [self._dim(f"  {one_line(provider_note(block))}") for block in blocks]
             case ToolCall():
                 self._tools[event.id] = event.tool
                 return [f"· {clean(event.tool)} {one_line(call_text(event.args))}".rstrip()]

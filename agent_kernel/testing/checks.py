@@ -46,7 +46,7 @@ def _bad_tools(tools: list[Json]) -> str | None:
 def _bad_messages(messages: list[Json]) -> str | None:
     if messages[0].get("role") != "user":
         return "messages: first message must use the user role"
-    if messages[-1].get("role") != "user":
+    if messages[-1].get("role") != "user" and not _paused(messages[-1]):
         return "messages: this model does not support assistant message prefill"
     waiting: set[str] = set()
     for index, message in enumerate(messages):
@@ -63,6 +63,12 @@ def _bad_messages(messages: list[Json]) -> str | None:
             return f"messages.{index}: {wrong}"
         waiting = {block["id"] for block in blocks if block.get("type") == "tool_use"}
     return None
+
+
+def _paused(message: Json) -> bool:
+    """An answer that stopped between tools of the provider's own goes on from where it is."""
+    last = message["content"][-1] if isinstance(message.get("content"), list) and message["content"] else {}
+    return last.get("type") == "server_tool_use" or str(last.get("type", "")).endswith("_tool_result")
 
 
 def _unpaired(message: Json, blocks: list[Json], waiting: set[str]) -> str | None:

@@ -14,12 +14,12 @@ __all__ = ["Tool", "ToolContext", "ToolOutput", "builtin_tools", "invalid", "run
 def builtin_tools(*, kernel: bool = False, skills: Library | None = None) -> list[Tool]:
     """All built-in tools, always in the same order. `kernel`: a person's own kernel can be reached; `skills`:
     those that `skill` gives, where there are any."""
-    from agent_kernel.tools import bash, editing, notebook_python, python, reading, searching, todo
+    from agent_kernel.tools import bash, editing, notebook_python, python, reading, searching, todo, web
     from agent_kernel.tools.notebook import edit, read, variables
 
     tools = [bash.BASH, python.PYTHON, reading.READ_FILE, editing.WRITE_FILE, editing.EDIT_FILE,
-             searching.LIST_FILES, searching.SEARCH_FILES, todo.TODO, read.NOTEBOOK_READ,
-             edit.NOTEBOOK_EDIT]  # fmt: skip
+             searching.LIST_FILES, searching.SEARCH_FILES, web.WEB_FETCH, todo.TODO,
+             read.NOTEBOOK_READ, edit.NOTEBOOK_EDIT]  # fmt: skip
     if skills is not None and skills.on:
         from agent_kernel.tools import skill
 

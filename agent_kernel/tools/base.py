@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from agent_kernel.events import Event, Json, Output
-from agent_kernel.sandbox.base import Sandbox
+from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
 
 Access: TypeAlias = Literal["read", "sandbox", "outside"]
 """`read` changes nothing, `sandbox` changes what is inside the sandbox, `outside` leaves it (the
@@ -18,7 +18,8 @@ Permission: TypeAlias = Literal["plan", "ask", "accept-edits", "bypass"]
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a call gives. `content` goes to the model, `events` are appended before the result."""
+    """What a call gives. `content` goes to the model, `events` are appended before the result. `foreign` says where
+    text of strangers in it is from."""
 
     content: list[Json]
     is_error: bool = False
@@ -26,6 +27,7 @@ class ToolOutput:
     truncated_bytes: int = 0
     output_path: str | None = None
     events: list[Event] = field(default_factory=list)
+    foreign: str = ""
 
     @classmethod
     def text(cls, text: str, **rest: Any) -> ToolOutput:
@@ -59,7 +61,8 @@ class ToolContext:
     """What a tool may use during one call.
 
     `emit` shows live output (text) in the card. `state` is the session's own, kept between calls of the
-    same App (the persistent Python of a sandbox lives there); its values may offer `async close()`.
+    same App (the persistent Python of a sandbox lives there); its values may offer `async close()`. `network` is for
+    tools that reach the internet themselves: what the sandbox's processes may, they may.
     """
 
     run_id: str
@@ -71,6 +74,7 @@ class ToolContext:
     kernel: KernelBridge | None = None
     max_output: int = 30_000
     timeout: float = 600.0
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
 
     def seconds(self, wanted: float) -> float:
         """How long a tool may take when it ends by itself: early enough to still tell what it has."""
@@ -93,6 +97,10 @@ class Tool:
     are checked against it before `run`, which may raise `ToolError` with words for the model. `in_kernel`
     says that it is executed by the user's own kernel, wherever that is. A tool that stands for others has a
     `target(args)`: the one whose access and name count for these arguments (None: its own).
+
+    `foreign`: what it returns was written by strangers, and is marked so (`ToolOutput.foreign` names them more
+    closely). `sends`: what it is given reaches others even when it only reads. `typed`: the provider runs it itself,
+    under this definition.
     """
 
     name: str
@@ -104,6 +112,9 @@ class Tool:
     summary: str = ""
     in_kernel: bool = False
     target: Callable[[Json], Tool | None] | None = None
+    foreign: bool = False
+    sends: bool = False
+    typed: Json | None = None
 
     @property
     def read_only(self) -> bool:
@@ -111,7 +122,7 @@ class Tool:
 
     def param(self) -> Json:
         """The tool as the Messages API wants it."""
-        return {
+        return self.typed or {
             "name": self.name,
             "description": self.description,
             "input_schema": self.input_schema,

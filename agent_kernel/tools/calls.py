@@ -8,9 +8,11 @@ import importlib
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from agent_kernel import foreign
 from agent_kernel.errors import AgentKernelError, SandboxError, ToolError
 from agent_kernel.events import Json
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
@@ -32,7 +34,9 @@ async def run_tool(tools: Mapping[str, Tool], name: str, args: Json, context: To
         if problem := invalid(tool, args):
             return failed(problem)
         async with asyncio.timeout(context.timeout):
-            return await tool.run(args, context)
+            output = await tool.run(args, context)
+            source = output.foreign or (tool.summary or tool.name if tool.foreign else "")
+            return marked(output, source) if source else output
     except TimeoutError:
         return failed(
             f"{name} took longer than {context.timeout:g} s and was stopped. Do it in smaller steps."
@@ -48,6 +52,13 @@ async def run_tool(tools: Mapping[str, Tool], name: str, args: Json, context: To
         return failed(
             f"{name} itself failed ({type(error).__name__}). This is not your fault; try another way."
         )
+
+
+def marked(output: ToolOutput, source: str) -> ToolOutput:
+    """`output` as text of strangers, for the model and for the log."""
+    content, shift = foreign.marked(output.content, source)
+    outputs = [found.model_copy(update={"block": found.block + shift}) for found in output.outputs]
+    return replace(output, content=content, outputs=outputs, foreign=foreign.named(source))
 
 
 def failed(text: str) -> ToolOutput:

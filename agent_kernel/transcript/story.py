@@ -23,10 +23,12 @@ from agent_kernel.events import (
     Undo,
     UnknownEvent,
 )
+from agent_kernel.foreign import unmarked
 from agent_kernel.transcript.safe import RASTER
 from agent_kernel.usage import Usage
 
 CODE_TOOLS = {"python": "code", "notebook_python": "code", "bash": "command"}
+TELLING = ("path", "pattern", "command", "query", "url")
 LANGUAGES = {"python": "python", "notebook_python": "python", "bash": "bash"}
 
 
@@ -90,7 +92,7 @@ class Card:
             telling = [row for row in rows if not row.startswith(("import ", "from ", "#"))]
             return (telling or rows or [""])[0]
         name = args.get("name") if self.call.tool == "skill" else ""
-        about = str(args.get("path") or args.get("pattern") or args.get("command") or name or "")
+        about = str(next((args[key] for key in TELLING if args.get(key)), name or ""))
         return f"{about}: {done}" if (done := _done_to_cells(args.get("operations"))) else about
 
     @property
@@ -110,7 +112,10 @@ class Card:
         if self.result is None:
             return []
         told = {output.block: output for output in self.result.outputs}
-        return [_piece(block, told.get(number)) for number, block in enumerate(self.result.content)]
+        content = self.result.content
+        if self.result.foreign:  # the lines around it are for the model
+            content = [{**b, "text": unmarked(b["text"])} if b.get("type") == "text" else b for b in content]
+        return [_piece(block, told.get(number)) for number, block in enumerate(content)]
 
     @property
     def pictures(self) -> list[Picture]:
@@ -207,6 +212,8 @@ def _items(events: list[Event]) -> list[Item]:
         match event:
             case Message() if event.text.strip():
                 items.append(Said(event.role, event.text, event.partial))
+            case Message() if event.content:
+                items += [Note(provider_note(block)) for block in event.content]
             case Thought() if event.text.strip():
                 items.append(Thinking(event.text))
             case ToolCall():
@@ -239,6 +246,20 @@ def _items(events: list[Event]) -> list[Item]:
             case _:
                 pass
     return items
+
+
+def provider_note(block: dict[str, Any]) -> str:
+    """A block of an answer that is no text, such as a search the provider made, in a line."""
+    kind, content, given = str(block.get("type")), block.get("content"), block.get("input")
+    if kind == "server_tool_use" and isinstance(given, dict):
+        said = next((str(given[name]) for name in TELLING if given.get(name)), "")
+        return f"{block.get('name')} (by the provider): {said}"
+    if kind.endswith("_tool_result") and isinstance(content, list):
+        found = [
+            f"{c.get('title')} <{c.get('url')}>" for c in content if isinstance(c, dict) and c.get("url")
+        ]
+        return f"Found: {', '.join(found) or 'nothing'}"
+    return f"[{kind}]"
 
 
 def _piece(block: dict[str, Any], told: Any) -> Piece:

@@ -135,7 +135,7 @@ def test_only_reading_tools_run_without_a_write_lock() -> None:
     access = {t.name: t.access for t in builtin_tools(kernel=True)}
     assert access == {
         "bash": "sandbox", "python": "sandbox", "write_file": "sandbox", "edit_file": "sandbox",
-        "read_file": "read", "list_files": "read", "search_files": "read", "todo": "read",
+        "read_file": "read", "list_files": "read", "search_files": "read", "web_fetch": "read", "todo": "read",
         "notebook_read": "read", "notebook_edit": "sandbox", "notebook_variables": "read",
         "notebook_python": "outside",
     }  # fmt: skip

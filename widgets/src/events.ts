@@ -244,7 +244,7 @@ export interface ToolCallEvent {
   block: Record<string, unknown> | null;
 }
 
-/** The one result of a call. content are Messages API blocks (text, image) as the model sees them; outputs says which of them are cell outputs and adds other mime types of the same thing. truncated_bytes is what the model's copy leaves out; output_path the file that holds the whole. */
+/** The one result of a call. content are Messages API blocks (text, image) as the model sees them; outputs says which of them are cell outputs and adds other mime types of the same thing. truncated_bytes is what the model's copy leaves out; output_path the file that holds the whole. foreign says where text of strangers in it is from (see foreign.py); empty: there is none. */
 export interface ToolResultEvent {
   type: 'tool_result';
   run_id: string;
@@ -259,6 +259,7 @@ export interface ToolResultEvent {
   truncated_bytes: number;
   output_path: string | null;
   outputs: Array<Output>;
+  foreign: string;
 }
 
 /** Appended once per call, before anything happens; of two executors one wins. */

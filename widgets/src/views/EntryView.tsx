@@ -4,6 +4,7 @@ import type { Entry } from '../run';
 import type { Action } from '../source';
 import { Approval } from './Approval';
 import { Icon } from './Icon';
+import { ServerTool, Sources } from './ServerTool';
 import { ToolCard } from './ToolCard';
 import { oneLine, visible } from './plain';
 import { Code, Markdown } from './text';
@@ -45,8 +46,11 @@ function Shown({ entry, send, ended }: Props) {
       ) : entry.event.text ? (
         <div className="agk-message">
           <Markdown text={entry.event.text} />
+          <Sources content={entry.event.content ?? null} />
           {entry.event.partial && <p className="agk-dim">(stopped here)</p>}
         </div>
+      ) : entry.event.content ? (
+        <ServerTool blocks={entry.event.content} />
       ) : null;
     case 'thought':
       return entry.event.text.trim() ? <Thought text={entry.event.text} live={false} /> : null;

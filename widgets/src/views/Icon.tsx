@@ -11,6 +11,8 @@ const PATHS: Record<string, string> = {
   edit_file: 'M3 13l1-3 7-7 2 2-7 7zM9.5 4.5l2 2',
   list_files: 'M2 4h4l1.5 2H14v7H2z',
   search_files: 'M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l4 4',
+  web_fetch: 'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zM2 8h12M8 2c4 4 4 8 0 12M8 2c-4 4-4 8 0 12',
+  web_search: 'M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l4 4',
   todo: 'M3 4l1 1 2-2M3 9l1 1 2-2M8 4.5h5M8 9.5h5',
   skill: 'M8 4.5C6.5 3.3 4.5 3 2 3v9c2.5 0 4.5.3 6 1.5M8 4.5C9.5 3.3 11.5 3 14 3v9c-2.5 0-4.5.3-6 1.5zM8 4.5v9',
   thought: 'M8 2a5 5 0 0 1 3 9v1.5H5V11a5 5 0 0 1 3-9zM6 14.5h4',

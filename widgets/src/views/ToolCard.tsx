@@ -5,7 +5,7 @@ import type { Call } from '../run';
 import type { Action } from '../source';
 import { Diff } from './Diff';
 import { Icon } from './Icon';
-import { oneLine, visible } from './plain';
+import { oneLine, unmarked, visible } from './plain';
 import { Code, Tables, Terminal } from './text';
 
 const CODE: Record<string, [string, string]> = {
@@ -91,11 +91,14 @@ function Facts({ call }: { call: Call }) {
   );
 }
 
+/** Said in the card's title already, unless too long for it. */
+const SHOWN = new Set(['url', 'query']);
+
 function Input({ call }: { call: Call }) {
   if (call.changes.length || call.event.tool === 'todo' || call.event.tool === 'skill') {
     return null;
   }
-  const args = Object.entries(call.event.args).filter(([name]) => name !== 'path');
+  const args = Object.entries(call.event.args).filter(([name, value]) => name !== 'path' && !(SHOWN.has(name) && String(value).length <= 110));
   return args.length ? <Code text={JSON.stringify(Object.fromEntries(args), null, 1)} language="json" /> : null;
 }
 
@@ -111,9 +114,10 @@ function Result({ result }: { result: ToolResultEvent }) {
         }
         const bad = output?.kind === 'error' || output?.kind === 'stderr' || (!output && result.is_error);
         return block['type'] === 'text' && !output?.data['image/svg+xml'] ? (
-          <Terminal key={index} text={String(block['text'])} error={bad} />
+          <Terminal key={index} text={result.foreign ? unmarked(String(block['text'])) : String(block['text'])} error={bad} />
         ) : null;
       })}
+      {result.foreign && <p className="agk-dim">Text from outside: {oneLine(result.foreign, 200)}. The agent takes it as data.</p>}
       {result.truncated_bytes > 0 && (
         <p className="agk-dim">
           {result.truncated_bytes.toLocaleString('en')} bytes were left out for the model

@@ -15,6 +15,11 @@ export function oneLine(text: string, most = 120): string {
   return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
 }
 
+/** Without the lines that tell the model where strangers' text begins and ends; see agent_kernel/foreign.py. */
+export function unmarked(text: string): string {
+  return text.replace(/^<outside-[0-9a-f]{16} from="[^"\n]*">\n?/, '').replace(/\n?<\/outside-[0-9a-f]{16}>$/, '');
+}
+
 const MOST_SHOWN = 20_000;
 
 export function shortened(text: string): string {

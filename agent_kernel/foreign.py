@@ -1,0 +1,208 @@
+"""Text of strangers: how it is marked for the model, and what it means for the calls that follow it.
+
+Whoever writes a web page, an issue or a file that was downloaded also writes to the model. Such text is put between
+two lines with a random word it cannot know, and until a person speaks again it counts as having been read: calls that
+could do harm on its behalf ask first. All of it is a fold of the log, so that a resumed run is as careful.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_kernel.events import (
+    ApprovalAnswer,
+    ApprovalRequest,
+    Event,
+    FileChange,
+    Json,
+    Message,
+    ToolCall,
+    ToolResult,
+)
+
+MOST_SOURCE = 200
+_LINES = re.compile(r"\A<outside-[0-9a-f]{16} from=\"[^\"\n]*\">\n?|\n?</outside-[0-9a-f]{16}>\Z")
+# Characters nobody sees and a model reads: tags, variation selectors, direction marks. The joiners (200c, 200d) stay:
+# several scripts need them.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_CREDENTIALS = re.compile(
+    r"(?<![\w.-])(?:\.env(?:\.(?!example|sample|template|dist)\w+)?|\.netrc|\.pgpass|\.git-credentials|\.npmrc|\.pypirc"
+    r"|\.htpasswd|\.Renviron|id_(?:rsa|dsa|ecdsa|ed25519)\w*|kaggle\.json|\.vault-token"
+    r"|(?:credentials?|secrets?|service[_-]account[\w-]*|client_secret[\w-]*)(?:\.(?:json|ya?ml|toml|ini|env|txt|db))"
+    r"|\.(?:ssh|aws|gnupg|kube|azure)(?=/)|\.docker/config\.json|environ(?=['\"\s)]|$)(?<=/environ)"
+    r"|[\w-]+\.(?:pem|p12|pfx|kdbx|keystore)|(?:^|(?<=['\"/]))[\w-]+\.key(?=['\"\s]|$))(?![\w-]|\.\w)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_WRITTEN = frozenset({"content", "old_string", "new_string", "items"})
+"""Arguments that are text to be written, not places."""
+
+
+# -- marking -----------------------------------------------------------------------------------------
+
+
+def marked(content: Sequence[Json], source: str) -> tuple[list[Json], int]:
+    """`content` between two lines that say where it is from, and how many blocks came in front of it.
+
+    The word in them is random and new each time: what stands between cannot end it. It is stored with the result, so
+    the history stays the same to the byte.
+    """
+    blocks = [{**b, "text": visible(b["text"])} if b.get("type") == "text" else b for b in content]
+    word = f"outside-{secrets.token_hex(8)}"
+    opening, closing = f'<{word} from="{named(source)}">', f"</{word}>"
+    shift = 0
+    if blocks and blocks[0].get("type") == "text":
+        blocks[0] = {**blocks[0], "text": f"{opening}\n{blocks[0]['text']}"}
+    else:
+        blocks, shift = [{"type": "text", "text": opening}, *blocks], 1
+    if blocks[-1].get("type") == "text":
+        blocks[-1] = {**blocks[-1], "text": f"{blocks[-1]['text']}\n{closing}"}
+    else:
+        blocks.append({"type": "text", "text": closing})
+    return blocks, shift
+
+
+def unmarked(text: str) -> str:
+    """`text` as people should see it: the lines are for the model."""
+    return _LINES.sub("", _LINES.sub("", text))
+
+
+def visible(text: str) -> str:
+    """`text` without characters that only a model would notice."""
+    return _INVISIBLE.sub("", text)
+
+
+def named(source: str) -> str:
+    """A source as one short line that cannot leave its quotes."""
+    line = " ".join(re.sub(r'["<>\x00-\x1f\x7f-\x9f]', " ", visible(source)).split())
+    return line if len(line) <= MOST_SOURCE else line[: MOST_SOURCE - 1] + "…"
+
+
+# -- what was read ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Care:
+    """`sources` of strangers' text since a person last spoke, each with the tools that brought it, newest last;
+    `allowed`: what a person has allowed for the session since the newest of them was read."""
+
+    sources: dict[str, set[str]] = field(default_factory=dict)
+    allowed: set[str] = field(default_factory=set)
+
+    def newest(self, *, but: str | None = None) -> str:
+        """The newest source that did not come by the tool `but` alone; empty when there is none."""
+        return next((s for s in reversed(self.sources) if self.sources[s] - {but}), "")
+
+
+def care(events: Iterable[Event]) -> Care:
+    """What the next call has to be careful about."""
+    found, scopes, tools = Care(), dict[str, str](), dict[str, str]()
+    for event in events:
+        match event:
+            case Message(role="user") if event.by != "loop":
+                found = Care()
+            case Message() if event.content and any(_is_result(block) for block in event.content):
+                _read(found, "a web search", "web_search")
+            case ToolResult() if event.foreign:
+                _read(found, event.foreign, tools.get(event.id, ""))
+            case ApprovalRequest():
+                scopes[event.id] = event.scope
+            case ApprovalAnswer(decision="session") if event.id in scopes:
+                found.allowed.add(scopes[event.id])
+            case ToolCall():
+                tools[event.id] = event.tool
+            case _:
+                pass
+    return found
+
+
+def _read(found: Care, source: str, tool: str) -> None:
+    if source not in found.sources:
+        found.allowed.clear()  # a yes was said without knowing of this text
+    found.sources.setdefault(source, set()).add(tool)
+
+
+def _is_result(block: Json) -> bool:
+    """A result of a tool that the provider runs itself."""
+    return str(block.get("type", "")).endswith("_tool_result")
+
+
+def files(events: Iterable[Event]) -> dict[str, str]:
+    """Files that calls made while text of strangers came in (downloads, kept outputs), each with its source."""
+    found: dict[str, str] = {}
+    changes: dict[str, list[FileChange]] = {}
+    for event in events:
+        if isinstance(event, FileChange):
+            if event.action == "delete":
+                found.pop(event.path, None)
+            elif event.call_id:
+                changes.setdefault(event.call_id, []).append(event)
+        elif isinstance(event, ToolResult) and event.foreign:
+            made = [change.path for change in changes.get(event.id, [])]
+            found |= dict.fromkeys(
+                [*made, *([event.output_path] if event.output_path else [])], event.foreign
+            )
+    return found
+
+
+def file_source(events: Iterable[Event], args: Json, content: Sequence[Json]) -> str:
+    """Where a file is from that a call named or found, when strangers wrote it; else empty."""
+    known = files(events)
+    if not known:
+        return ""
+    asked = _places(args)
+    told = "\n".join(block["text"][:100_000] for block in content if block.get("type") == "text")
+    for path, source in known.items():
+        name = re.escape(path.rpartition("/")[2])
+        if re.search(rf"(?<![\w.-]){name}(?![\w-])", asked) or f"{path}:" in told:
+            return source
+    return ""
+
+
+def was_seen(events: Iterable[Event], url: str) -> bool:
+    """Whether `url` stands, in full, in what a person wrote or what was read: the model did not make it up, so it
+    carries nothing of what the model knows."""
+    bare = url.partition("#")[0].rstrip("/")
+    pattern = re.compile(re.escape(bare) + r"/?(?:#[^\s<>()\[\]\"'`\\]*)?[.,;:!?]?(?=[\s<>()\[\]\"'`\\]|$)")
+    return any(pattern.search(text) for event in events for text in _texts(event) if bare in text)
+
+
+def _texts(event: Event) -> list[str]:
+    match event:
+        case Message(role="user"):
+            return [event.text]
+        case Message() if event.content:
+            return [json.dumps(block, ensure_ascii=False) for block in event.content if _is_result(block)]
+        case ToolResult() if event.foreign:
+            return [block["text"] for block in event.content if block.get("type") == "text"]
+        case _:
+            return []
+
+
+# -- what could do harm ----------------------------------------------------------------------------------
+
+
+def credentials(args: Json) -> str:
+    """The name of a file of credentials that a call touches; empty when it names none."""
+    found = _CREDENTIALS.search(_places(args))
+    return found.group() if found else ""
+
+
+def _places(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(_places(item) for name, item in value.items() if name not in _WRITTEN)
+    if isinstance(value, list):
+        return "\n".join(map(_places, value))
+    return value if isinstance(value, str) else ""
+
+
+def because(source: str) -> str:
+    """Why a person is asked who would not be asked otherwise."""
+    return f"Asks because text from {source} was read before, and may be what wants this."
