@@ -20,6 +20,8 @@ GRACE = 6.0
 """Seconds that a run waits at its end for a server it has left in the background."""
 PATIENCE = 5.0
 """Seconds for an answer; the first page of a development server may have to be built."""
+LISTING = ("bubblewrap", "none")
+"""Tiers that can say what listens; in the others there is nothing to wait for."""
 MOST_TRIES = 20
 MOST_PORTS = 16
 MOST_HEAD = 1 << 16
@@ -65,7 +67,7 @@ class PreviewWatch:
 
     async def settle(self) -> None:
         """Wait a moment for what was left in the background: it may be about to listen."""
-        if self._watching is None:
+        if self._watching is None or self._sandbox.tier not in LISTING:
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + GRACE
