@@ -171,9 +171,8 @@ def test_a_hostile_app_reads_and_does_nothing_outside_itself(bench: Bench, page:
         page.route("**/.well-known/agent-kernel-preview", lambda route: route.abort())
     port = {"host": 8502, "path": 8503}[below]
     serve(bench, page, f"echo http://localhost:{port}/hostile.html; exec python3 -m http.server {port}")
-    frame = inside(page, port)
-    assert ("/agent-kernel/preview/" in frame.url) == (below == "path")
     found = settled(page, port)
+    assert ("/agent-kernel/preview/" in inside(page, port).url) == (below == "path")
     assert found.pop("done") is True
     assert found["origin"] == "null"
     for name in (
