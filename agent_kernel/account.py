@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from agent_kernel import folds
 from agent_kernel.app import App, kernel_of
-from agent_kernel.errors import AlreadyAppended, JobsError, RunBusy, RunError, RunNotFound
+from agent_kernel.errors import AlreadyAppended, JobsError, RunBusy, RunError, RunNotFound, SandboxNotFound
 from agent_kernel.events import (
     FINAL_STATUSES,
     ApprovalAnswer,
@@ -374,6 +374,20 @@ class Account:
             undo = await _restored(sandbox, changes, call_id, self.owner)
         await self.app.log.append(run.id, undo)
         return undo
+
+    async def previewed(self, run_id: str, port: int) -> Sandbox:
+        """The sandbox of the run, in which something listens on `port`. Raises SandboxNotFound."""
+        run = await self.get_run(run_id)
+        sandbox = self.app.sandbox_of(run.session_id)
+        if sandbox is None:
+            raise SandboxNotFound(
+                "The sandbox of this run is not open here.", hint="Ask the agent to start the server again."
+            )
+        if port not in await sandbox.ports():
+            raise SandboxNotFound(
+                f"Nothing listens on port {port} in the sandbox.", hint="Ask the agent to start it again."
+            )
+        return sandbox
 
     async def retry(self, run_id: str) -> RunRow:
         """The same prompt, asked again in the same session."""

@@ -358,6 +358,13 @@ class App:
         async with place.write_lock:
             yield await self._sandbox(place, session, settings)
 
+    def sandbox_of(self, session_id: str) -> Sandbox | None:
+        """The session's sandbox if it runs in this process."""
+        place = self._places.get(session_id)
+        return (
+            place.sandbox if place is not None and place.sandbox is not None and place.sandbox.life else None
+        )
+
     async def _sandbox(self, place: _Place, session: Session, settings: Settings) -> Sandbox:
         """The session's one sandbox; it starts with the first tool that needs it."""
         if place.sandbox is None:

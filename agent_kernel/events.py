@@ -191,12 +191,14 @@ class CodeGeneration(Event):
 
 
 class BrowserUpdate(Event):
-    """The live preview."""
+    """Something in the sandbox answers HTTP on `port`, or (not `live`) no longer. `url` is its address as the
+    agent sees it; people reach it through the server (`runs/{run}/previews/{port}`)."""
 
     type: Literal["browser_update"] = "browser_update"
     url: str
     port: int
     title: str = ""
+    live: bool = True
 
 
 class ContextUpdate(Event):

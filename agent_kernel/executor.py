@@ -25,6 +25,7 @@ from agent_kernel.events import (
 )
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import error_result
+from agent_kernel.previews import PreviewWatch
 from agent_kernel.sandbox.base import NetworkDecision, NetworkPolicy, NetworkRequest, Sandbox
 from agent_kernel.sandbox.egress import matches
 from agent_kernel.skills.allowed import used
@@ -225,10 +226,12 @@ class CallExecutor:
         kernel: KernelBridge | AttachedKernel | None,
         write_lock: asyncio.Lock,
         worker: str,
+        previews: PreviewWatch,
         network: NetworkPolicy | None = None,
         heard: set[str] | None = None,
     ):
         self.journal = journal
+        self.previews = previews
         self.network = network or NetworkPolicy()
         self.heard = heard if heard is not None else set()
         self.sandbox = sandbox
@@ -285,6 +288,9 @@ class CallExecutor:
         executing = Status(status="running", reason="executing", turn=call.turn)
         await self.journal.append(executing, *([] if started else [self.start_event(call)]))
         events = await self._run(call)
+        for event in events:
+            if isinstance(event, ToolResult):
+                self.previews.heard(event, background=bool(call.args.get("background")))
         return [*await self._changes(call, before), *events]
 
     async def _wait_for_kernel(self, tool: Tool, call: ToolCall) -> None:

@@ -23,6 +23,7 @@ from agent_kernel.instructions import Place, system_prompt
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import Bounds, Loop, error_result, interrupted
 from agent_kernel.model import Model
+from agent_kernel.previews import PreviewWatch
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
@@ -197,6 +198,11 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
     more, notes = await means.more_tools(sandbox)
     journal.hold(*notes)
     tools = [*means.tools, *more]
+
+    async def tell(event: Event) -> None:
+        await journal.append(event.model_copy(update={"turn": journal.state.turn}))
+
+    previews = PreviewWatch(sandbox, tell)
     executor = CallExecutor(
         journal=journal,
         sandbox=sandbox,
@@ -206,11 +212,16 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
         kernel=order.kernel,
         write_lock=means.write_lock,
         worker=order.worker,
+        previews=previews,
         network=network,
         heard=heard,
     )
     loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
-    ending = await loop.run()
+    try:
+        ending = await loop.run()
+        await previews.settle()
+    finally:
+        await previews.close()
     await journal.flush()
     return ending
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure
 
-PARTS = ("loop", "log", "sandbox", "sync", "load", "kernel", "server", "dom", "panel")
+PARTS = ("loop", "log", "sandbox", "sync", "load", "kernel", "server", "preview", "dom", "panel")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from traitlets import Float, Int
 
 from agent_kernel.errors import AgentKernelError
 from jupyter_ext.kernels import Kernels
+from jupyter_ext.preview import Previews, put_first
 from jupyter_ext.rate import Bucket
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         self.kernels.watch(self.serverapp, self._warm_up)
         self._warming: asyncio.TimerHandle | None = None
         self.buckets: defaultdict[str, Bucket] = defaultdict(lambda: Bucket(self.requests_per_second))
+        self.previews = Previews()
         self._opening = asyncio.Lock()
         self._app: App | None = None
         self.settings[NAME] = self
@@ -50,6 +52,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         from jupyter_ext.routes import handlers
 
         self.handlers.extend(handlers())
+        put_first(self.serverapp.web_app)
 
     async def app(self) -> App:
         """The one App of this server, opened when it is first needed.

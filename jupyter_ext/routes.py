@@ -13,6 +13,8 @@ from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
 from jupyter_ext.mcp_routes import MCP_ROUTES
 from jupyter_ext.models import ModelHandler, ModelTestHandler
+from jupyter_ext.preview import PreviewHandler
+from jupyter_ext.preview import handlers as preview_handlers
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.stream import StreamHandler
@@ -391,11 +393,12 @@ ROUTES = (
     Route("runs/{run}/resume", ResumeHandler, {"post": "Resume"}),
     Route("runs/{run}/retry", RetryHandler, {"post": "Nothing"}),
     Route("runs/{run}/fork", ForkHandler, {"post": "Fork"}),
+    Route("runs/{run}/previews/{port}", PreviewHandler, {"post": "Nothing"}),
     Route("runs/{run}/pause", PauseHandler, {"post": "Nothing"}),
     Route("runs/{run}/cancel", CancelHandler, {"post": "Nothing"}),
 )
 
 
-def handlers() -> list[tuple[str, type[Handler]]]:
+def handlers() -> list[tuple[str, type[Any]]]:
     """For Tornado; Jupyter puts the base URL before them."""
-    return [(route.pattern, route.handler) for route in ROUTES]
+    return [*((route.pattern, route.handler) for route in ROUTES), *preview_handlers()]

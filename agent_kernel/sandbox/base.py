@@ -89,10 +89,12 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class PortHandle:
-    """A way to a port inside: a connected socket, or a url with the headers to send."""
+    """A way to a port inside: a connected socket, or a url with the headers to send, good until `expires_ms`
+    (milliseconds since 1970; 0: as long as the sandbox lives)."""
 
     socket: socket.socket | None = None
     url: str = ""
+    expires_ms: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -217,7 +219,18 @@ class Sandbox(Protocol):
         alone and reported in `skipped`."""
         ...
 
-    async def open_port(self, port: int) -> PortHandle: ...
+    async def open_port(self, port: int) -> PortHandle:
+        """A way to what listens on `port` inside. Raises SandboxNotFound when nothing does."""
+        ...
+
+    async def ports(self) -> list[int]:
+        """TCP ports that processes inside listen on, in order; none while it is stopped."""
+        ...
+
+    @property
+    def life(self) -> str:
+        """Names the time between one start and the end after it; empty while it is stopped."""
+        ...
 
     async def set_network(self, policy: NetworkPolicy) -> None: ...
 

@@ -68,7 +68,8 @@ def command(
     bwrap: str,
     drop_root: Path | None,
 ) -> list[str]:
-    """The whole command line. `descriptors` holds `passwd`, `group`, `supervisor` and `seccomp`.
+    """The whole command line. `descriptors` holds `passwd`, `group`, `hosts`, `supervisor` and
+    `seccomp`.
 
     With `drop_root` (an empty folder) the host is root: see rootdrop.py.
     """
@@ -83,6 +84,7 @@ def command(
         *binds.covers(),
         "--ro-bind-data", str(descriptors["passwd"]), "/etc/passwd",
         "--ro-bind-data", str(descriptors["group"]), "/etc/group",
+        "--ro-bind-data", str(descriptors["hosts"]), "/etc/hosts",
         "--ro-bind-data", str(descriptors["supervisor"]), SUPERVISOR,
         "--chdir", WORKSPACE,
         "--seccomp", str(descriptors["seccomp"]),
@@ -133,6 +135,11 @@ def _system(limits: Limits) -> list[str]:
 
 def passwd() -> bytes:
     return f"agent:x:{INNER_UID}:{INNER_UID}::{HOME}:/bin/bash\n".encode()
+
+
+def hosts() -> bytes:
+    """Development servers ask what `localhost` is; the host's own file may name what is nobody's business."""
+    return b"127.0.0.1 localhost\n::1 localhost\n"
 
 
 def group() -> bytes:

@@ -586,7 +586,16 @@ class DaytonaSandbox:
         if until - now < RENEW:
             url, until = await self._service.preview(self._remote, port, PREVIEW), now + PREVIEW
         self._ports[port] = (url, until, now)
-        return PortHandle(url=url)
+        left = self._ports[port][1] - time.monotonic()
+        return PortHandle(url=url, expires_ms=int((time.time() + left) * 1e3))
+
+    @property
+    def life(self) -> str:
+        return "" if self._remote is None else str(self._remote.id)
+
+    async def ports(self) -> list[int]:
+        """None: what listens there beside the agent's own servers cannot be told apart yet."""
+        return []
 
     async def _renew(self, remote: AsyncSandbox) -> None:
         now = time.monotonic()

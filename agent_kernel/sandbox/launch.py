@@ -73,6 +73,7 @@ class BubblewrapLauncher:
         given = {
             "passwd": bubblewrap.passwd(),
             "group": bubblewrap.group(),
+            "hosts": bubblewrap.hosts(),
             "supervisor": (HERE / "supervisor.py").read_bytes(),
             "seccomp": seccomp.program(),
         }

@@ -82,6 +82,7 @@ class LocalSandbox:
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs: dict[str, int] = {}
         self._starting = asyncio.Lock()
+        self._life = ""
 
     # -- its life --------------------------------------------------------------------------------------
 
@@ -141,6 +142,7 @@ class LocalSandbox:
             handing.close()
         self._channel = Channel(ours, handed)
         await self._wait_until_ready()
+        self._life = secrets.token_hex(8)
         with suppress(ConnectionError):  # a tier without any network has no way out either
             await self._proxy.serve(await self._channel.hand_out(wire.LISTEN, PROXY_PORT))
 
@@ -351,6 +353,16 @@ class LocalSandbox:
             return PortHandle(socket=await (await self._open()).hand_out(wire.CONNECT, port))
         except ConnectionError as error:
             raise SandboxNotFound(f"Nothing listens on port {port} inside ({error}).") from None
+
+    @property
+    def life(self) -> str:
+        return "" if self._channel is None or self._channel.dead.is_set() else self._life
+
+    async def ports(self) -> list[int]:
+        if self._channel is None or self._channel.dead.is_set():
+            return []
+        found: list[int] = json.loads(await self._channel.call(wire.PORTS, {}))
+        return [port for port in found if port != PROXY_PORT]
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         self._proxy.policy = policy

@@ -12,6 +12,7 @@ from agent_kernel.client import Run
 from agent_kernel.events import (
     ApprovalAnswer,
     ApprovalRequest,
+    BrowserUpdate,
     Compaction,
     Error,
     Event,
@@ -82,6 +83,8 @@ class Lines:
                 return [f"  {event.decision}" + (f": {one_line(event.reason)}" if event.reason else "")]
             case Undo():
                 return [f"  put back: {one_line(', '.join(event.paths) or 'nothing')}"]
+            case BrowserUpdate():
+                return [f"  {'served' if event.live else 'no longer served'}: {one_line(event.url)}"]
             case Compaction():
                 return [self._dim("  the earlier conversation was summarised for the model")]
             case Error(retrying=True):

@@ -11,6 +11,7 @@ from agent_kernel import folds
 from agent_kernel.events import (
     ApprovalAnswer,
     ApprovalRequest,
+    BrowserUpdate,
     Compaction,
     Error,
     Event,
@@ -237,6 +238,8 @@ def _items(events: list[Event]) -> list[Item]:
             case Undo():
                 skipped = f"; left alone: {', '.join(event.skipped)}" if event.skipped else ""
                 items.append(Note(f"Put back: {', '.join(event.paths) or 'nothing'}{skipped}"))
+            case BrowserUpdate():
+                items.append(Note(f"{'Served' if event.live else 'No longer served'}: {event.url}"))
             case Compaction():
                 items.append(Note("The history up to here was summarised for the model."))
             case UnknownEvent():

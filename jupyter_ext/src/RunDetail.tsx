@@ -1,6 +1,7 @@
 // One run: what it is doing, and six ways to look at it.
-import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef } from 'react';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
+import { previewsOfServer } from '../../widgets/src/server';
 import type { Action } from '../../widgets/src/source';
 import { ContextView } from '../../widgets/src/views/ContextView';
 import { FilesView } from '../../widgets/src/views/FilesView';
@@ -9,11 +10,12 @@ import { Icon } from '../../widgets/src/views/Icon';
 import { Plan } from '../../widgets/src/views/Plan';
 import { Preview } from '../../widgets/src/views/Preview';
 import { Timeline } from '../../widgets/src/views/Timeline';
-import { visible } from '../../widgets/src/views/plain';
 import type { RunRow } from './api';
 import { Guard } from './Guard';
 import type { Hub } from './hub';
 import { Skeleton } from './RunList';
+
+const openPreview = previewsOfServer();
 
 export type Tab = 'chat' | 'thoughts' | 'tools' | 'files' | 'preview' | 'context';
 
@@ -64,7 +66,7 @@ function View({ run, tab, send, openFile }: { run: RunState; tab: Tab; send: (ac
     case 'context':
       return <ContextView run={run} />;
     case 'preview':
-      return run.preview ? <Live url={run.preview.url} title={run.preview.title} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
+      return run.served.length ? <Preview served={run.served} open={openPreview} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:
       return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} most={MOST_DRAWN} />;
   }
@@ -101,7 +103,7 @@ function counts(run: RunState): Record<Tab, string> {
   }
   const say = (number: number): string => (number ? number.toLocaleString('en') : '');
   const share = run.contextShare ? `${Math.max(1, Math.round(run.contextShare * 100))} %` : '';
-  return { chat: say(count.chat), thoughts: say(count.thoughts), tools: say(count.tools), files: say(run.files.size), preview: run.preview ? '1' : '', context: share };
+  return { chat: say(count.chat), thoughts: say(count.thoughts), tools: say(count.tools), files: say(run.files.size), preview: say(run.served.filter(one => one.live).length), context: share };
 }
 
 function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) => void }) {
@@ -141,22 +143,6 @@ function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) =>
           {count[name] && <span className="agk-count">{count[name]}</span>}
         </button>
       ))}
-    </div>
-  );
-}
-
-function Live({ url, title }: { url: string; title: string }) {
-  const [again, setAgain] = useState(0);
-  return (
-    <div className="agk-live">
-      <div className="agk-bar">
-        <span className="agk-dim">{visible(title || url)}</span>
-        <span className="agk-space" />
-        <button type="button" className="agk-quiet" onClick={() => setAgain(again + 1)}>
-          <Icon name="retry" /> Reload
-        </button>
-      </div>
-      <Preview key={again} url={url} />
     </div>
   );
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tornado.websocket import websocket_connect
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
@@ -127,3 +130,37 @@ def test_each_user_has_their_own_runs_and_cells_reach_them(
     stream = alice.request("GET", f"runs/{run}/events", token=hers).json()["events"]
     assert stream[-1]["status"] == "completed"
     kernel.close()
+
+
+def test_a_preview_is_reached_through_the_hubs_proxy_and_only_given_to_its_owner(
+    hub: tuple[Hub, subprocess.Popen[bytes]], api: ScriptedMessages
+) -> None:
+    alice, hers = hub[0].server("alice", hub[1])
+    (alice.folder / "work").mkdir()
+    shutil.copy(Path(__file__).with_name("previewed.py"), alice.folder / "work" / "app.py")
+    api.add([ToolUse("bash", {"command": "exec python3 app.py 8123", "background": True})], [Text("Served.")])
+    session = alice.post("sessions", {"workspace": "work"}, token=hers).json()["id"]
+    run = alice.post("runs", {"session": session, "prompt": "Serve it"}, token=hers).json()["id"]
+    for _ in range(600):
+        events = alice.get(f"runs/{run}/events?limit=1000", token=hers).json()["events"]
+        if any(event["type"] == "browser_update" for event in events):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(events)
+    assert alice.post(f"runs/{run}/previews/8123", token="").status_code == 403
+    path = alice.post(f"runs/{run}/previews/8123", token=hers).json()["url"]
+    assert path.startswith("/hub-prefix/user/alice/agent-kernel/preview/")
+    address = alice.url.removesuffix("/hub-prefix/user/alice") + path
+    page = httpx2.get(address, trust_env=False, headers={"Cookie": "jupyterhub-session-id=x"})
+    assert page.status_code == 200 and "Hello" in page.text
+    assert "cookie" not in httpx2.get(f"{address}headers", trust_env=False).json()
+    asyncio.run(_speak(address.replace("http", "ws", 1) + "ws"))
+
+
+async def _speak(address: str) -> None:
+    socket = await websocket_connect(address)
+    assert await socket.read_message() == "None", "no origin was sent"
+    await socket.write_message("through the proxy")
+    assert await socket.read_message() == "through the proxy"
+    socket.close()

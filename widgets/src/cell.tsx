@@ -1,6 +1,7 @@
 // The anywidget entry: a run in a notebook cell, its events over a comm.
 import { createRoot } from 'react-dom/client';
 import type { AnyEvent, UnknownEvent } from './events';
+import { previewsOfServer } from './server';
 import type { Action, Info, RunSource } from './source';
 import css from './style.css';
 import { RunView } from './views/RunView';
@@ -19,6 +20,7 @@ class CommSource implements RunSource {
   private readonly received: Array<AnyEvent | UnknownEvent> = [];
   private readonly listeners = new Set<Listener>();
   private readonly notices = new Set<(text: string) => void>();
+  readonly openPreview = previewsOfServer();
 
   constructor(private readonly model: Model) {
     model.on('msg:custom', this.onMessage);

@@ -30,7 +30,7 @@ export interface ApprovalRequestEvent {
   scope: string;
 }
 
-/** The live preview. */
+/** Something in the sandbox answers HTTP on port, or (not live) no longer. url is its address as the agent sees it; people reach it through the server (runs/{run}/previews/{port}). */
 export interface BrowserUpdateEvent {
   type: 'browser_update';
   run_id: string;
@@ -41,6 +41,7 @@ export interface BrowserUpdateEvent {
   url: string;
   port: number;
   title: string;
+  live: boolean;
 }
 
 /** Code the agent wrote: a file of source code, or code it ran. */

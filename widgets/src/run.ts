@@ -91,7 +91,8 @@ export interface RunState {
   /** Every change of a file, in order; `files` is their sum. */
   changes: readonly FileChangeEvent[];
   tier: string;
-  preview: BrowserUpdateEvent | null;
+  /** The last word of each port that was ever served, in the order of their last start. */
+  served: readonly BrowserUpdateEvent[];
   undone: string[];
   /** The last turn whose blocks are stored; deltas of earlier turns come too late. */
   turn: number;
@@ -118,7 +119,7 @@ export function emptyRun(): RunState {
     turns: [],
     changes: [],
     tier: '',
-    preview: null,
+    served: [],
     undone: [],
     turn: 0
   };
@@ -242,7 +243,9 @@ class Draft {
         run.todo = event.items;
         return;
       case 'browser_update':
-        run.preview = event;
+        run.served = event.live
+          ? [...run.served.filter(one => one.port !== event.port), event]
+          : run.served.map(one => (one.port === event.port ? event : one));
         return;
       case 'undo':
         run.undone = [...run.undone, ...event.paths];

@@ -16,6 +16,15 @@ export interface Info {
   tier?: string;
 }
 
+/** Where something served in the sandbox is reached by this page, until `expires_ms` (0: while it lives). */
+export interface PreviewAddress {
+  url: string;
+  expires_ms: number;
+}
+
+/** Raises an error whose message a person can read. */
+export type OpenPreview = (run: string, port: number) => Promise<PreviewAddress>;
+
 export interface RunSource {
   subscribe(listener: (events: Array<AnyEvent | UnknownEvent>) => void): () => void;
   send(action: Action): void;
@@ -24,4 +33,6 @@ export interface RunSource {
   info(): Info;
   onInfo(listener: () => void): () => void;
   onNotice(listener: (text: string) => void): () => void;
+  /** Left out where nothing served can be reached. */
+  openPreview?: OpenPreview;
 }

@@ -38,7 +38,10 @@ const PATHS: Record<string, string> = {
   folder: 'M2 4h4l1.5 2H14v7H2z',
   clip: 'M11.5 7.5l-4 4a2.5 2.5 0 0 1-3.5-3.5l5-5a1.8 1.8 0 0 1 2.5 2.5l-5 5',
   settings: 'M2 5h6M11.5 5H14M9.7 3.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4zM2 11h2.5M8 11h6M6.3 9.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4z',
-  close: 'M4 4l8 8M12 4l-8 8'
+  close: 'M4 4l8 8M12 4l-8 8',
+  phone: 'M5 2h6v12H5zM7.5 12h1',
+  tablet: 'M3.5 2h9v12h-9zM7.5 12h1',
+  desktop: 'M2 3h12v8H2zM6 13.5h4M8 11v2.5'
 };
 
 export function Icon({ name }: { name: string }) {

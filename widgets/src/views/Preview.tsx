@@ -1,8 +1,220 @@
-// What the agent serves, in a frame that reaches nothing of Jupyter.
-export function Preview({ url }: { url: string }) {
-  // Only the web and this server's own paths; and in an origin of its own, where it reads nothing of Jupyter.
-  if (!/^(https?:\/\/|\/(?!\/))/i.test(url)) {
+// What the agent serves: a frame in an origin of its own, with an address bar. Hosts say how it is reached.
+import { FormEvent, KeyboardEvent, useCallback, useEffect, useState } from 'react';
+import type { BrowserUpdateEvent } from '../events';
+import type { OpenPreview, PreviewAddress } from '../source';
+import { Icon } from './Icon';
+import { visible } from './plain';
+
+const DEVICES = [
+  { name: 'Phone', icon: 'phone', width: 390 },
+  { name: 'Tablet', icon: 'tablet', width: 820 },
+  { name: 'Full width', icon: 'desktop', width: 0 }
+] as const;
+const SANDBOX = 'allow-scripts allow-forms allow-popups allow-modals allow-downloads';
+/** Addresses that end are renewed this long before they do, in milliseconds. */
+const EARLY = 30_000;
+const LONGEST_TIMER = 2_000_000_000;
+
+interface Props {
+  served: readonly BrowserUpdateEvent[];
+  open?: OpenPreview;
+}
+
+/** The server that was started last, unless another is chosen. */
+export function Preview({ served, open }: Props) {
+  const [chosen, setChosen] = useState<number | null>(null);
+  const live = served.filter(one => one.live);
+  const shown = live.find(one => one.port === chosen) ?? live[live.length - 1] ?? served[served.length - 1];
+  if (!shown) {
     return null;
   }
-  return <iframe className="agk-preview" title="Live preview" src={url} sandbox="allow-scripts allow-forms" referrerPolicy="no-referrer" />;
+  if (!open) {
+    return (
+      <p className="agk-served">
+        <Icon name="preview" /> {shown.live ? 'Served' : 'No longer served'} in the sandbox: <code>{visible(shown.url)}</code>
+      </p>
+    );
+  }
+  const key = `${shown.port}:${shown.seq}`;
+  return (
+    <section className="agk-preview" aria-label="Live preview" onKeyDown={stop}>
+      {live.length > 1 && (
+        <div className="agk-ports" role="group" aria-label="Servers">
+          {live.map(one => (
+            <button key={one.port} type="button" aria-pressed={one === shown} onClick={() => setChosen(one.port)}>
+              {visible(one.title) || 'Port'} <span className="agk-dim">:{one.port}</span>
+            </button>
+          ))}
+        </div>
+      )}
+      {shown.live ? <Browser key={key} served={shown} open={open} /> : <Gone served={shown} />}
+    </section>
+  );
+}
+
+/** JupyterLab has shortcuts on plain letters. */
+function stop(event: KeyboardEvent): void {
+  event.stopPropagation();
+}
+
+function Gone({ served }: { served: BrowserUpdateEvent }) {
+  return (
+    <p className="agk-stage agk-said" role="status">
+      <Icon name="preview" />
+      <span>
+        The server on port {served.port} has ended. Ask the agent to start it again.
+      </span>
+    </p>
+  );
+}
+
+function Browser({ served, open }: { served: BrowserUpdateEvent; open: OpenPreview }) {
+  const [address, problem, retry] = useAddress(served, open);
+  const [path, setPath] = useState(() => pathOf(served.url));
+  const [shownPath, setShownPath] = useState(path);
+  const [loads, setLoads] = useState(0);
+  const [width, setWidth] = useState(0);
+  const [loading, setLoading] = useState(true);
+  const src = address ? join(address.url, shownPath) : '';
+  const go = (event: FormEvent): void => {
+    event.preventDefault();
+    const wanted = pathOf(path);
+    setPath(wanted);
+    setShownPath(wanted);
+    reload();
+  };
+  const reload = (): void => {
+    setLoading(true);
+    setLoads(count => count + 1);
+  };
+  return (
+    <>
+      <form className="agk-place" onSubmit={go}>
+        <button type="button" className="agk-quiet" disabled={!address} aria-label="Reload" title="Reload" onClick={reload}>
+          {loading && address ? <span className="agk-spinner" aria-hidden="true" /> : <Icon name="retry" />}
+        </button>
+        <label className="agk-address">
+          <span className="agk-dim">localhost:{served.port}</span>
+          <input
+            value={path}
+            spellCheck={false}
+            autoComplete="off"
+            aria-label={`Path on port ${served.port}`}
+            onChange={event => setPath(event.target.value)}
+          />
+        </label>
+        <span className="agk-devices" role="group" aria-label="Width">
+          {DEVICES.map(device => (
+            <button
+              key={device.name}
+              type="button"
+              className="agk-quiet"
+              aria-label={device.name}
+              title={device.name}
+              aria-pressed={width === device.width}
+              onClick={() => setWidth(device.width)}
+            >
+              <Icon name={device.icon} />
+            </button>
+          ))}
+        </span>
+        <a
+          className="agk-out"
+          href={src || undefined}
+          target="_blank"
+          rel="noopener noreferrer"
+          aria-label="Open in a new tab"
+          title="Open in a new tab"
+          aria-disabled={!src}
+        >
+          <Icon name="open" />
+        </a>
+      </form>
+      <div className="agk-stage" aria-busy={loading && !problem}>
+        {problem ? (
+          <p className="agk-said" role="alert">
+            <Icon name="warning" /> <span>{visible(problem)}</span>
+            <button type="button" onClick={retry}>
+              Try again
+            </button>
+          </p>
+        ) : src ? (
+          <iframe
+            key={loads}
+            className={width ? 'agk-app agk-narrow' : 'agk-app'}
+            style={width ? { width } : undefined}
+            title={visible(served.title) || `Live preview of port ${served.port}`}
+            src={src}
+            sandbox={SANDBOX}
+            referrerPolicy="no-referrer"
+            onLoad={() => setLoading(false)}
+          />
+        ) : (
+          <p className="agk-said" role="status">
+            <span className="agk-spinner" aria-hidden="true" /> Opening port {served.port} …
+          </p>
+        )}
+      </div>
+    </>
+  );
+}
+
+/** Where the app is reached now; asked for again shortly before it ends. */
+function useAddress(served: BrowserUpdateEvent, open: OpenPreview): [PreviewAddress | null, string, () => void] {
+  const [address, setAddress] = useState<PreviewAddress | null>(null);
+  const [problem, setProblem] = useState('');
+  const [tries, setTries] = useState(0);
+  const { run_id, port } = served;
+  useEffect(() => {
+    let current = true;
+    let timer = 0;
+    const ask = async (): Promise<void> => {
+      try {
+        const found = await open(run_id, port);
+        if (!current) {
+          return;
+        }
+        if (!/^(https?:\/\/|\/(?!\/))/i.test(found.url)) {
+          throw new Error('The server gave an address that is not of the web.');
+        }
+        setAddress(found);
+        setProblem('');
+        if (found.expires_ms) {
+          timer = window.setTimeout(() => void ask(), Math.min(LONGEST_TIMER, Math.max(1_000, found.expires_ms - Date.now() - EARLY)));
+        }
+      } catch (error) {
+        if (current) {
+          setProblem(error instanceof Error ? error.message : String(error));
+        }
+      }
+    };
+    void ask();
+    return () => {
+      current = false;
+      window.clearTimeout(timer);
+    };
+  }, [open, run_id, port, tries]);
+  const retry = useCallback(() => {
+    setProblem('');
+    setTries(count => count + 1);
+  }, []);
+  return [address, problem, retry];
+}
+
+/** The path in an address, or in what a person typed: `/a?b#c`, `a`, `http://localhost:3000/a`. */
+export function pathOf(text: string): string {
+  try {
+    const url = new URL(text.trim(), 'http://localhost/');
+    return url.pathname + url.search + url.hash;
+  } catch {
+    return '/';
+  }
+}
+
+/** `path` below `base`, which may end in a query of its own (a signed address). */
+export function join(base: string, path: string): string {
+  const [front = '', query = ''] = base.split('?', 2);
+  const [, beforeHash = '', hash = ''] = /^([^#]*)(#.*)?$/.exec(path) ?? [];
+  const whole = front.replace(/\/$/, '') + beforeHash;
+  return (query ? `${whole}${whole.includes('?') ? '&' : '?'}${query}` : whole) + hash;
 }

@@ -21,7 +21,7 @@ export function RunView({ source }: { source: RunSource }) {
       <Header run={run} info={info} send={send} />
       {run.todo.length > 0 && <Plan run={run} />}
       <Timeline entries={run.entries} send={send} ended={ended} empty="The agent is starting …" />
-      {run.preview && <Preview url={run.preview.url} />}
+      <Preview served={run.served} open={source.openPreview} />
       {notice && (
         <p className="agk-error" role="alert">
           <Icon name="warning" /> <span>{notice}</span>
