@@ -11,16 +11,21 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+SANDBOXES = "sandboxes"
+"""The folder of sandboxes in the data folder, which holds all runs beside it."""
+
 
 def hidden(workspace: Path, store: Path) -> list[Path]:
-    """Places below `workspace` that the agent does not see: where sandboxes and snapshots are kept (`store` is
-    this sandbox's folder), and, where the workspace holds the person's home, its dot files."""
-    found = [next((p for p in (store.parent, store) if _below(p, workspace)), None)]
+    """Places below `workspace` that the agent does not see: where runs, sandboxes and snapshots are kept (`store`
+    is this sandbox's folder), and, where the workspace holds the person's home, its dot files."""
+    kept = [store.parent.parent] if store.parent.name == SANDBOXES else []
+    found = [next((p for p in (*kept, store.parent, store) if _below(p, workspace)), None)]
     home = Path.home().resolve()
     if home == workspace or _below(home, workspace):
         with os.scandir(home) as entries:
             found += [home / e.name for e in entries if e.name.startswith(".") and not e.is_symlink()]
-    return sorted({path for path in found if path is not None and _real(path)})
+    places = {path for path in found if path is not None and _real(path)}
+    return sorted(path for path in places if not any(_below(path, other) for other in places))
 
 
 def read_only(workspace: Path, python: Iterable[str]) -> list[tuple[Path, bool]]:

@@ -290,6 +290,23 @@ async def test_the_platforms_files_and_a_homes_dot_files_are_hidden(
     assert (tmp_path / ".netrc").read_text() == SECRET
 
 
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="Landlock cannot take back a part of a folder")
+@pytest.mark.parametrize("data", [".local/share/jupyter/agent-kernel", "agent-data"])
+async def test_a_home_that_holds_the_data_folder_is_a_workspace_and_the_runs_are_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / data
+    (folder / "sandboxes").mkdir(parents=True)
+    (folder / "runs.db").write_text(SECRET)
+    opened = await open_sandbox(workspace=tmp_path, data_dir=folder / "sandboxes", tier="bubblewrap")
+    async with opened:
+        said = await opened.exec(f"cat {data}/runs.db; echo x > {data}/runs.db; echo works > made.txt")
+        assert SECRET not in said.stdout
+    assert (folder / "runs.db").read_text() == SECRET
+    assert (tmp_path / "made.txt").read_text() == "works\n"
+
+
 @pytest.mark.skipif("bubblewrap" not in TIERS, reason="about what bubblewrap shows")
 async def test_a_link_in_the_place_of_a_repository_shows_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
