@@ -103,7 +103,10 @@ class Permissions:
             return "", ""
         care = foreign.care(self.journal.session_events())
         inside = tool.access != "outside"
-        source = care.newest(but=tool.name if (inside or tool.foreign) and not touched else None)
+        source = care.newest(
+            but=tool.name if (inside or tool.foreign) and not touched else None,
+            own=tool.source if inside and not touched else "",  # who said it may be asked for more
+        )
         scope = f"credentials:{touched}" if touched and inside else tool.name
         if not source or scope in care.allowed:
             return "", ""

@@ -96,9 +96,9 @@ class Care:
     sources: dict[str, set[str]] = field(default_factory=dict)
     allowed: set[str] = field(default_factory=set)
 
-    def newest(self, *, but: str | None = None) -> str:
-        """The newest source that did not come by the tool `but` alone; empty when there is none."""
-        return next((s for s in reversed(self.sources) if self.sources[s] - {but}), "")
+    def newest(self, *, but: str | None = None, own: str = "") -> str:
+        """The newest source that is not `own` and did not come by the tool `but` alone; empty when there is none."""
+        return next((s for s in reversed(self.sources) if s != own and self.sources[s] - {but}), "")
 
 
 def care(events: Iterable[Event]) -> Care:

@@ -15,7 +15,7 @@ from agent_kernel.errors import ToolError
 from agent_kernel.events import Json
 from agent_kernel.mcp.connection import Connection
 from agent_kernel.mcp.declared import Declared
-from agent_kernel.mcp.results import tool_output
+from agent_kernel.mcp.results import source_of, tool_output
 from agent_kernel.mcp.servers import Chosen, McpServers, asks_nobody
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from agent_kernel.tools.calls import invalid
@@ -56,6 +56,9 @@ def _direct(servers: McpServers, declared: Declared) -> Tool:
         run=run,
         describe=lambda args: said(declared.server, declared.tool, args),
         summary=declared.description,
+        foreign=True,
+        sends=True,
+        source=source_of(declared.server),
     )
 
 
@@ -225,6 +228,9 @@ def _call(servers: McpServers) -> Tool:
             access="read" if declared is not None and _reads(servers, declared) else "outside",
             run=run,
             describe=describe,
+            foreign=True,
+            sends=True,
+            source=source_of(server),
         )
 
     return Tool(

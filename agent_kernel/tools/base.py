@@ -99,8 +99,8 @@ class Tool:
     `target(args)`: the one whose access and name count for these arguments (None: its own).
 
     `foreign`: what it returns was written by strangers, and is marked so (`ToolOutput.foreign` names them more
-    closely). `sends`: what it is given reaches others even when it only reads. `typed`: the provider runs it itself,
-    under this definition.
+    closely); `source` is the one place it can come from. `sends`: what it is given reaches others even when it
+    only reads. `typed`: the provider runs it itself, under this definition.
     """
 
     name: str
@@ -114,6 +114,7 @@ class Tool:
     target: Callable[[Json], Tool | None] | None = None
     foreign: bool = False
     sends: bool = False
+    source: str = ""
     typed: Json | None = None
 
     @property

@@ -73,7 +73,7 @@ async def test_what_only_reads_runs_what_writes_asks_and_can_be_undone(
     assert asked[0].what.startswith('every: write {"path": "made.txt"')
     assert [(file.path, file.action) for file in run.files] == [("made.txt", "create")]
     assert "42" in texts(run)[0]
-    assert of(run, ToolResult)[1].content[-1]["type"] == "image"
+    assert of(run, ToolResult)[1].content[-2]["type"] == "image"
     assert of(run, FileChange)[0].call_id == of(run, ToolResult)[2].id
     await run.undo()
     assert not (workspace / "made.txt").exists()
