@@ -334,7 +334,7 @@ class App:
             blobs=self.blobs,
             open_model=model,
             lease_sandbox=lease,
-            tools=[*builtin_tools(kernel=kernel, skills=skills), *web_search(settings)],
+            tools=[*self.tools(kernel=kernel, skills=skills), *web_search(settings)],
             skills=skills.on,
             more_tools=more_tools,
             state=place.state,
@@ -408,8 +408,8 @@ class App:
             told=told,
         )
 
-    def tools(self, *, kernel: bool = False) -> list[Tool]:
-        return builtin_tools(kernel=kernel)
+    def tools(self, *, kernel: bool = False, skills: Library | None = None) -> list[Tool]:
+        return builtin_tools(kernel=kernel, skills=skills)
 
     # -- MCP servers -------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.client import Agent
+from agent_kernel.events import ToolResult
 from agent_kernel.settings import Settings
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from benchmarks.figure import Figure, ratio
@@ -92,7 +93,7 @@ async def figures() -> list[Figure]:
     class Adding(App):
         """An App whose only tool is `add`: the same work as the bare loop's."""
 
-        def tools(self, *, kernel: bool = False) -> list[Tool]:
+        def tools(self, *, kernel: bool = False, skills: Any = None) -> list[Tool]:
             return [
                 Tool(
                     name="add",
@@ -118,7 +119,9 @@ async def figures() -> list[Figure]:
             run = await agent.run("go")
             took = time.perf_counter() - since
             assert run.status == "completed", run.events[-2:]
-            assert sum(event.type == "tool_result" for event in run.events) == CALLS
+            results = [event for event in run.events if isinstance(event, ToolResult)]
+            assert len(results) == CALLS
+            assert not any(result.is_error for result in results)
             return took
 
         async def theirs() -> float:
