@@ -241,6 +241,7 @@ class CallExecutor:
         self.tools = tools
         self.permissions = permissions
         self.state = state
+        self._files, self._read = foreign.Files(), 0
         self.kernel = kernel
         self.write_lock = write_lock
         self.worker = worker
@@ -318,7 +319,16 @@ class CallExecutor:
         tool = self.tools.get(call.tool)
         if self.heard and tool is not None and tool.access == "sandbox":
             return ", ".join(sorted(self.heard))
-        return foreign.file_source(self.journal.session_events(), call.args, output.content)
+        return foreign.file_source(self._known_files(), call.args, output.content)
+
+    def _known_files(self) -> dict[str, str]:
+        stored = self.journal.events
+        for event in [*(self.journal.earlier if not self._read else []), *stored[self._read :]]:
+            self._files.add(event)
+        self._read = len(stored)
+        for event in self.journal.held():
+            self._files.add(event)
+        return self._files.found
 
     def _context(self, call: ToolCall) -> ToolContext:
         async def ask(*, scope: str, what: str, reason: str) -> bool:

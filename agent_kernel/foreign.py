@@ -134,27 +134,30 @@ def _is_result(block: Json) -> bool:
     return str(block.get("type", "")).endswith("_tool_result")
 
 
-def files(events: Iterable[Event]) -> dict[str, str]:
-    """Files that calls made while text of strangers came in (downloads, kept outputs), each with its source."""
-    found: dict[str, str] = {}
-    changes: dict[str, list[FileChange]] = {}
-    for event in events:
+class Files:
+    """Files that calls made while text of strangers came in (downloads, kept outputs), each with its source in
+    `found`. Kept from one call to the next: a session's log can be long."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self._changes: dict[str, list[str]] = {}
+
+    def add(self, event: Event) -> None:
+        """The same event a second time changes nothing."""
         if isinstance(event, FileChange):
             if event.action == "delete":
-                found.pop(event.path, None)
+                self.found.pop(event.path, None)
             elif event.call_id:
-                changes.setdefault(event.call_id, []).append(event)
-        elif isinstance(event, ToolResult) and event.foreign:
-            made = [change.path for change in changes.get(event.id, [])]
-            found |= dict.fromkeys(
-                [*made, *([event.output_path] if event.output_path else [])], event.foreign
-            )
-    return found
+                self._changes.setdefault(event.call_id, []).append(event.path)
+        elif isinstance(event, ToolResult):
+            made = self._changes.pop(event.id, [])
+            if event.foreign:
+                kept = [event.output_path] if event.output_path else []
+                self.found |= dict.fromkeys([*made, *kept], event.foreign)
 
 
-def file_source(events: Iterable[Event], args: Json, content: Sequence[Json]) -> str:
-    """Where a file is from that a call named or found, when strangers wrote it; else empty."""
-    known = files(events)
+def file_source(known: dict[str, str], args: Json, content: Sequence[Json]) -> str:
+    """Where a file is from that a call named or found, when it is one of `known` (`Files.found`); else empty."""
     if not known:
         return ""
     asked = _places(args)

@@ -139,12 +139,18 @@ def _all(workspace: Path | None, home: Path) -> Iterator[Skill]:
         if real in seen:
             continue
         seen.add(real)
-        for skill in skills_in(root, scope):
+        for skill in _bundled(root) if scope == "bundled" else skills_in(root, scope):
             # A link in a workspace could show the agent any folder of the person's as a skill.
             if scope != "workspace" or (
                 workspace and skill.folder.resolve().is_relative_to(workspace.resolve())
             ):
                 yield skill
+
+
+@cache
+def _bundled(root: Path) -> tuple[Skill, ...]:
+    """Read once: each run looks, and the package's own do not change while it runs."""
+    return tuple(skills_in(root, "bundled"))
 
 
 def _roots(workspace: Path | None, home: Path) -> Iterator[tuple[Path, Scope]]:
