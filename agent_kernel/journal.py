@@ -45,8 +45,7 @@ class RunJournal:
     async def _append(self, events: tuple[Event, ...]) -> None:
         async with self._lock:
             held, self._held = self._held, []
-            events = self.log.redacted(self.run_id, events)
-            stored = await self.log.append_redacted(self.run_id, (*held, *events), self.fence)
+            stored = await self.log.append(self.run_id, *held, *events, fence=self.fence)
             if stored and stored[0].seq != self.head + 1:
                 everything = await self.log.read(self.run_id, after=self.head)
                 self.others += len(everything) - len(stored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
 from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
 from agent_kernel.runs.bus import Bus, Item
@@ -28,13 +28,7 @@ class RunLog:
 
     async def append(self, run_id: str, *events: Event, fence: int | None = None) -> list[Event]:
         """Store events, then ring. See `Store.append`."""
-        return await self.append_redacted(run_id, self.redacted(run_id, events), fence)
-
-    async def append_redacted(
-        self, run_id: str, events: Sequence[Event], fence: int | None = None
-    ) -> list[Event]:
-        """The same for events that `redacted` has given."""
-        stored = await self.store.append(run_id, events, fence)
+        stored = await self.store.append(run_id, self.redacted(run_id, events), fence)
         if stored:
             self.bus.publish(run_id, tuple(stored))
             if any(isinstance(event, Status) for event in stored):
