@@ -121,11 +121,13 @@ def is_dead(worker: str) -> bool:
 async def _session_events(log: RunLog, run: RunRow) -> tuple[list[Event], list[Event]]:
     """The events of the session's earlier runs, and of this one."""
     earlier: list[Event] = []
+    own: list[Event] = []
     for event in await log.store.read_session(run.session_id):
         if event.run_id == run.id:
-            break
-        earlier.append(event)
-    return earlier, await log.read(run.id)
+            own.append(event)
+        elif not own:
+            earlier.append(event)
+    return earlier, own or await log.read(run.id)
 
 
 async def _beat(log: RunLog, run_id: str, worker: str, fence: int, owner: asyncio.Task[Any] | None) -> None:
