@@ -24,14 +24,16 @@ class RunLog:
 
     def redacted(self, run_id: str, events: Iterable[Event]) -> tuple[Event, ...]:
         """The events as they may be stored, shown, and sent to a model."""
-        return tuple(self._redact(run_id, event) if self._redact is not None else event for event in events)
+        if self._redact is None:
+            return tuple(events)
+        return tuple(self._redact(run_id, event) for event in events)
 
     async def append(self, run_id: str, *events: Event, fence: int | None = None) -> list[Event]:
         """Store events, then ring. See `Store.append`."""
         stored = await self.store.append(run_id, self.redacted(run_id, events), fence)
         if stored:
             self.bus.publish(run_id, tuple(stored))
-            if any(isinstance(event, Status) for event in stored):
+            if Status in map(type, stored):
                 self.bus.publish(ALL_RUNS, stored[-1].seq)
         return stored
 

@@ -355,7 +355,9 @@ def _json(event: Event) -> str:
     return event.__pydantic_serializer__.to_json(event, exclude=_OWN).decode()
 
 
-def _turns(events: Sequence[Event]) -> list[tuple[int, tuple[Any, ...]]]:
+def _turns(events: Sequence[Event]) -> Sequence[tuple[int, tuple[Any, ...]]]:
+    if ContextUpdate not in map(type, events):  # most appends, and there are many
+        return ()
     return [
         (number, tuple(getattr(event, name) for name in _TURN))
         for number, event in enumerate(events)

@@ -302,7 +302,8 @@ def _store(driver: _Driver, jobs: list[_Job]) -> None:
             raise OwnershipLost(f"Run {append.run_id} was taken over by another worker.")
         job.result = head = heads[append.run_id]
         rows += [(append.run_id, seq, *row) for seq, row in enumerate(append.rows, head + 1)]
-        turns += [(append.run_id, head + 1 + number, *turn) for number, turn in append.turns]
+        if append.turns:
+            turns += [(append.run_id, head + 1 + number, *turn) for number, turn in append.turns]
         heads[append.run_id] = head + len(append.rows)
     driver.execute_many(_INSERT, rows)
     if turns:
