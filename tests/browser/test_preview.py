@@ -23,7 +23,7 @@ from tests.browser.test_panel import Bench
 OUTPUT = Path(__file__).parents[1] / "output"
 APP = Path(__file__).parents[1] / "server" / "previewed.py"
 LIVE = 120_000
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.flaky(reruns=2)]
 HOSTILE = Path(__file__).with_name("hostile.html")
 
 
