@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
 import pytest
@@ -23,7 +24,7 @@ from tests.browser.test_panel import Bench
 OUTPUT = Path(__file__).parents[1] / "output"
 APP = Path(__file__).parents[1] / "server" / "previewed.py"
 LIVE = 120_000
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.flaky(reruns=2)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HOSTILE = Path(__file__).with_name("hostile.html")
 
 
@@ -67,15 +68,16 @@ def page(bench: Bench) -> Any:
 def serve(bench: Bench, page: Any, command: str) -> str:
     """A run that leaves this running, shown in the panel on its preview; its id."""
     bench.api.add([ToolUse("bash", {"command": command, "background": True})], [Text("Served.")])
+    prompt = f"Serve {uuid4().hex[:8]}"  # the list may show the run before this one for a moment longer
     run = page.evaluate(
-        """async folder => {
+        """async ([folder, prompt]) => {
           const headers = { 'X-XSRFToken': document.cookie.match('_xsrf=([^;]*)')[1] };
           const post = body => ({ method: 'POST', body: JSON.stringify(body), headers });
           const ask = async (path, body) => (await fetch('/api/agent/' + path, post(body))).json();
           const session = await ask('sessions', { workspace: folder });
-          return (await ask('runs', { session: session.id, prompt: 'Serve it' })).id;
+          return (await ask('runs', { session: session.id, prompt })).id;
         }""",
-        str(bench.server.folder),
+        [str(bench.server.folder), prompt],
     )
     deadline = time.monotonic() + 120
     while lab.api(bench.server, f"runs/{run}")["status"] != "completed":
@@ -83,7 +85,7 @@ def serve(bench: Bench, page: Any, command: str) -> str:
         time.sleep(0.2)
     if page.locator(".agk-back").is_visible():
         page.locator(".agk-back").click()
-    page.locator(".agk-run").first.click()
+    page.locator(".agk-run", has_text=prompt).click()
     page.get_by_role("tab", name=re.compile("Preview")).click()
     page.locator("iframe.agk-app").last.wait_for()
     return str(run)

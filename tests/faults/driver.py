@@ -137,12 +137,13 @@ async def drive(
             "AGENT_KERNEL_REDIS_URL": url,
             "AGENT_KERNEL_MODEL": "scripted",
             "AGENT_KERNEL_USER": "driver",
+            "AGENT_KERNEL_MAX_TURNS": str(2 * MOST_CALLS),
             "ANTHROPIC_BASE_URL": api.url,
             "ANTHROPIC_API_KEY": "key-of-the-test",
         }
         settings = Settings(
             model="scripted", base_url=api.url, api_key="key-of-the-test", data_dir=str(folder / "data"),
-            database_url=database, redis_url=url, user="driver",
+            database_url=database, redis_url=url, user="driver", max_turns=2 * MOST_CALLS,
         )  # fmt: skip
         worker = Worker(environment, folder / "worker.log")
         server = Server(folder / "home", work, api, environment)
