@@ -6,6 +6,7 @@ checked in one place. What belongs to others looks as if it did not exist.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 from agent_kernel import folds
 from agent_kernel.app import App, kernel_of
+from agent_kernel.definitions import find_definitions, load_definition
 from agent_kernel.errors import AlreadyAppended, JobsError, RunBusy, RunError, RunNotFound, SandboxNotFound
 from agent_kernel.events import (
     FINAL_STATUSES,
@@ -40,6 +42,7 @@ from agent_kernel.runs.store import DAY_MS
 from agent_kernel.runs.watch import changed_runs
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.settings import RUN_SETTINGS, Settings
+from agent_kernel.skills import Trust
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
 
 MOST_RUNS = 10_000
@@ -131,14 +134,44 @@ class Account:
         """
         if not prompt.strip():
             raise RunError("The prompt is empty.", hint="Say what the agent should do.")
-        settings = await self.app.chosen(settings, self.owner)
+        settings, agent, version = await self._as_agent(session, await self.app.chosen(settings, self.owner))
         options = {**_options(settings, interactive, kernel), "hosted": hosted, "transcript": transcript}
         run = await self.app.store.create_run(
-            session_id=session.id, prompt=prompt, model=settings.model, options=options, owner=self.owner
+            session_id=session.id,
+            prompt=prompt,
+            model=settings.model,
+            options=options,
+            owner=self.owner,
+            agent=agent,
+            agent_version=version,
         )
         await self.app.log.append(run.id, Status(status="queued", reason="submitted"))
         await self._begin(run, settings, interactive, kernel)
         return run
+
+    async def _as_agent(
+        self, session: Session, settings: Settings
+    ) -> tuple[Settings, str | None, str | None]:
+        """With what the agent definition says that `settings` name, its name, and the hash of its text, which
+        is kept. Raises SettingsError."""
+        if not settings.agent:
+            return settings, None, None
+        found = await asyncio.to_thread(
+            load_definition, settings.agent, Path(session.workspace), self._trust(session.owner)
+        )
+        assert found.definition is not None
+        version = await self.app.blobs.put(found.text.encode())
+        return found.definition.applied(settings), found.name, version
+
+    def _trust(self, owner: str) -> Trust:
+        return Trust(self.app.settings.folder, owner)
+
+    async def agents(self, session_id: str | None = None) -> list[Json]:
+        """What runs of a session can work as, nearest first (see `definitions.Found`)."""
+        session = await self.get_session(session_id) if session_id else None
+        workspace = Path(session.workspace) if session else None
+        found = await asyncio.to_thread(find_definitions, workspace, self._trust(self.owner))
+        return [one.summary() for one in found]
 
     async def _begin(
         self, run: RunRow, settings: Settings, interactive: bool, kernel: KernelBridge | AttachedKernel | None
@@ -171,7 +204,8 @@ class Account:
                 hint=f"If that process hangs, end it and try again in {LEASE_MS // 1000} seconds.",
             )
         settings = settings or self.app.settings_of(run)
-        options = {**run.options, **_options(settings, interactive, kernel)}
+        as_before = {"agent": run.agent or ""}  # with the text it began with
+        options = {**run.options, **_options(settings, interactive, kernel), **as_before}
         await self.app.store.update_run(run.id, model=settings.model, options=options)
         again = Status(status="queued", reason="resumed")
         await self.app.log.append(run.id, Control(action="resume", by=self.owner), again)

@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 
 from agent_kernel.budget import Budget
 from agent_kernel.choice import Choices, ModelChoice, applied, configured
+from agent_kernel.definitions import AgentDefinition, parse_definition
 from agent_kernel.errors import (
     AgentKernelError,
     AlreadyAppended,
@@ -247,10 +248,12 @@ class App:
         try:
             async with place.turn:
                 settings = tightened(await self.chosen(settings, run.owner), Path(session.workspace))
-                skills = await self.skills(session)
-                means = self._means(session, place, settings, skills, kernel is not None)
+                definition = await self._definition(run)
+                skills = definition.narrowed(await self.skills(session))
+                means = self._means(session, place, settings, definition, skills, kernel is not None)
                 budget = await self._budget(run, settings)
-                order = self._order(run, settings, budget, interactive, kernel, catalogue(skills.on))
+                more = "\n\n".join(filter(None, (catalogue(skills.on), definition.prompt)))
+                order = self._order(run, settings, budget, interactive, kernel, more)
                 status = await execute(replace(order, notebook=notebook_of(session)), means)
             if run.options.get("transcript") and status.status in FINAL_STATUSES:
                 await self._leave_transcript(run, Path(session.workspace))
@@ -264,6 +267,13 @@ class App:
                 run.id, Error(kind=failed.reason, message=error.message, hint=error.hint), failed
             )
             return failed
+
+    async def _definition(self, run: RunRow) -> AgentDefinition:
+        """What the run works as: the very text it was submitted with, whatever the file says by now."""
+        if run.agent is None or run.agent_version is None:
+            return AgentDefinition(name="")
+        text = (await self.blobs.get(run.agent_version)).decode()
+        return await asyncio.to_thread(parse_definition, run.agent, text)
 
     async def _leave_transcript(self, run: RunRow, workspace: Path) -> None:
         """For those who were not there: the run's notebook, in the folder it worked in."""
@@ -318,7 +328,13 @@ class App:
         )
 
     def _means(
-        self, session: Session, place: _Place, settings: Settings, skills: Library, kernel: bool
+        self,
+        session: Session,
+        place: _Place,
+        settings: Settings,
+        definition: AgentDefinition,
+        skills: Library,
+        kernel: bool,
     ) -> Means:
         async def model(run: RunRow) -> Model:
             return await self._model(model_settings(settings))
@@ -327,14 +343,16 @@ class App:
             return await self._lease(place, session, settings)
 
         async def more_tools(sandbox: Sandbox) -> tuple[list[Tool], list[Event]]:
-            return await self._mcp_tools(session, sandbox)
+            more, notes = await self._mcp_tools(session, sandbox, definition.mcp_servers)
+            return [tool for tool in more if definition.has_tool(tool.name)], notes
 
+        own = [*self.tools(kernel=kernel, skills=skills), *web_search(settings)]
         return Means(
             log=self.log,
             blobs=self.blobs,
             open_model=model,
             lease_sandbox=lease,
-            tools=[*self.tools(kernel=kernel, skills=skills), *web_search(settings)],
+            tools=[tool for tool in own if definition.has_tool(tool.name)],
             skills=skills.on,
             more_tools=more_tools,
             state=place.state,
@@ -429,15 +447,18 @@ class App:
             servers.sandbox = await self._sandbox(self._places[session.id], session, self.settings)
         return servers
 
-    async def _mcp_tools(self, session: Session, sandbox: Sandbox) -> tuple[list[Tool], list[Event]]:
-        """Tools of the session's servers, and what a person should hear. A broken configuration ends no run."""
+    async def _mcp_tools(
+        self, session: Session, sandbox: Sandbox, only: Sequence[str] | None
+    ) -> tuple[list[Tool], list[Event]]:
+        """Tools of the session's servers (all, or `only` some), and what a person should hear. A broken
+        configuration ends no run."""
         servers = self.mcp(session)
         servers.sandbox = sandbox
         try:
             chosen, notes = await servers.chosen(self._chosen_tools(session.id))
         except SettingsError as error:
             return [], [Error(kind="mcp", message=error.message, hint=error.hint)]
-        return session_tools(servers, chosen), [Error(kind="mcp", message=note) for note in notes]
+        return session_tools(servers, chosen, only), [Error(kind="mcp", message=note) for note in notes]
 
     def refresh_tools(self, session: Session) -> None:
         """Choose the session's tools anew when its next run starts."""

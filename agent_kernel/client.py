@@ -105,6 +105,8 @@ class Host(Protocol):
 
     async def switch_skill(self, session_id: str, name: str, on: bool) -> Json: ...
 
+    async def agents(self, session_id: str | None = None) -> list[Json]: ...
+
     async def report_mcp(self, session_id: str) -> Json: ...
 
     async def refresh_tools(self, session_id: str) -> None: ...
@@ -276,6 +278,7 @@ class Agent:
         print(run.text)
     ```
 
+    `agent` names an agent definition (see docs/agents.md).
     `interactive` says that somebody can answer approvals; otherwise they are denied at once.
     """
 
@@ -291,6 +294,7 @@ class Agent:
         sandbox: str | None = None,
         budget: float | None = None,
         max_turns: int | None = None,
+        agent: str | None = None,
         interactive: bool = False,
         kernel: KernelBridge | None = None,
         settings: Settings | None = None,
@@ -298,7 +302,13 @@ class Agent:
     ):
         self.workspace = Path(workspace).expanduser().resolve()
         self.settings = (settings or load_settings()).with_overrides(
-            "Agent", model=model, permission=permission, sandbox=sandbox, budget=budget, max_turns=max_turns
+            "Agent",
+            model=model,
+            permission=permission,
+            sandbox=sandbox,
+            budget=budget,
+            max_turns=max_turns,
+            agent=agent,
         )
         self.session_name = session
         self.notebook = notebook
@@ -428,6 +438,11 @@ class Agent:
         host, session = await self._open()
         return await host.switch_skill(session.id, name, on)
 
+    async def agents(self) -> list[Json]:
+        """The agent definitions this session sees: `name`, `description`, `scope`, `state`, `path`, `problem`."""
+        host, session = await self._open()
+        return await host.agents(session.id)
+
     async def new_session(self) -> None:
         """The next prompt starts a conversation of its own."""
         self._session, self._new = None, True
@@ -459,6 +474,7 @@ class Agent:
             "model": self.settings.model,
             "demo": self.settings.model.startswith(DEMO_MODEL),
             "permission": self.settings.permission,
+            "agent": self.settings.agent,
             "session": self._session.name if self._session else self.session_name,
             "workspace": str(self.workspace),
             "tier": (self._runs[-1].tier if self._runs else "") or self.settings.sandbox,

@@ -30,6 +30,8 @@ async def forked(app: App, run: RunRow, seq: int, prompt: str, by: str) -> RunRo
         model=run.model,
         options={**run.options, "hosted": False, "forked_from": f"{run.id}:{seq}"},
         owner=run.owner,
+        agent=run.agent,
+        agent_version=run.agent_version,
     )
     names[run.id] = copy.id
     await _append(app, copy.id, kept, names)
@@ -70,6 +72,8 @@ async def _copy_earlier(app: App, run: RunRow, session: Session) -> dict[str, st
             model=row.model,
             options={**row.options, "hosted": False, "forked_from": row.id},
             owner=run.owner,
+            agent=row.agent,
+            agent_version=row.agent_version,
         )
         names[row.id] = copy.id
         await _append(app, copy.id, await app.log.read(row.id), names)

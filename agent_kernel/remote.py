@@ -254,6 +254,11 @@ class Server:
         found: list[Json] = (await self._send("GET", f"skills{query}"))["skills"]
         return found
 
+    async def agents(self, session_id: str | None = None) -> list[Json]:
+        query = f"?session={quote(session_id, safe='')}" if session_id else ""
+        found: list[Json] = (await self._send("GET", f"agents{query}"))["agents"]
+        return found
+
     async def switch_skill(self, session_id: str, name: str, on: bool) -> Json:
         where = f"sessions/{quote(session_id, safe='')}/skills/{quote(name, safe='')}"
         found: Json = await self._send("PUT", where, {"on": on})
@@ -478,8 +483,12 @@ class _Feed:
 
 
 def said(settings: Settings) -> Json:
-    """The run's settings that somebody chose, here in the kernel; the others are the server's."""
-    return {name: getattr(settings, name) for name in ("model", *RUN_SETTINGS) if name in settings.sources}
+    """The run's settings that somebody chose, here in the kernel; the others are the server's, and an agent
+    definition's model counts unless another was named for this very run."""
+    chosen = {name: getattr(settings, name) for name in ("model", *RUN_SETTINGS) if name in settings.sources}
+    if settings.agent and not settings.is_said("model"):
+        chosen.pop("model", None)
+    return chosen
 
 
 def _client(where: Address) -> httpx2.AsyncClient:

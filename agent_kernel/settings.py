@@ -42,6 +42,7 @@ class Settings:
     max_attempts: int = 6
     context_window: int = 0
     compact_at: float = 0.8
+    agent: str = ""
     permission: str = "accept-edits"
     budget: float = 0.0
     budget_tokens: int = 0
@@ -97,9 +98,15 @@ class Settings:
         said = {name: _checked(name, value, source) for name, value in values.items() if value is not None}
         return replace(self, **said, sources={**self.sources, **dict.fromkeys(said, source)})
 
+    def is_said(self, name: str) -> bool:
+        """Whether somebody chose this for the work at hand, rather than for all work in a configuration."""
+        return self.sources.get(name, "").partition(" ")[0] in _SAID
 
-RUN_SETTINGS = ("permission", "budget", "max_turns", "sandbox")
+
+RUN_SETTINGS = ("agent", "permission", "budget", "max_turns", "sandbox")
 """What each run has of its own, besides its model."""
+_SAID = frozenset({"Agent", "MCP", "run", "resume", "fork", "request", "schedule", "command", "/model"})
+"""The first words of such sources."""
 SERVER_VARIABLE = "AGENT_KERNEL_SERVER_URL"
 KERNEL_VARIABLE = "AGENT_KERNEL_KERNEL_ID"
 TOKEN_VARIABLE = "AGENT_KERNEL_TOKEN"  # noqa: S105 - the variable's name
@@ -187,16 +194,22 @@ def tightened(settings: Settings, workspace: Path) -> Settings:
     values = _workspace_file(path)
     _known(values, str(path))
     said: dict[str, Any] = {name: _checked(name, value, str(path)) for name, value in values.items()}
+    limits = {name: said.get(name) for name in ("permission", "budget", "max_turns")}
+    return settings.with_overrides(str(path), **stricter(settings, **limits))
+
+
+def stricter(
+    settings: Settings, *, permission: str | None, budget: float | None, max_turns: int | None
+) -> dict[str, Any]:
+    """Those of the three that are tighter than in `settings`; no bound (0, None) is not."""
     kept: dict[str, Any] = {}
-    if "permission" in said and PERMISSIONS.index(said["permission"]) < PERMISSIONS.index(
-        settings.permission
-    ):
-        kept["permission"] = said["permission"]
-    if said.get("budget") and (not settings.budget or said["budget"] < settings.budget):
-        kept["budget"] = said["budget"]
-    if said.get("max_turns") and said["max_turns"] < settings.max_turns:
-        kept["max_turns"] = said["max_turns"]
-    return settings.with_overrides(str(path), **kept)
+    if permission and PERMISSIONS.index(permission) < PERMISSIONS.index(settings.permission):
+        kept["permission"] = permission
+    if budget and (not settings.budget or budget < settings.budget):
+        kept["budget"] = budget
+    if max_turns and (not settings.max_turns or max_turns < settings.max_turns):
+        kept["max_turns"] = max_turns
+    return kept
 
 
 def _workspace_file(path: Path) -> dict[str, Any]:

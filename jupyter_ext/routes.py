@@ -285,6 +285,14 @@ class SkillsHandler(Handler):
         self.reply({"skills": await account.skills(self.get_query_argument("session", None))})
 
 
+class AgentsHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Agent definitions and their state, nearest first; with `session`, those of its workspace too."""
+        account = await self.account()
+        self.reply({"agents": await account.agents(self.get_query_argument("session", None))})
+
+
 class SessionSkillHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def put(self, session_id: str, name: str) -> None:
@@ -381,6 +389,7 @@ ROUTES = (
     Route("sessions/{session}", SessionHandler),
     Route("sessions/{session}/skills/{skill}", SessionSkillHandler, {"put": "Switch"}),
     Route("skills", SkillsHandler, query=("session",)),
+    Route("agents", AgentsHandler, query=("session",)),
     Route("runs", RunsHandler, {"post": "NewRun"}, ("session", "status", "limit", "before")),
     Route("runs/{run}", RunHandler),
     Route("runs/{run}/events", EventsHandler, query=("after", "limit")),

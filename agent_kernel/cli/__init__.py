@@ -1,4 +1,4 @@
-"""The command line: `agent-kernel run | runs | sessions | schedules | skills | mcp | worker | model | doctor`.
+"""The command line: `agent-kernel run | runs | sessions | schedules | agents | skills | mcp | worker | model | doctor`.
 
 Exit status: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 paused by a bound (`--resume` goes on).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from agent_kernel._version import __version__
+from agent_kernel.cli.agents import agents
 from agent_kernel.cli.base import Commands
 from agent_kernel.cli.doctor import doctor
 from agent_kernel.cli.mcp import mcp
@@ -26,5 +27,5 @@ def main() -> None:
     """Agents that do real work, in notebooks and from the command line."""
 
 
-for command in (run, runs, sessions, schedules, skills, mcp, worker, model, doctor):
+for command in (run, runs, sessions, schedules, agents, skills, mcp, worker, model, doctor):
     main.add_command(command)

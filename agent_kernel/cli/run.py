@@ -28,6 +28,7 @@ EXIT = {"completed": 0, "failed": 1, "cancelled": 3, "paused": 4}
 @click.option("--cwd", type=click.Path(path_type=Path), default=Path(), help="The folder to work in.")
 @click.option("--model", help="A model's name; `demo` works offline, without AI.")
 @click.option("--session", default=None, help="Go on with the conversation of this name.")
+@click.option("--agent", help="Work as this agent definition; see `agent-kernel agents list`.")
 @click.option("--permission", type=click.Choice(PERMISSIONS), help="What may be done without asking.")
 @click.option("--budget", type=float, help="Pause when this many USD are spent.")
 @click.option("--max-turns", type=int, help="Pause after so many requests to the model.")

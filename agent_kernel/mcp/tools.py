@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent_kernel.errors import ToolError
 from agent_kernel.events import Json
@@ -31,14 +31,16 @@ CHANGED = (
 LIES = "(Its structured result is not what {server} says this tool gives: {problem} It is left out.)"
 
 
-def session_tools(servers: McpServers, chosen: Chosen) -> list[Tool]:
-    """The tools of a run; what the model sees of them depends on `chosen` alone."""
-    if not chosen.servers:
+def session_tools(servers: McpServers, chosen: Chosen, only: Sequence[str] | None = None) -> list[Tool]:
+    """The tools of a run; what the model sees of them depends on `chosen` alone, and on the names of the
+    servers that an agent is kept to (None: all)."""
+    named = {name: count for name, count in chosen.servers.items() if only is None or name in only}
+    if not named:
         return []
     return [
-        *(_direct(servers, tool) for tool in chosen.direct),
-        _search(servers, chosen),
-        _call(servers),
+        *(_direct(servers, tool) for tool in chosen.direct if tool.server in named),
+        _search(servers, named, only),
+        _call(servers, only),
     ]
 
 
@@ -131,17 +133,30 @@ def said(server: str, tool: str, args: Json) -> str:
 # -- all the others --------------------------------------------------------------------------------------
 
 
-def _search(servers: McpServers, chosen: Chosen) -> Tool:
+def _kept_to(only: Sequence[str] | None, server: str) -> None:
+    """Raises ToolError for a server that this agent is not to use."""
+    if only is not None and server not in only:
+        raise ToolError(
+            f"This agent does not use the server {server!r}.", hint=f"It uses: {', '.join(only)}."
+        )
+
+
+def _search(servers: McpServers, named: Mapping[str, int], only: Sequence[str] | None) -> Tool:
     async def run(args: Json, context: ToolContext) -> ToolOutput:
-        tools, failed = await servers.listed(args.get("server", ""))
+        if wanted := args.get("server", ""):
+            _kept_to(only, wanted)
+        tools, failed = await servers.listed(wanted)
+        if only is not None:
+            tools = [tool for tool in tools if tool.server in only]
+            failed = {name: why for name, why in failed.items() if name in only}
         found = ranked(tools, args["query"])[: args.get("limit", MOST_FOUND)]
         parts = [_shown(tool) for tool in found] or ["No tool fits these words."]
         parts += [f"{name} is not there now: {why}" for name, why in failed.items()]
-        if only := args.get("server"):
-            servers.connection(only)
+        if wanted:
+            servers.connection(wanted)
         return ToolOutput.text("\n\n".join(parts)[: context.max_output])
 
-    counts = ", ".join(f"{name} ({count})" for name, count in list(chosen.servers.items())[:MOST_NAMED])
+    counts = ", ".join(f"{name} ({count})" for name, count in list(named.items())[:MOST_NAMED])
     return Tool(
         name="tool_search",
         description=(
@@ -205,8 +220,9 @@ def _words(text: str) -> list[str]:
     ]
 
 
-def _call(servers: McpServers) -> Tool:
+def _call(servers: McpServers, only: Sequence[str] | None) -> Tool:
     async def run(args: Json, context: ToolContext) -> ToolOutput:
+        _kept_to(only, args["server"])
         declared = servers.known(args["server"], args["tool"])
         unasked = declared is not None and _reads(servers, declared)
         return await call(

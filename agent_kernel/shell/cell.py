@@ -18,7 +18,7 @@ from agent_kernel.shell.bridge import Bridge
 from agent_kernel.shell.cellrun import AgentFailed, AgentStopped, CellRun
 from agent_kernel.shell.follow import View, follow
 from agent_kernel.shell.namespace import UserNamespace
-from agent_kernel.shell.options import Options, UsageError, usage
+from agent_kernel.shell.options import Options, usage
 from agent_kernel.shell.prompt import expand
 from agent_kernel.shell.slash import Reply, is_command, perform
 
@@ -69,11 +69,6 @@ class Prompter:
 
     def agent(self, options: Options, *, interactive: bool) -> Agent:
         """The session's agent, made on first use."""
-        if options.agent is not None:
-            raise UsageError(
-                f"There is no agent definition {options.agent!r}.",
-                hint="Leave --agent away for the default agent.",
-            )
         agent = self.agents.get(options.session)
         if agent is None:
             agent = self.agents[options.session] = self.bridge.call(self._open(options))
@@ -175,7 +170,7 @@ def info_of(agent: Agent, options: Options) -> Json:
     """What the view's header shows, with this cell's own options."""
     info = agent.info()
     overrides = options.overrides()
-    info.update({name: overrides[name] for name in ("model", "permission") if name in overrides})
+    info.update({name: overrides[name] for name in ("model", "permission", "agent") if name in overrides})
     info["demo"] = str(info["model"]).startswith("demo")
     return info
 

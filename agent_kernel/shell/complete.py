@@ -82,7 +82,19 @@ def _values(option: str) -> tuple[str, ...]:
         from agent_kernel.usage import WINDOWS
 
         return tuple(dict.fromkeys((DEMO_MODEL, DEFAULT_MODEL, *WINDOWS)))
+    if option == "--agent":
+        return _definitions()
     return OPTIONS[option].choices if option in OPTIONS else ()
+
+
+def _definitions() -> tuple[str, ...]:
+    """Names only: whether one is trusted is said when it is used."""
+    from agent_kernel.definitions import ENDINGS, PLACE
+
+    folders = (Path.cwd() / PLACE, Path.home() / PLACE)
+    return tuple(
+        sorted({path.stem for folder in folders for path in folder.glob("*") if path.suffix in ENDINGS})
+    )
 
 
 def _files(folder: Path, typed: str) -> list[str]:

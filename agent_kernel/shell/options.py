@@ -40,7 +40,7 @@ class Options:
 
     def overrides(self) -> dict[str, Any]:
         """The settings for this run alone."""
-        names = ("model", "permission", "budget", "max_turns", "sandbox")
+        names = ("model", "permission", "budget", "max_turns", "sandbox", "agent")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -78,14 +78,18 @@ def _fields(text: str, found: list[Problem]) -> dict[str, Any]:
         )
         return _by_line(text[:MOST_HEADER])
     try:
-        return _yaml(text, found)
+        fields, repeated = read_yaml(text, first_line=2)
+        found += repeated
+        return fields
     except ValueError as error:
         found.append(warning(f"its front matter is not valid YAML ({error}); it was read line by line"))
         return _by_line(text)
 
 
-def _yaml(text: str, found: list[Problem]) -> dict[str, Any]:
-    """Every scalar stays the text that was written: `1.0`, `yes` and `2026-01-01` too. Raises ValueError.
+def read_yaml(text: str, first_line: int = 1) -> tuple[dict[str, Any], list[Problem]]:
+    """The fields of a mapping, and which of them stand there twice. Raises ValueError.
+
+    Every scalar stays the text that was written: `1.0`, `yes` and `2026-01-01` too.
 
     Built from the parser's events: PyYAML's own composer calls itself for each level, and text of strangers
     that is nested deep enough ends the whole process.
@@ -93,6 +97,7 @@ def _yaml(text: str, found: list[Problem]) -> dict[str, Any]:
     import yaml
 
     root: list[Any] = []
+    found: list[Problem] = []
     open_: list[_Level] = [_Level(root)]
     anchors: dict[str, str] = {}
     try:
@@ -116,12 +121,12 @@ def _yaml(text: str, found: list[Problem]) -> dict[str, Any]:
                     if len(open_) == 1:
                         found += level.repeated()
     except yaml.YAMLError as error:
-        raise ValueError(_said(error)) from None
+        raise ValueError(_said(error, first_line)) from None
     if not root or root == [""]:
-        return {}
+        return {}, found
     if not isinstance(root[0], dict):
         raise ValueError("it is not a mapping of fields")
-    return root[0]
+    return root[0], found
 
 
 class _Level:
@@ -149,10 +154,12 @@ class _Level:
         ]
 
 
-def _said(error: Any) -> str:
+def _said(error: Any, first_line: int) -> str:
     mark = getattr(error, "problem_mark", None)
-    line = f"line {mark.line + 2}: " if mark else ""
-    return line + (getattr(error, "problem", None) or str(error).partition("\n")[0])
+    line = f"line {mark.line + first_line}: " if mark else ""
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    # Recent releases of PyYAML bound the depth themselves, in words of their own.
+    return line + ("it is nested too deep" if "nesting depth" in problem else problem)
 
 
 def _by_line(text: str) -> dict[str, Any]:

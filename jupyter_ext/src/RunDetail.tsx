@@ -39,7 +39,7 @@ interface Props {
 
 export const RunDetail = memo(function RunDetail({ hub, row, run, tab, show, openFile }: Props) {
   const send = useCallback((action: Action) => void hub.act(row.id, action), [hub, row.id]);
-  const info = useMemo(() => ({ model: row.model, permission: row.options.permission, tier: run?.tier }), [row.model, row.options.permission, run?.tier]);
+  const info = useMemo(() => ({ model: row.model, agent: row.agent ?? undefined, permission: row.options.permission, tier: run?.tier }), [row.model, row.agent, row.options.permission, run?.tier]);
   if (!run) {
     return <Skeleton />;
   }

@@ -19,6 +19,7 @@ export interface RunRow {
   parent_id: string | null;
   prompt: string;
   model: string;
+  agent?: string | null;
   status: string;
   reason: string;
   options: { permission?: string; budget?: number };

@@ -21,10 +21,9 @@ def test_all_options_are_read() -> None:
     assert prompt == "do it"
     assert options.overrides() == {
         "model": "m", "permission": "ask", "budget": 0.5, "max_turns": 3, "sandbox": "none",
+        "agent": "reviewer",
     }  # fmt: skip
-    assert (options.session, options.new, options.background, options.agent) == (
-        "my work", True, True, "reviewer",
-    )  # fmt: skip
+    assert (options.session, options.new, options.background) == ("my work", True, True)
 
 
 def test_a_double_dash_ends_the_options() -> None:

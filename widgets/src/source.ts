@@ -11,6 +11,7 @@ export interface Info {
   model?: string;
   demo?: boolean;
   permission?: string;
+  agent?: string | undefined;
   session?: string;
   workspace?: string;
   tier?: string;

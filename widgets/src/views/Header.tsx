@@ -45,6 +45,11 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
       {demo ? <span className="agk-chip agk-demo">offline demo, no AI</span> : <Model name={run.model || info.model || ''} />}
       {!demo && tokens > 0 && <span className="agk-dim agk-number">{short(tokens)} tokens</span>}
       {!demo && run.usage.cost_usd ? <span className="agk-dim agk-number">{money(run.usage.cost_usd)}</span> : null}
+      {info.agent && (
+        <span className="agk-chip" title="Works as this agent definition">
+          {visible(info.agent)}
+        </span>
+      )}
       {info.tier && (
         <span className="agk-chip" title={`Tools act in a sandbox: ${info.tier}`}>
           <Icon name="shield" /> {info.tier}
