@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -46,6 +47,8 @@ from agent_kernel.skills import Trust
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
 
 MOST_RUNS = 10_000
+TIDYING = 5.0
+"""Seconds that whoever worked on a run may take to let go of it after its last event."""
 DECISIONS = ("allow", "deny", "session")
 ACTIONS = ("pause", "resume", "cancel")
 
@@ -194,8 +197,7 @@ class Account:
         run = await self.get_run(run_id)
         if self.app.works_on(run.id) and not _at_rest(run):
             return run
-        await self.app.wait(run.id)  # an activation that has just ended is still tidying up
-        run = await self.get_run(run.id)
+        run = await self._let_go(run)
         if run.status in ("completed", "cancelled"):
             raise RunError(f"Run {run.id} is {run.status}; there is nothing to resume.")
         if has_owner(run):
@@ -211,6 +213,14 @@ class Account:
         await self.app.log.append(run.id, Control(action="resume", by=self.owner), again)
         run = await self.get_run(run.id)  # whoever works on it goes by what its row says now
         await self._begin(run, settings, interactive, kernel)
+        return run
+
+    async def _let_go(self, run: RunRow) -> RunRow:
+        """Once an activation that has just ended, here or in another process, has tidied up: some seconds at most."""
+        await self.app.wait(run.id)
+        deadline = time.monotonic() + TIDYING
+        while _at_rest(run := await self.get_run(run.id)) and has_owner(run) and time.monotonic() < deadline:  # noqa: ASYNC110 (the other process rings no bell)
+            await asyncio.sleep(0.05)
         return run
 
     async def fork(

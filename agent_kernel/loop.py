@@ -271,13 +271,22 @@ class Loop:
         """Calls that only read run side by side; the others one after the other, in order."""
         while calls:
             together = 0
-            while together < len(calls) and self.executor.ready(calls[together].call):
+            while together < len(calls) and self._may_start(calls[together]):
                 together += 1
             batch, calls = calls[: together or 1], calls[together or 1 :]
             await self._execute(batch, last=not calls)
             await self.journal.checkpoint()
 
+    def _may_start(self, call: folds.Call) -> bool:
+        """What was ready with the answer was started with it; it is not asked about twice."""
+        begun = call.start is not None and not self.executor.elsewhere(call.call)
+        return begun or self.executor.ready(call.call)
+
     async def _execute(self, batch: list[folds.Call], *, last: bool) -> None:
+        if last and len(batch) == 1:
+            only = batch[0]
+            self.journal.hold(*await self.executor.execute(only.call, started=only.start is not None))
+            return
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self.executor.execute(call.call, started=call.start is not None))

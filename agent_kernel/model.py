@@ -146,14 +146,15 @@ class Model:
 
         stream: AsyncStream[Any] = await self._client.post(
             "/v1/messages",
-            body=self._body(request),
+            content=self._body(request),
             cast_to=object,
             stream=True,
             stream_cls=AsyncStream[Any],
         )
         return stream.response
 
-    def _body(self, request: ModelRequest) -> Json:
+    def _body(self, request: ModelRequest) -> bytes:
+        """As it is sent: what the SDK is given as objects it first copies whole, and the history grows."""
         body: Json = {
             "model": self.name,
             "max_tokens": request.max_tokens,
@@ -168,7 +169,7 @@ class Model:
             body["cache_control"] = {"type": "ephemeral", "ttl": "5m"}
         if (self.native and not is_old(self.name)) or self.demo:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
-        return body
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
     async def _events(self, response: Any, answer: Answer) -> AsyncIterator[Json]:
         """The stream's events as plain JSON: the SDK's own iterator hides pings, and types cost time."""

@@ -23,7 +23,7 @@ class Options(Body):
     """Settings of one run; what is left out is the server's choice."""
 
     model: Name | None = None
-    agent: Name | None = None
+    agent: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] | None = None
     permission: Permission | None = None
     budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_turns: int | None = Field(default=None, ge=0, le=100_000)
