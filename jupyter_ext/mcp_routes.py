@@ -10,11 +10,11 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import HTTPError
 
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.events import Json
 from jupyter_ext.door import BadRequest, Handler
 from jupyter_ext.route import ROOT, Route
 
 if TYPE_CHECKING:
+    from agent_kernel.events import Json
     from agent_kernel.mcp.login import Login
 
 open_door = allow_unauthenticated

@@ -101,6 +101,17 @@ def test_each_vendor_lives_in_one_place() -> None:
                 assert home is None or parts[0] in home, f"{'/'.join(parts)} imports {name}"
 
 
+def test_the_server_loads_its_extension_without_what_only_runs_need() -> None:
+    code = (
+        "import sys, jupyter_server.serverapp\n"
+        "import jupyter_ext.extension, jupyter_ext.routes\n"
+        "heavy = {'anthropic', 'sqlalchemy', 'dbos', 'pydantic', 'agent_kernel.events', 'agent_kernel.app', 'mcp'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", "the server starts slower for it"
+
+
 def test_importing_the_package_is_light_and_silent() -> None:
     code = (
         "import sys, agent_kernel, agent_kernel.client\n"
