@@ -75,7 +75,7 @@ fix: install
 test: install
 	@bash tests/system.sh sandbox browser
 	$(NPM) test --silent
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 build: install
 	$(BIN)/python -m build --outdir dist
