@@ -84,9 +84,9 @@ class Permissions:
         """Why calls of this kind ask, whatever was read."""
         if tool.access == "read":
             return ""
-        if tool.granted is not None and self.permission == "accept-edits":
-            if tool.granted(call.args, self.journal.session_events()):
-                return ""
+        granted = tool.granted is not None and tool.granted(call.args, self.journal.session_events())
+        if granted and self.permission == "accept-edits":
+            return ""
         if tool.access == "outside" or self.permission in ("ask", "plan"):
             return WHY[tool.access]
         return self._narrowed(call)

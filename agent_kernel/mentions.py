@@ -14,10 +14,17 @@ from agent_kernel.events import Event, Message
 _HEADING = re.compile(r"^DataFrame `(\w+)` of the person's kernel:$", re.MULTILINE)
 _FENCED = re.compile(r"^(`{3,})[^`\n]*\n.*?^\1`*[ \t]*$", re.MULTILINE | re.DOTALL)
 
+_ATTACHED = re.compile(r"\n\n(?:File|Value of|DataFrame) `[^\n]*`[^\n]*:\n")
+
 
 def heading(name: str) -> str:
     """What stands over the summary of a DataFrame in a prompt."""
     return f"DataFrame `{name}` of the person's kernel"
+
+
+def typed(prompt: str) -> str:
+    """A prompt without what stands below it because it was named."""
+    return _ATTACHED.split(prompt, maxsplit=1)[0].strip()
 
 
 def named(events: Iterable[Event]) -> set[str]:

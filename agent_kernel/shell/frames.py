@@ -56,7 +56,7 @@ def export(namespace: MutableMapping[str, Any], name: str, stem: str, workspace:
         raise ToolError(f"{path} cannot be written: {error.strerror or error}.") from error
     except Exception as error:  # columns of mixed objects, names that are no text: the libraries' own words
         raise ToolError(
-            f"{name} cannot be written as {path.rpartition('.')[2]}: {line_of(f'{type(error).__name__}: {error}')[:300]}",
+            f"{name} cannot be written as {path.rpartition('.')[2]}: {_words(error)}",
             hint="Make it plainer with notebook_python, such as df.astype(str) for columns of mixed values.",
         ) from error
     rows, columns = frame.shape
@@ -111,9 +111,7 @@ def import_table(
     except AgentKernelError:
         raise
     except Exception as error:
-        raise ToolError(
-            f"{path} cannot be read: {line_of(f'{type(error).__name__}: {error}')[:300]}"
-        ) from error
+        raise ToolError(f"{path} cannot be read: {_words(error)}") from error
     namespace[name] = frame
     rows, columns = frame.shape
     return ToolOutput.text(
@@ -166,6 +164,10 @@ def _parquet(file: IO[bytes], path: str) -> Any:
 
         return polars.from_arrow(read)
     return read.to_pandas()
+
+
+def _words(error: Exception) -> str:
+    return line_of(f"{type(error).__name__}: {error}")[:300]
 
 
 def _only_polars() -> bool:
