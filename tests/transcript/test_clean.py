@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from agent_kernel import transcript
 from agent_kernel.client import Agent
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.events import Event, FileChange, Message, Status, ToolCall, ToolResult
+from agent_kernel.events import Event, FileChange, Message, Output, Status, ToolCall, ToolResult
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.transcript.runs import hostile, picture, text
@@ -38,7 +38,7 @@ class Story:
 
     def call(self, code: str, *blocks: Any, files: tuple[str, ...] = (), error: bool = False) -> None:
         call = f"c{len(self.events)}"
-        outputs = [{"block": n, "kind": "error" if error else "stdout"} for n in range(len(blocks))]
+        outputs = [Output(block=n, kind="error" if error else "stdout") for n in range(len(blocks))]
         self.say(ToolCall(id=call, tool="python", args={"code": code}))
         for path in files:
             self.say(FileChange(path=path, action="create", call_id=call))
