@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_kernel.events import Json
 
-MOST_COLUMNS, MOST_SAID = 12, 6
+MOST_COLUMNS, MOST_SAID, MOST_LOOKED = 12, 6, 1_000_000
 
 
 def report(profiled: Json, spec: Json | None, drawn: Json | None, label: str) -> str:
@@ -109,7 +109,8 @@ def troubles(profiled: Json) -> list[str]:
     if profiled["ragged"]:
         found.append(f"{count(profiled['ragged'])} rows have more or fewer cells than there are columns")
     if profiled.get("repeated"):
-        found.append(f"{count(profiled['repeated'])} rows repeat another one")
+        looked = "" if profiled["rows"] <= MOST_LOOKED else f" (of the first {count(MOST_LOOKED)})"
+        found.append(f"{count(profiled['repeated'])} rows repeat another one{looked}")
     for column in profiled["columns"]:
         if column.get("odd"):
             kind = "no number" if column["type"] == "number" else "no date"

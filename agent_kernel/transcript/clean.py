@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from agent_kernel.mentions import typed
@@ -145,10 +145,22 @@ def gathered(found: Sequence[Step]) -> tuple[list[str], list[str]]:
                 barred = True
         barred = barred or step.tree is None
         sources.append(_without(step.source, gone))
-    order = sorted(
-        imports, key=lambda text: (not text.startswith("from __future__"), text.startswith("from "), text)
+    return _merged(imports), sources
+
+
+def _merged(imports: Iterable[str]) -> list[str]:
+    """In the usual order, with what comes from one module in one line."""
+    plain, taken = set[str](), dict[str, set[str]]()
+    for text in imports:
+        module, _, name = text.removeprefix("from ").partition(" import ")
+        if text.startswith("from "):
+            taken.setdefault(module, set()).add(name)
+        else:
+            plain.add(text)
+    lines = [f"from {module} import {', '.join(sorted(found))}" for module, found in taken.items()]
+    return sorted(
+        [*plain, *lines], key=lambda text: ("__future__" not in text, text.startswith("from "), text)
     )
-    return order, sources
 
 
 def _rebound(found: Sequence[Step]) -> set[str]:

@@ -35,7 +35,8 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 @dataclass(slots=True)
 class Names:
     """Of one cell: names it `needs` from before, those its functions need `later`, those it `binds`, those of them it
-    binds for certain (`kills`), those whose values it may change (`touches`), and those that its imports alone bind."""
+    binds for certain (`kills`), those whose values it may change (`touches`), and those that its imports alone bind. Of
+    modules it `sets`, such as `np.random.seed(1)`, it is known that a call's value was not what it was for."""
 
     needs: set[str] = field(default_factory=set)
     later: set[str] = field(default_factory=set)
@@ -43,6 +44,7 @@ class Names:
     kills: set[str] = field(default_factory=set)
     touches: set[str] = field(default_factory=set)
     imports: set[str] = field(default_factory=set)
+    sets: set[str] = field(default_factory=set)
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -58,7 +60,7 @@ def names(tree: ast.Module) -> Names:
     for statement in tree.body:
         _Reader(found).visit(statement)
         found.kills |= set(_surely_bound(statement))
-    found.touches = set(_touched(tree))
+    found.touches = set(_touched(tree)) - KNOWN
     imports = {
         bound(alias)
         for node in tree.body
@@ -67,6 +69,13 @@ def names(tree: ast.Module) -> Names:
     }
     stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     found.imports = imports - stored
+    calls = [
+        node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
+    found.sets = {
+        name for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr not in PURE
+        for name in _base(call.func)
+    }  # fmt: skip
     return found
 
 

@@ -101,6 +101,7 @@ def kept(found: Sequence[Step]) -> list[Step]:
     """Without attempts that came to nothing, looks around, and what a later step did anew; of earlier runs only what
     the last one builds on."""
     together = _aliases(found)
+    modules = {name for step in found for name in step.names.imports}
     needed: set[str] = set()
     written: set[str] = set()
     seen: set[str] = set()
@@ -108,6 +109,7 @@ def kept(found: Sequence[Step]) -> list[Step]:
     for step in reversed(found):
         imports = step.names.imports
         changes = {other for name in step.names.touches for other in together.get(name, {name})}
+        changes = changes - modules | (step.names.sets if step.own else set())
         used = bool((step.names.binds - imports | changes) & needed)
         if not (used or (step.own and _matters(step, written, seen))):
             if not imports & needed:
@@ -115,7 +117,7 @@ def kept(found: Sequence[Step]) -> list[Step]:
             step = _only_imports(step)
         result.append(step)
         needed -= step.names.kills
-        needed |= step.names.needs | step.names.later
+        needed |= step.names.needs | (step.names.later - step.names.binds)
         written |= step.files
         seen.add(step.source.strip())
     return result[::-1]

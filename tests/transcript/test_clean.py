@@ -137,6 +137,18 @@ def test_what_changes_a_value_that_is_used_later_stays(change: str) -> None:
     assert code(story.ended()) == ["d = {'a': 1}", change, "print(d)"]
 
 
+def test_a_setting_of_a_module_that_is_used_stays_and_a_call_for_its_value_does_not() -> None:
+    story = Story()
+    story.ran("import random\nrandom.seed(1)")
+    story.ran("import json\nunused = json.loads('1')")
+    story.ran("print(random.random(), json)", "0.1")
+    assert code(story.ended()) == [
+        "import json\nimport random",
+        "random.seed(1)",
+        "print(random.random(), json)",
+    ]
+
+
 def test_imports_that_mean_two_things_or_come_after_a_setting_stay_where_they_are() -> None:
     story = Story()
     story.ran("from math import log\nprint(log(1))", "0.0")
@@ -173,6 +185,16 @@ def test_what_an_earlier_run_left_is_in_it_and_the_rest_of_that_run_is_not() -> 
         "print(df.a.sum())",
     ]
     assert "Loaded" not in "".join(cells(events))
+
+
+def test_what_a_run_defines_itself_does_not_come_from_an_earlier_one() -> None:
+    program = "from a import b\nfrom a import c\n\n\ndef low(x):\n    return b(x)\n\n\ndef high(x):\n    return low(x)"
+    before, story = Story("r-0", "One"), Story("r-1", "Other")
+    before.ran(f"{program}\n\n\nprint(high(1))", "1")
+    story.ran(f"{program}\n\n\nprint(high(2))", "2")
+    imports, *rest = code([*before.ended(), *story.ended()])
+    assert imports == "from a import b, c"
+    assert len(rest) == 1 and rest[0].endswith("print(high(2))")
 
 
 def test_what_comes_from_elsewhere_is_said() -> None:
