@@ -353,6 +353,21 @@ class Account:
             if self.app.dispatcher is not None:
                 await self.app.dispatcher.cancel(run.id)
 
+    async def clean_notebook(self, run_id: str) -> str:
+        """The Python that led to the run's result, as a notebook's JSON; what earlier runs of the session left and it
+        builds on is in it too."""
+        import nbformat
+
+        from agent_kernel.transcript import to_clean_notebook
+
+        run = await self.get_run(run_id)
+        events = await self.app.store.read_session(run.session_id)
+        last = max((place for place, event in enumerate(events) if event.run_id == run.id), default=-1)
+        if last < 0:
+            raise RunError(f"Run {run.id} has no events yet.", hint="Wait until it has begun.")
+        made = await asyncio.to_thread(to_clean_notebook, events[: last + 1])
+        return f"{nbformat.writes(made)}\n"
+
     async def begin_call(self, run_id: str, call_id: str, executor: str, attempt: str = "") -> bool:
         """Take a call that is to run in the notebook's kernel; False when somebody else has it.
 

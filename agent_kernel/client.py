@@ -75,6 +75,10 @@ class Host(Protocol):
         """Replay, then wait; ends after a final status later than `resumed_at`."""
         ...
 
+    async def clean_notebook(self, run_id: str) -> str:
+        """The run's Python as a notebook's JSON; see `Run.to_notebook`."""
+        ...
+
     async def say(self, run_id: str, text: str) -> None: ...
 
     async def answer(self, run_id: str, request_id: str, decision: str, reason: str = "") -> None: ...
@@ -225,6 +229,13 @@ class Run:
         from agent_kernel.transcript import save
 
         return save(self._events, Path(path))
+
+    async def to_notebook(self, path: str | Path) -> Path:
+        """Write a clean notebook: the prompt, the imports, the Python that led to the result with its outputs, and
+        the answer. Run from the top, in the folder the agent worked in, it gives the result again."""
+        from agent_kernel.transcript.files import save_notebook
+
+        return save_notebook(Path(path), await self._host.clean_notebook(self.id))
 
     # -- waiting ---------------------------------------------------------------------------------------
 

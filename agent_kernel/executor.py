@@ -84,6 +84,9 @@ class Permissions:
         """Why calls of this kind ask, whatever was read."""
         if tool.access == "read":
             return ""
+        granted = tool.granted is not None and tool.granted(call.args, self.journal.session_events())
+        if granted and self.permission == "accept-edits":
+            return ""
         if tool.access == "outside" or self.permission in ("ask", "plan"):
             return WHY[tool.access]
         return self._narrowed(call)

@@ -42,6 +42,8 @@ _NOTEBOOK = (
 _KERNEL = (
     "\n- `notebook_variables` lists the variables in the person's own kernel. `notebook_python` runs there, "
     "with those variables. It asks first: use it only when you need those variables or should leave some for them."
+    "\n- `notebook_export` hands one of their DataFrames to the sandbox as a Parquet file: compute on that with "
+    "`python`. `notebook_import` makes a table you wrote a variable of theirs."
 )
 
 

@@ -264,6 +264,17 @@ class Server:
         found: Json = await self._send("PUT", where, {"on": on})
         return found
 
+    async def clean_notebook(self, run_id: str) -> str:
+        import httpx2
+
+        try:
+            response = await self._client.get(f"runs/{run_id}/transcript?format=clean")
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from None
+        if response.status_code != 200:
+            _answer(response.status_code, response.content)
+        return response.text
+
     async def say(self, run_id: str, text: str) -> None:
         await self._send("POST", f"runs/{run_id}/messages", {"text": text})
 

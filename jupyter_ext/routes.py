@@ -147,23 +147,26 @@ class EventsHandler(Handler):
 class TranscriptHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self, run_id: str) -> None:
-        """The transcript as a file: `format` is ipynb, html or md."""
+        """The transcript as a file: `format` is ipynb, html, md, or clean (a notebook of its Python alone)."""
         from agent_kernel import transcript
 
         kind = self.get_query_argument("format", "ipynb")
-        if kind not in ("ipynb", "html", "md"):
-            raise BadRequest(f"format = {kind[:40]!r} is not one of ipynb, html, md.")
+        if kind not in ("ipynb", "html", "md", "clean"):
+            raise BadRequest(f"format = {kind[:40]!r} is not one of ipynb, html, md, clean.")
         account = await self.account()
         run = await account.get_run(run_id)
         events = await account.read(run.id)
-        if kind == "ipynb":
+        name = f"{run.id}.{'ipynb' if kind == 'clean' else kind}"
+        if kind == "clean":
+            text = await account.clean_notebook(run.id)
+        elif kind == "ipynb":
             text = json.dumps(await asyncio.to_thread(transcript.to_notebook, events), ensure_ascii=False)
         else:
             write = transcript.to_html if kind == "html" else transcript.to_markdown
             text = await asyncio.to_thread(write, events)
         # A download: shown on this server's own address, it could act in its name.
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Content-Disposition", f'attachment; filename="{run.id}.{kind}"')
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         await self.finish(text.encode("utf-8", "replace"), set_content_type="application/octet-stream")
 
 

@@ -20,7 +20,7 @@ FLOORS = {
     "tools": 3, "runs": 3, "model": 3, "transcript": 3, "testing": 3, "mcp": 3,
     "previews": 3,
     "events": 2, "folds": 2, "history": 2, "instructions": 2, "budget": 2, "sandbox": 2, "definitions": 2, "skills": 2,
-    "answer": 2, "model_errors": 2, "foreign": 2, "choice": 2, "vault": 2,
+    "answer": 2, "model_errors": 2, "foreign": 2, "mentions": 2, "choice": 2, "vault": 2,
     "errors": 1, "usage": 1, "settings": 1, "_version": 1,
 }  # fmt: skip
 MODULES = sorted(path for path in (ROOT / "agent_kernel").rglob("*.py"))

@@ -47,9 +47,17 @@ def show(run_id: str, as_json: bool) -> None:
 @runs.command()
 @click.argument("run_id", metavar="ID")
 @click.argument("path", type=click.Path(path_type=Path))
-def export(run_id: str, path: Path) -> None:
+@click.option(
+    "--clean", is_flag=True, help="A notebook of the Python that led to the result, and nothing else."
+)
+def export(run_id: str, path: Path, clean: bool) -> None:
     """Save the transcript of run ID to PATH (.ipynb, .html or .md)."""
     from agent_kernel.transcript import save
+    from agent_kernel.transcript.files import save_notebook
+
+    if clean:
+        print(save_notebook(path, with_account(lambda account: account.clean_notebook(run_id))))
+        return
 
     print(save(_events(run_id), path))
 

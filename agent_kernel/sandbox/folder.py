@@ -88,11 +88,18 @@ def open_file(root: Path, path: str) -> IO[bytes]:
 
 def put_file(root: Path, path: str, source: IO[bytes], mode: int) -> None:
     """Write a file at once, making its folders. Raises OSError; a half written one does not stay."""
+    with new_file(root, path, mode) as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+        os.fchmod(file.fileno(), mode & 0o777)
+
+
+@contextlib.contextmanager
+def new_file(root: Path, path: str, mode: int = 0o666) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes its place when all is written."""
     with parent(root, path, make=True) as (directory, name), _partial(directory, name) as partial:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(partial, flags, mode & 0o777, dir_fd=directory), "wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
-            os.fchmod(file.fileno(), mode & 0o777)
+            yield file
 
 
 def put_link(root: Path, path: str, target: str) -> None:

@@ -79,12 +79,13 @@ class Prompter:
         return agent
 
     async def _open(self, options: Options) -> Agent:
+        workspace = frontend.workspace(self.ip)
         return Agent(
-            workspace=frontend.workspace(self.ip),
+            workspace=workspace,
             notebook=frontend.notebook_name(self.ip.user_ns),
             session=options.session,
             new=options.new,
-            kernel=UserNamespace(self.ip, self.bridge),
+            kernel=UserNamespace(self.ip, self.bridge, workspace.resolve()),
         )
 
     def command(self, text: str, agent: Agent, options: Options, kind: frontend.ViewKind) -> CellRun | None:

@@ -88,6 +88,11 @@ class CellRun:
         """Write the transcript: `.ipynb`, `.html` or `.md` by the name's ending."""
         return self.run.save(path)
 
+    def to_notebook(self, path: str | Path) -> Path:
+        """Write a clean notebook (`.ipynb`): only the Python that led to the result, the prompt and the answer. Run
+        from the top it gives the result again."""
+        return self._bridge.call(self.run.to_notebook(path))
+
     # -- what people do to it ----------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> CellRun:

@@ -1,11 +1,15 @@
-"""Completions in prompts and after `%agent`: options and their values, slash commands, `@files`, and `{names`."""
+"""Completions in prompts and after `%agent`: options and their values, slash commands, `@files` and
+`@frames`."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from agent_kernel.shell.frames import is_frame
 
 MOST_FILES = 50
 _MAGIC = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}agent\b")
@@ -18,7 +22,7 @@ _FILE = re.compile(r"""(?:^|[\s([{'"])@([\w./~-]*)$""")
 
 def matcher(context: Any) -> Any:
     """An IPython matcher: quiet outside of agent cells."""
-    found = completions(context.full_text, context.text_until_cursor)
+    found = completions(context.full_text, context.text_until_cursor, frames=frames_of(_namespace()))
     if found is None:
         return {"completions": []}
     fragment, words, kind = found
@@ -37,7 +41,21 @@ matcher.matcher_priority = 1000  # type: ignore[attr-defined]
 matcher.matcher_identifier = "agent_kernel"  # type: ignore[attr-defined]
 
 
-def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, list[str], str] | None:
+def frames_of(namespace: Mapping[str, Any]) -> list[str]:
+    """Names of the DataFrames there."""
+    return sorted(name for name, value in namespace.items() if not name.startswith("_") and is_frame(value))
+
+
+def _namespace() -> Mapping[str, Any]:
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return {} if shell is None else dict(shell.user_ns)
+
+
+def completions(
+    cell: str, line: str, folder: Path | None = None, frames: Sequence[str] = ()
+) -> tuple[str, list[str], str] | None:
     """What is being typed at the end of `line` (the text up to the cursor), the words it may become, and
     what they are; None where the cell is not for the agent."""
     first = cell.lstrip().split("\n", 1)[0]
@@ -45,7 +63,7 @@ def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, 
     if not on_magic and not first.startswith("%%agent"):
         return None
     if match := _FILE.search(line):
-        return match[1], _files(folder or Path.cwd(), match[1]), "path"
+        return match[1], _named(folder, match[1], frames), "path"
     if not on_magic:
         return None
     if match := _COMMAND.search(line):
@@ -59,13 +77,20 @@ def completions(cell: str, line: str, folder: Path | None = None) -> tuple[str, 
     return None
 
 
-def in_prompt(text: str, folder: Path | None = None) -> tuple[str, list[str], str]:
+def in_prompt(
+    text: str, folder: Path | None = None, frames: Sequence[str] = ()
+) -> tuple[str, list[str], str]:
     """The same for a cell that is a prompt; `text` is all of it up to the cursor."""
     if match := _SLASH.fullmatch(text):
         return _commands(match[1])
     if match := _FILE.search(text.rpartition("\n")[2]):
-        return match[1], _files(folder or Path.cwd(), match[1]), "path"
+        return match[1], _named(folder, match[1], frames), "path"
     return "", [], ""
+
+
+def _named(folder: Path | None, typed: str, frames: Sequence[str]) -> list[str]:
+    """What `@` may name: DataFrames, then files."""
+    return [*(name for name in frames if name.startswith(typed)), *_files(folder or Path.cwd(), typed)]
 
 
 def _commands(typed: str) -> tuple[str, list[str], str]:

@@ -10,8 +10,11 @@ import ast
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.shell import frames
 from agent_kernel.shell.bridge import Bridge, Interrupted, NoMainThread
 from agent_kernel.shell.capture import Capture, plain
 from agent_kernel.shell.variables import listing
@@ -24,9 +27,10 @@ INTERRUPTED = "KeyboardInterrupt: the person interrupted this code."
 class UserNamespace:
     """The `KernelBridge` of an IPython shell, on whichever kernel or terminal it runs."""
 
-    def __init__(self, ip: Any, bridge: Bridge) -> None:
+    def __init__(self, ip: Any, bridge: Bridge, workspace: Path) -> None:
         self.ip = ip
         self.bridge = bridge
+        self.workspace = workspace
 
     async def run(self, code: str, emit: Callable[[str], None]) -> ToolOutput:
         """Run `code` in the main thread. Errors in it are results with `is_error`, never exceptions."""
@@ -39,9 +43,25 @@ class UserNamespace:
 
     async def variables(self, names: Sequence[str]) -> ToolOutput:
         """What the variables are, looked at between two steps of the person's own code."""
+        return await self._in_main(lambda: listing(self.ip.user_ns, self.ip.user_ns_hidden, names))
+
+    async def export(self, name: str, stem: str) -> ToolOutput:
+        """The DataFrame `name` as a file of the workspace."""
+        return await self._in_main(lambda: frames.export(self.ip.user_ns, name, stem, self.workspace))
+
+    async def import_table(self, path: str, name: str, *, replace: bool = False) -> ToolOutput:
+        """A file of the workspace as the variable `name`."""
+        return await self._in_main(
+            lambda: frames.import_table(
+                self.ip.user_ns, path, name, self.workspace, replace=replace, hidden=self.ip.user_ns_hidden
+            )
+        )
+
+    async def _in_main(self, work: Callable[[], ToolOutput]) -> ToolOutput:
+        """Its errors are results for the model."""
         try:
-            return await self.bridge.in_main(lambda: listing(self.ip.user_ns, self.ip.user_ns_hidden, names))
-        except NoMainThread as error:
+            return await self.bridge.in_main(work)
+        except (NoMainThread, AgentKernelError) as error:
             return ToolOutput.text(str(error), is_error=True)
 
 

@@ -1,4 +1,4 @@
-"""`{expression}` and `@path` in a prompt become summaries of what they name.
+"""`{expression}`, `@path` and `@name` (of a DataFrame) in a prompt become summaries of what they name.
 
 What counts as an expression is decided so that prompts with braces of their own stay as typed:
 
@@ -7,6 +7,8 @@ What counts as an expression is decided so that prompts with braces of their own
 - The braces must hold a valid expression that uses at least one variable of the namespace; JSON, sets of
   literals and `{unknown}` stay as typed. An unknown name that is nearly a variable is a slip of the pen,
   and an expression that uses a variable and fails is an error: then nothing is run.
+
+`@name` is the DataFrame of that name where there is one; `@./name` is the file or folder all the same.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.mentions import heading
 from agent_kernel.shell.attach import fenced, file_reference
+from agent_kernel.shell.frames import is_frame
 from agent_kernel.shell.summary import inline, summary
 
 HIDDEN = frozenset({"exit", "quit", "get_ipython"})
@@ -56,13 +60,27 @@ class _Expansion:
 
     def file(self, match: re.Match[str]) -> str:
         typed = match[1] or match[2]
+        name = typed.rstrip(".:!?…")
+        if not match[1] and name.isidentifier() and is_frame(self.namespace.get(name)):
+            self.attached[heading(name)] = fenced(summary(name, self.namespace[name]))
+            return f"`{name}`{typed[len(name) :]}"
         reference = file_reference(self.workspace, typed, quoted=match[1] is not None)
         if reference is None:
+            self.nearly_a_frame(name)
             return match[0]
         if reference.problem:
             raise PromptError(f"@{typed}: {reference.problem}", hint=reference.hint)
         self.attached[f"File `{reference.path}`"] = reference.body
         return f"`{reference.path}`{reference.tail}"
+
+    def nearly_a_frame(self, name: str) -> None:
+        """A slip of the pen would be sent as a word that says nothing."""
+        known = [other for other, value in self.namespace.items() if is_frame(value)]
+        if known and len(name) > 2 and (close := difflib.get_close_matches(name, known, 1, cutoff=0.8)):
+            raise PromptError(
+                f"@{name}: there is no such DataFrame or file; did you mean @{close[0]}?",
+                hint="Nothing was run.",
+            )
 
     def braces(self, text: str) -> str:
         parts, at = [], 0

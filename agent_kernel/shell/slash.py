@@ -263,13 +263,28 @@ async def _show(call: Call) -> Reply:
 @command("export", "write the transcript: /export FILE.ipynb|.html|.md")
 async def _export(call: Call) -> Reply:
     run = await call.needed_run()
-    path = Path(call.argument or f"run-{run.id}.ipynb").expanduser()
-    if path.suffix not in (".ipynb", ".html", ".md"):
-        raise UsageError(f"{path.name} ends in none of .ipynb, .html, .md.")
+    target = _target(call, f"run-{run.id}.ipynb", (".ipynb", ".html", ".md"))
+    return Reply(f"Written: {code(str(run.save(target)))}")
+
+
+@command(
+    "notebook", "write a clean notebook of the run's Python, which gives the result again: /notebook [FILE]"
+)
+async def _notebook(call: Call) -> Reply:
+    run = await call.needed_run()
+    target = _target(call, f"analysis-{run.id}.ipynb", (".ipynb",))
+    return Reply(f"Written: {code(str(await run.to_notebook(target)))}")
+
+
+def _target(call: Call, name: str, endings: Sequence[str]) -> Path:
+    """The file a command names, in the workspace unless it says otherwise."""
+    path = Path(call.argument or name).expanduser()
+    if path.suffix not in endings:
+        raise UsageError(f"{path.name} ends in none of {', '.join(endings)}.")
     target = path if path.is_absolute() else call.agent.workspace / path
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent}.")
-    return Reply(f"Written: {code(str(run.save(target)))}")
+    return target
 
 
 @command("retry", "run the last prompt again")

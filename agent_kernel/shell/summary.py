@@ -61,6 +61,8 @@ def size(count: int) -> str:
 def _body(value: Any) -> str:
     if _is(value, "DataFrame"):
         return _frame(value)
+    if type(value).__module__.startswith("polars.") and type(value).__name__ == "DataFrame":
+        return _polars(value)
     if _is(value, "Series"):
         return f", {len(value):,} values of {value.dtype}\n{value.head(HEAD_ROWS)}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
@@ -102,6 +104,24 @@ def _frame(frame: Any) -> str:
     if columns > MOST_COLUMNS:
         lines.append(f"  … and {columns - MOST_COLUMNS:,} more")
     head = frame.iloc[:HEAD_ROWS, :MOST_COLUMNS].to_csv(index=False)
+    return "\n".join([*lines, f"first {min(rows, HEAD_ROWS)} rows:", capped(head, 1_500)])
+
+
+def _polars(frame: Any) -> str:
+    rows, columns = frame.shape
+    lines = [
+        f", {rows:,} rows × {columns:,} columns, {size(int(frame.estimated_size()))} in memory",
+        "columns:",
+    ]
+    missing = frame[:, :MOST_COLUMNS].null_count().row(0) if columns else ()
+    for column, dtype, empty in zip(frame.columns, frame.dtypes, missing, strict=False):
+        lines.append(f"  {_name(column)}: {dtype}" + (f", {empty:,} missing" if empty else ""))
+    if columns > MOST_COLUMNS:
+        lines.append(f"  … and {columns - MOST_COLUMNS:,} more")
+    try:
+        head = frame[:HEAD_ROWS, :MOST_COLUMNS].write_csv()
+    except Exception:  # nested columns have no CSV
+        head = str(frame[:HEAD_ROWS, :MOST_COLUMNS])
     return "\n".join([*lines, f"first {min(rows, HEAD_ROWS)} rows:", capped(head, 1_500)])
 
 

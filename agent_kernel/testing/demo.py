@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_kernel.events import Json
+from agent_kernel.events import Json, Message
+from agent_kernel.mentions import named, typed
 from agent_kernel.testing.analyst import program
 from agent_kernel.testing.report import answer, next_questions, report
 from agent_kernel.testing.script import Text, Thinking, ToolUse, Turn
@@ -22,13 +23,18 @@ MOST_FAILURES = 2
 ABOUT = (
     f"This is the {LABEL}: a script that plans, profiles a CSV file, draws a chart and writes a report, with "
     "figures it really computes. It understands nothing else.\n\n"
-    "Name a CSV file of this folder, as in *Analyse data/sales.csv and chart it*. For anything else choose a "
+    "Name a CSV file of this folder, as in *Analyse data/sales.csv and chart it*, or a DataFrame of this notebook, as "
+    "in *Analyse @sales*. For anything else choose a "
     "model: set `ANTHROPIC_API_KEY`, or `ANTHROPIC_BASE_URL` for a compatible endpoint, and leave out "
     "`--model demo`."
 )
 STEPS = ("Profile the file", "Draw a chart that fits its columns", "Write a report")
 _PATH = re.compile(r"[^\s'\"`<>|,;()]+\.(?:csv|tsv)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"['\"`]([^'\"`\n]+\.(?:csv|tsv))['\"`]", re.IGNORECASE)
+_WRITTEN = re.compile(r"^Written: (\S+) \(")
+_AS = re.compile(r"\b(?:as|into|called|named)\s+`([A-Za-z]\w*)`")
+LONGEST = 600
+"""Seconds for a file of a gigabyte."""
 _ABOUT_DATA = re.compile(
     r"\b(analy[sz]\w*|chart|plot|graph|profile|csv|data\w*|report|summar\w*|explore|look)\b", re.IGNORECASE
 )
@@ -57,15 +63,25 @@ class Demo:
             return self._begin(prompt)
         profiled = _said(work, "PROFILE")
         if profiled is None:
-            return [ToolUse("python", {"code": profile_code(prompt)})]
+            return self._profile(prompt, work)
         if "error" in profiled:
             return [Text(_not_found(profiled))]
-        return self._go_on(profiled, work)
+        return self._go_on(profiled, work, left_as(prompt, body))
+
+    @staticmethod
+    def _profile(prompt: str, work: Sequence[Step]) -> Turn:
+        frame = named_frame(prompt)
+        handed = next((step for step in work if step.tool == "notebook_export"), None)
+        if frame and handed is None:
+            return [ToolUse("notebook_export", {"name": frame})]
+        path = _WRITTEN.search(handed.result) if handed else None
+        code = profile_code(prompt, path[1]) if path else profile_code(prompt)
+        return [ToolUse("python", {"code": code, "timeout": LONGEST})]
 
     def _begin(self, prompt: str) -> Turn:
-        if not _PATH.search(prompt) and not _ABOUT_DATA.search(prompt):
+        if not (_PATH.search(prompt) or _ABOUT_DATA.search(prompt) or named_frame(prompt)):
             return [Text(ABOUT)]
-        named = wanted(prompt)
+        named = [*filter(None, [named_frame(prompt)]), *wanted(prompt)]
         which = f"`{named[0]}`" if named else "the CSV file of this folder"
         return [
             Thinking(
@@ -76,11 +92,15 @@ class Demo:
             plan(0),
         ]
 
-    def _go_on(self, profiled: Json, work: Sequence[Step]) -> Turn:
+    def _go_on(self, profiled: Json, work: Sequence[Step], variable: str) -> Turn:
         drawn = _said(work, "CHART")
         spec = chart(profiled)
         if drawn is None and spec is not None and not _tried(work, "# Draw"):
-            return [Thinking(_why(spec)), plan(1), ToolUse("python", {"code": draw_code(spec)})]
+            return [
+                Thinking(_why(spec)),
+                plan(1),
+                ToolUse("python", {"code": draw_code(spec), "timeout": LONGEST}),
+            ]
         written = any(step.tool == "write_file" for step in work)
         drawn = drawn if drawn and "error" not in drawn else None
         path = profiled["report"]
@@ -94,7 +114,18 @@ class Demo:
                 "new_string": f"{next_questions(profiled)}## Method\n",
             }
             return [ToolUse("edit_file", change), plan(3)]
-        return [Text(answer(profiled, drawn, LABEL))]
+        if variable and not any(step.tool == "notebook_import" for step in work):
+            return self._leave(variable, work)
+        left = f"\n\n`{variable}` in your notebook is the table of the columns." if variable else ""
+        return [Text(f"{answer(profiled, drawn, LABEL)}{left}")]
+
+    @staticmethod
+    def _leave(variable: str, work: Sequence[Step]) -> Turn:
+        path = f"{variable}.parquet"
+        if not _tried(work, "# Write the table"):
+            code = f'# Write the table of the columns\nfigures(found).to_parquet("{path}")'
+            return [ToolUse("python", {"code": code})]
+        return [ToolUse("notebook_import", {"path": path, "name": variable})]
 
     @staticmethod
     def _give_up(step: Step) -> Turn:
@@ -149,6 +180,18 @@ def wanted(prompt: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def named_frame(prompt: str) -> str:
+    """The DataFrame the prompt names; empty when it names none."""
+    return next(iter(sorted(named([Message(role="user", text=prompt)]))), "")
+
+
+def left_as(prompt: str, body: Json) -> str:
+    """The variable that the person wants the result in, where their kernel can be reached."""
+    found = _AS.search(typed(prompt))
+    tools = {tool.get("name") for tool in body.get("tools", ())}
+    return found[1] if found and "notebook_import" in tools else ""
+
+
 def _said(work: Sequence[Step], word: str) -> Any:
     """The JSON behind `word` in the newest result that has it."""
     for step in reversed(work):
@@ -183,11 +226,12 @@ def _not_found(profiled: Json) -> str:
 # -- the programs -------------------------------------------------------------------------------------------
 
 
-def profile_code(prompt: str) -> str:
-    call = f"found = profile({wanted(prompt)!r}, {prompt[:2000]!r})\nprint(line(found))\ntable(found)"
-    return program(
-        "Profile the file: rows, columns, types, missing values", "records", "detect", "profile", call=call
-    )
+def profile_code(prompt: str, handed: str = "") -> str:
+    """`handed` is the file a DataFrame was handed over as."""
+    paths, said = (f"[as_csv({handed!r})]", "") if handed else (repr(wanted(prompt)), typed(prompt)[:2000])
+    call = f"found = profile({paths}, {said!r})\nprint(line(found))\ntable(found)"
+    title = "Profile the file: rows, columns, types, missing values"
+    return program(title, "records", "detect", "profile", call=call)
 
 
 def draw_code(spec: Json) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_kernel.events import Json
 
-MOST_COLUMNS = 12
+MOST_COLUMNS, MOST_SAID, MOST_LOOKED = 12, 6, 1_000_000
 
 
 def report(profiled: Json, spec: Json | None, drawn: Json | None, label: str) -> str:
@@ -22,8 +22,7 @@ def report(profiled: Json, spec: Json | None, drawn: Json | None, label: str) ->
         f"- **{count(profiled['rows'])} rows, {count(profiled['width'])} columns** ({count(profiled['bytes'])} bytes)",
         f"- {missing(profiled)}",
     ]
-    if profiled["ragged"]:
-        lines.append(f"- {count(profiled['ragged'])} rows have more or fewer cells than there are columns")
+    lines += [f"- {said}" for said in troubles(profiled)]
     lines += ["", "## Columns", "", *columns(profiled), ""]
     if drawn:
         lines += ["## Chart", "", f"![{cell(drawn['title'])}]({drawn['file']})", "", course(drawn), ""]
@@ -39,7 +38,10 @@ def answer(profiled: Json, drawn: Json | None, label: str) -> str:
         f"{missing(profiled)}.",
         "",
     ]
-    lines += [f"- {said}" for column in profiled["columns"][:6] if (said := sentence(column))]
+    lines += [f"- {said}" for column in profiled["columns"][:MOST_SAID] if (said := sentence(column))]
+    left = profiled["width"] - MOST_SAID
+    lines += [f"- … and {count(left)} more columns"] if left > 0 else []
+    lines += ["", "To mend:", "", *(f"- {said}" for said in found)] if (found := troubles(profiled)) else []
     if drawn:
         lines += ["", course(drawn)]
     files = [f"`{profiled['report']}`"] + ([f"`{drawn['file']}`"] if drawn else [])
@@ -95,8 +97,30 @@ def sentence(column: Json) -> str:
         return f"{name}: {number(column['min'])} to {number(column['max'])}{gaps}"
     if column.get("top"):
         word, times = column["top"][0]
+        if column.get("each"):
+            return f"{name}: {count(column['distinct'])} different values, each in {count(column['each'])} rows{gaps}"
         return f"{name}: {count(column['distinct'])} different values, most often {cell(word)} ({count(times)}×){gaps}"
     return ""
+
+
+def troubles(profiled: Json) -> list[str]:
+    """What stands in the way of computing with the file."""
+    found = []
+    if profiled["ragged"]:
+        found.append(f"{count(profiled['ragged'])} rows have more or fewer cells than there are columns")
+    if profiled.get("repeated"):
+        looked = "" if profiled["rows"] <= MOST_LOOKED else f" (of the first {count(MOST_LOOKED)})"
+        found.append(f"{count(profiled['repeated'])} rows repeat another one{looked}")
+    for column in profiled["columns"]:
+        if column.get("odd"):
+            kind = "no number" if column["type"] == "number" else "no date"
+            found.append(f"{count(column['odd'])} values of {cell(column['name'])} are {kind}")
+        if column.get("spellings"):
+            found.append(
+                f"{count(column['distinct'])} values of {cell(column['name'])} are "
+                f"{count(column['distinct'] - column['spellings'])} when capitals and spaces do not count"
+            )
+    return found
 
 
 def missing(profiled: Json) -> str:

@@ -15,7 +15,7 @@ def builtin_tools(*, kernel: bool = False, skills: Library | None = None) -> lis
     """All built-in tools, always in the same order. `kernel`: a person's own kernel can be reached; `skills`:
     those that `skill` gives, where there are any."""
     from agent_kernel.tools import bash, editing, notebook_python, python, reading, searching, todo, web
-    from agent_kernel.tools.notebook import edit, read, variables
+    from agent_kernel.tools.notebook import edit, frames, read, variables
 
     tools = [bash.BASH, python.PYTHON, reading.READ_FILE, editing.WRITE_FILE, editing.EDIT_FILE,
              searching.LIST_FILES, searching.SEARCH_FILES, web.WEB_FETCH, todo.TODO,
@@ -24,7 +24,8 @@ def builtin_tools(*, kernel: bool = False, skills: Library | None = None) -> lis
         from agent_kernel.tools import skill
 
         tools.append(skill.skill_tool(skills))
-    own = [notebook_python.NOTEBOOK_PYTHON, variables.NOTEBOOK_VARIABLES]
+    own = [notebook_python.NOTEBOOK_PYTHON, variables.NOTEBOOK_VARIABLES,
+           frames.NOTEBOOK_EXPORT, frames.NOTEBOOK_IMPORT]  # fmt: skip
     return [*tools, *own] if kernel else tools
 
 

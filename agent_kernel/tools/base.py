@@ -50,6 +50,14 @@ class KernelBridge(Protocol):
         """What the named variables are (without names: all of the person's), never what they hold."""
         ...
 
+    async def export(self, name: str, stem: str) -> ToolOutput:
+        """Write the DataFrame `name` to the workspace's file `stem`, with the ending of its format."""
+        ...
+
+    async def import_table(self, path: str, name: str, *, replace: bool = False) -> ToolOutput:
+        """Make the table in the workspace's file `path` the variable `name`."""
+        ...
+
 
 class AttachedKernel:
     """The user's kernel in another process. It follows the run's log, executes the calls that are for it and
@@ -100,7 +108,8 @@ class Tool:
 
     `foreign`: what it returns was written by strangers, and is marked so (`ToolOutput.foreign` names them more
     closely); `source` is the one place it can come from. `sends`: what it is given reaches others even when it
-    only reads. `typed`: the provider runs it itself, under this definition.
+    only reads. `typed`: the provider runs it itself, under this definition. `granted(args, events)`: the person has
+    said yes to this call before, in a prompt of the session.
     """
 
     name: str
@@ -116,6 +125,7 @@ class Tool:
     sends: bool = False
     source: str = ""
     typed: Json | None = None
+    granted: Callable[[Json, Sequence[Event]], bool] | None = None
 
     @property
     def read_only(self) -> bool:

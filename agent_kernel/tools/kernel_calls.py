@@ -7,7 +7,7 @@ from collections.abc import Callable
 from agent_kernel.events import Json
 from agent_kernel.tools import notebook_python
 from agent_kernel.tools.base import KernelBridge, ToolOutput
-from agent_kernel.tools.notebook import variables
+from agent_kernel.tools.notebook import frames, variables
 
 
 async def run_in_kernel(
@@ -16,7 +16,16 @@ async def run_in_kernel(
     """Carry out a call of one of `KERNEL_TOOLS`."""
     if tool == variables.NOTEBOOK_VARIABLES.name:
         return await variables.look(kernel, args)
+    if tool == frames.NOTEBOOK_EXPORT.name:
+        return await frames.hand_over(kernel, args)
+    if tool == frames.NOTEBOOK_IMPORT.name:
+        return await frames.take_back(kernel, args)
     return await notebook_python.run_in(kernel, args, call_id, emit)
 
 
-KERNEL_TOOLS = (notebook_python.NOTEBOOK_PYTHON.name, variables.NOTEBOOK_VARIABLES.name)
+KERNEL_TOOLS = (
+    notebook_python.NOTEBOOK_PYTHON.name,
+    variables.NOTEBOOK_VARIABLES.name,
+    frames.NOTEBOOK_EXPORT.name,
+    frames.NOTEBOOK_IMPORT.name,
+)

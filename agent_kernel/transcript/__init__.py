@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_kernel.events import Event
 
-__all__ = ["bundle", "save", "to_html", "to_markdown", "to_notebook"]
+__all__ = ["bundle", "save", "to_clean_notebook", "to_html", "to_markdown", "to_notebook"]
 
 
 def bundle(events: Sequence[Event]) -> dict[str, str]:
@@ -45,6 +45,15 @@ def to_notebook(events: Sequence[Event]) -> Any:
     from agent_kernel.transcript.story import tell
 
     return notebook.build(tell(events))
+
+
+def to_clean_notebook(events: Sequence[Event]) -> Any:
+    """A notebook of the Python that led to the last run's result; see `clean`. `events` are the session's up to it:
+    its Python may build on what earlier runs left."""
+    from agent_kernel.transcript import clean
+    from agent_kernel.transcript.story import tell
+
+    return clean.build(tell(events))
 
 
 def leave(events: Sequence[Event], workspace: Path, name: str) -> Path:

@@ -24,7 +24,19 @@ def save(events: Sequence[Event], path: Path) -> Path:
         )
     if not events:
         raise AgentKernelError("The run has no events yet; there is nothing to save.")
-    data = _content(events, path.suffix).encode("utf-8", "replace")
+    return write(path, _content(events, path.suffix))
+
+
+def save_notebook(path: Path, text: str) -> Path:
+    """Write a notebook's JSON. Raises AgentKernelError."""
+    if path.suffix != ".ipynb":
+        raise AgentKernelError(f"{path.name!r} is no notebook's name.", hint="Let it end in .ipynb.")
+    return write(path, text)
+
+
+def write(path: Path, text: str) -> Path:
+    """Whole or not at all. Raises AgentKernelError."""
+    data = text.encode("utf-8", "replace")
     if path.is_dir():
         raise AgentKernelError(f"{path} is a folder.", hint="Name a file in it.")
     partial: str | None = None
@@ -37,7 +49,7 @@ def save(events: Sequence[Event], path: Path) -> Path:
         partial = None
     except OSError as error:
         raise AgentKernelError(
-            f"The transcript cannot be written to {path}: {error.strerror}.",
+            f"{path} cannot be written: {error.strerror}.",
             hint="Check the folder, its permissions and the free space.",
         ) from error
     finally:

@@ -26,13 +26,7 @@ HOW_TO_RUN = (
 def build(stories: Sequence[Story]) -> NotebookNode:
     from nbformat import v4, validate
 
-    notebook = v4.new_notebook(
-        metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"},
-            "language_info": {"name": "python"},
-            "agent_kernel": {"run_id": stories[-1].run_id if stories else "", "version": __version__},
-        }
-    )
+    notebook = v4.new_notebook(metadata=metadata(stories[-1].run_id if stories else ""))
     cells: list[Any] = [_text(HOW_TO_RUN)]
     for story in stories:
         cells += _cells(story)
@@ -41,6 +35,14 @@ def build(stories: Sequence[Story]) -> NotebookNode:
     notebook.cells = cells
     validate(notebook)
     return notebook
+
+
+def metadata(run_id: str) -> dict[str, Any]:
+    return {
+        "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"},
+        "language_info": {"name": "python"},
+        "agent_kernel": {"run_id": run_id, "version": __version__},
+    }
 
 
 def _cells(story: Story) -> list[Any]:
@@ -74,9 +76,13 @@ def _code(card: Card) -> Any:
     from nbformat import v4
 
     failed = card.result is None or card.result.is_error
-    metadata = {"tags": ["raises-exception"]} if failed else {}
-    outputs = [output for piece in card.pieces for output in _output(piece)]
-    return v4.new_code_cell(portable(visible(card.code)), metadata=metadata, outputs=outputs)
+    tags = {"tags": ["raises-exception"]} if failed else {}
+    return v4.new_code_cell(portable(visible(card.code)), metadata=tags, outputs=outputs(card))
+
+
+def outputs(card: Card) -> list[Any]:
+    """What a call printed, showed and drew, as outputs of a cell."""
+    return [output for piece in card.pieces for output in _output(piece)]
 
 
 def portable(code: str) -> str:

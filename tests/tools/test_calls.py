@@ -126,7 +126,7 @@ def test_what_the_model_is_told_never_changes_between_calls() -> None:
 
 def test_without_a_kernel_there_is_no_tool_for_it() -> None:
     names = [t.name for t in builtin_tools()]
-    own = ["notebook_python", "notebook_variables"]
+    own = ["notebook_python", "notebook_variables", "notebook_export", "notebook_import"]
     assert not {*own} & {*names}
     assert [t.name for t in builtin_tools(kernel=True)] == [*names, *own]
 
@@ -137,7 +137,7 @@ def test_only_reading_tools_run_without_a_write_lock() -> None:
         "bash": "sandbox", "python": "sandbox", "write_file": "sandbox", "edit_file": "sandbox",
         "read_file": "read", "list_files": "read", "search_files": "read", "web_fetch": "read", "todo": "read",
         "notebook_read": "read", "notebook_edit": "sandbox", "notebook_variables": "read",
-        "notebook_python": "outside",
+        "notebook_python": "outside", "notebook_export": "outside", "notebook_import": "outside",
     }  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from agent_kernel.events import CodeGeneration, Todo
+from agent_kernel.shell import frames
 from agent_kernel.shell.variables import listing
 from agent_kernel.tools.base import ToolOutput
 from tests.tools.conftest import Desk
@@ -22,6 +24,12 @@ class Namespace:
 
     async def variables(self, names: Sequence[str]) -> ToolOutput:
         return listing(self.namespace, {}, names)
+
+    async def export(self, name: str, stem: str) -> ToolOutput:
+        return frames.export(self.namespace, name, stem, Path.cwd())
+
+    async def import_table(self, path: str, name: str, *, replace: bool = False) -> ToolOutput:
+        return frames.import_table(self.namespace, path, name, Path.cwd(), replace=replace)
 
 
 async def test_code_runs_among_the_persons_variables(desk: Desk) -> None:

@@ -80,7 +80,17 @@ class Column:
             found |= {"min": str(self.low), "max": str(self.high), "form": self.form}
         elif self.count:
             found["top"] = [[word[:60], times] for word, times in self.words.most_common(5)]
+            found["each"] = self._each()
+            alike = {" ".join(word.casefold().split()) for word in self.words}
+            found["spellings"] = len(self.words) - len(alike)
         return found
+
+    def _each(self) -> int:
+        """How many rows each value has, where all have the same number of more than one; else 0."""
+        times = set(self.words.values())
+        return (
+            times.pop() if len(times) == 1 and 1 < len(self.words) < MOST_DISTINCT and max(times) > 1 else 0
+        )
 
 
 def profile(wanted: list[str], prompt: str) -> dict[str, Any]:
@@ -106,13 +116,17 @@ def measured(source: dict[str, Any]) -> dict[str, Any]:
     sample = list(islice(records(source), 1000))
     cells = [[row[place].strip() for row in sample if place < len(row)] for place in range(width)]
     columns = [Column(name, cell, comma) for name, cell in zip(source["columns"], cells, strict=True)]
-    rows = ragged = 0
+    rows = ragged = repeated = 0
+    seen: set[int] = set()
     for row in records(source):
         rows += 1
         ragged += len(row) != width
+        if rows <= MOST_VALUES:  # of longer files, the first million
+            repeated += (mark := hash(tuple(row))) in seen
+            seen.add(mark)
         for place, column in enumerate(columns):
             column.add(row[place].strip() if place < len(row) else "")
-    return {"rows": rows, "width": width, "ragged": ragged, "comma": comma,
+    return {"rows": rows, "width": width, "ragged": ragged, "repeated": repeated, "comma": comma,
             "columns": [column.figures() for column in columns[:60]]}  # fmt: skip
 
 
@@ -138,6 +152,26 @@ def names(path: str) -> dict[str, str]:
 def line(found: dict[str, Any]) -> str:
     """The result as one line for whoever reads it."""
     return "PROFILE " + json.dumps(found)
+
+
+def as_csv(path: str) -> str:
+    """A DataFrame that was handed over, as a CSV beside it."""
+    if not path.endswith(".parquet"):
+        return path
+    import pandas as pd
+
+    target = Path(path).with_suffix(".csv")
+    pd.read_parquet(path).to_csv(target, index=False)
+    return target.as_posix()
+
+
+def figures(found: dict[str, Any]) -> Any:
+    """The columns as a table to compute with."""
+    import pandas as pd
+
+    keys = ("name", "type", "missing", "distinct", "min", "median", "mean", "max")
+    rows = pd.DataFrame([{key: column.get(key) for key in keys} for column in found["columns"]])
+    return rows.assign(**{key: pd.to_numeric(rows[key], errors="coerce") for key in keys[4:]})
 
 
 def table(found: dict[str, Any]) -> Any:

@@ -6,6 +6,8 @@ const PATHS: Record<string, string> = {
   notebook_read: 'M4 2h8v12H4zM4 2v12M6.5 5h3M6.5 8h3M6.5 11h2',
   notebook_edit: 'M4 2h8v5M4 2v12h3M6.5 5h3M6.5 8h1.5M9 14l.5-2L13 8.5l1.5 1.5-3.5 3.5z',
   notebook_variables: 'M4 2h8v12H4zM4 2v12M6.5 6.5l3.5 3.5M10 6.5L6.5 10',
+  notebook_export: 'M9 2H4v12h5M7 8h7M11 5l3 3-3 3',
+  notebook_import: 'M7 2h5v12H7M10 8H2M6 5L3 8l3 3',
   read_file: 'M4 2h5l3 3v9H4zM9 2v3h3',
   write_file: 'M4 2h5l3 3v9H4zM8 7v4M6 9h4',
   edit_file: 'M3 13l1-3 7-7 2 2-7 7zM9.5 4.5l2 2',
