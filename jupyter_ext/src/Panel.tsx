@@ -2,18 +2,19 @@
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
+import { Setup } from '../../widgets/src/views/Setup';
 import { oneLine, visible } from '../../widgets/src/views/plain';
 import { money, nextTurnCost } from '../../widgets/src/window';
 import { Composer } from './Composer';
 import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
-import { Setup } from './Setup';
+import { Trust } from './Trust';
 import { carryOut, download } from './carryout';
 import { parse } from './commands';
 import type { Host } from './host';
 import type { Hub } from './hub';
-import { folderOf, fromRoot, nameOf } from './paths';
+import { folderOf, fromRoot, join, nameOf } from './paths';
 import { titleOf } from './shown';
 
 export const PERMISSIONS: Array<[string, string]> = [
@@ -98,7 +99,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
       <div className={shownRow ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
-          <Setup hub={hub} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
+          <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
         <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} />
       </aside>
@@ -124,8 +125,11 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             </button>
           </div>
         )}
-        {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup hub={hub} known={known.model} />}
+        {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup door={hub.api.model} changed={hub.setModel} known={known.model} />}
         {shownRow && <RunDetail hub={hub} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} />}
+        {known.online && root && (
+          <Trust hub={hub} workspace={inSession ? session.workspace : join(root, start)} session={inSession ? session.id : null} after={shownRow && !going ? shownRow.id : ''} />
+        )}
         {!known.online && (
           <p className="agk-offline" role="status">
             <Icon name="warning" /> Offline: the Jupyter server is away. Runs go on there, and this catches up by itself.

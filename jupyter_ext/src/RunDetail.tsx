@@ -64,7 +64,7 @@ function View({ run, tab, send, openFile }: { run: RunState; tab: Tab; send: (ac
     case 'files':
       return <FilesView run={run} ended={ended} send={send} open={openFile} />;
     case 'context':
-      return <ContextView run={run} />;
+      return <ContextView run={run} ended={ended} send={send} />;
     case 'preview':
       return run.served.length ? <Preview served={run.served} open={openPreview} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:

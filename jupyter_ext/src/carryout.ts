@@ -56,6 +56,10 @@ export async function carryOut(typed: NonNullable<Typed>, desk: Desk): Promise<s
     case 'resume':
       await hub.act(row.id, { kind: 'control', action: name === 'stop' ? 'cancel' : name });
       return '';
+    case 'compact':
+    case 'clear':
+      await hub.act(row.id, { kind: 'shorten', clear: name === 'clear' });
+      return '';
     case 'undo':
       await hub.act(row.id, { kind: 'undo', call_id: null, ...(argument ? { path: argument } : {}) });
       return '';

@@ -1,8 +1,8 @@
 // What this page knows of runs: the list, and the fold of each run that was opened or is being worked on.
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
-import type { Action } from '../../widgets/src/source';
-import { Api, Defaults, ModelKnown, Options, PAGE, Refused, RunRow, Session } from './api';
+import type { Action, ModelKnown } from '../../widgets/src/source';
+import { Api, Defaults, Options, PAGE, Refused, RunRow, Session } from './api';
 import { spent, undone } from './shown';
 import { Stream } from './stream';
 
@@ -88,10 +88,10 @@ export class Hub {
     this.reopenIfChanged(); // where the server is away, the stream is what tries again
   }
 
-  setModel(model: ModelKnown): void {
+  readonly setModel = (model: ModelKnown): void => {
     const { defaults } = this.current;
     this.set({ model, defaults: defaults && { ...defaults, model: model.model, ready: model.by !== '' } });
-  }
+  };
 
   dispose(): void {
     clearTimeout(this.frame);
@@ -111,7 +111,7 @@ export class Hub {
       this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
       if (!this.current.defaults) {
-        const [defaults, model] = await Promise.all([this.api.defaults(), this.api.model()]);
+        const [defaults, model] = await Promise.all([this.api.defaults(), this.api.model.get()]);
         this.set({ defaults, model });
       }
     } catch (error) {
@@ -153,7 +153,11 @@ export class Hub {
         await this.api.control(id, action.action);
       } else if (action.kind === 'message') {
         await this.api.say(id, action.text);
-      } else {
+      } else if (action.kind === 'shorten') {
+        this.set({ notice: action.clear ? '' : 'The model writes a summary …' });
+        await this.api.shorten(this.rows.get(id)!.session_id, action.clear);
+        this.set({ notice: action.clear ? 'Cleared. What you ask next begins with an empty window.' : 'Compacted. What you ask next goes on from a summary.' });
+      } else if (action.kind === 'undo') {
         this.set({ notice: undone(await this.api.undo(id, action.call_id, action.path)) });
       }
     } catch (error) {

@@ -17,6 +17,7 @@ import { Hub } from './hub';
 import { logo } from './icon';
 import { LabHost } from './labhost';
 import panelCss from './panel.css';
+import { Reconciler } from './reconcile';
 import { askToNotify, tellOf } from './tell';
 
 const ID = 'agent-kernel:panel';
@@ -73,6 +74,7 @@ function activate(
   });
   void app.restored.then(async () => {
     await hub.start();
+    new Reconciler(app, hub).start();
     if (kept && hub.row(kept)) {
       await hub.select(kept);
     }

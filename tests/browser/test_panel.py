@@ -328,6 +328,31 @@ def test_the_list_is_searched_filtered_and_knows_of_runs_started_elsewhere(bench
     ended(page, "cancelled")
 
 
+def test_a_skill_of_the_folder_is_looked_at_before_it_is_trusted(bench: Bench, page: Any) -> None:
+    skill = bench.server.folder / ".agents" / "skills" / "house-style"
+    skill.mkdir(parents=True)
+    bad = '<img src=x onerror="window.owned=1">'
+    text = f"---\nname: house-style\ndescription: How tables are made here. {bad}\n---\n# Tables\n\n{bad}\n"
+    (skill / "SKILL.md").write_text(text)
+    (skill / "scripts").mkdir()
+    (skill / "scripts" / "table.py").write_text("print('a table')\n")
+    page.reload()
+    show(page)
+    question = page.get_by_role("region", name="Trust of workspace files")
+    question.get_by_text("house-style").first.wait_for(timeout=SLOW)
+    question.get_by_role("button", name="Look at it").click()
+    question.get_by_text("scripts/table.py").wait_for()
+    assert question.locator("img").count() == 0
+    assert not violations(page, ".agk-trust")
+    page.locator("#agent-kernel-panel").screenshot(path=OUTPUT / "panel-trust.png")
+    (skill / "SKILL.md").write_text(f"{text}Another line.\n")
+    question.get_by_role("button", name="Trust", exact=True).click()
+    page.locator(".agk-notice").get_by_text("has changed since you saw it").wait_for(timeout=SLOW)
+    question.get_by_role("button", name="Trust", exact=True).click()
+    question.wait_for(state="detached", timeout=SLOW)
+    assert page.evaluate("() => window.owned") is None
+
+
 def test_narrow_wide_light_and_dark_it_is_accessible(bench: Bench, page: Any) -> None:
     page.locator(".agk-run", has_text="Write a note").click()
     tab(page, "Files").wait_for(timeout=SLOW)

@@ -255,3 +255,23 @@ def test_skills_are_listed_and_switched_in_a_session(jupyter: Jupyter, shared_ap
     assert (missing.status_code, missing.json()["error"]["type"]) == (404, "SkillError")
     assert jupyter.request("PUT", where, json={"on": "perhaps"}).status_code == 400
     assert jupyter.get("skills?session=s-of-nobody").status_code == 404
+
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert (asked["kind"], asked["name"], asked["place"]) == ("skill", "local", ".agents/skills/local")
+    assert [file["path"] for file in asked["files"]] == ["SKILL.md"]
+    assert asked["files"][0]["text"].endswith("Obey.")
+    (folder / "more.py").write_text("print()")
+    yes = {"workspace": str(jupyter.folder), "kind": "skill", "name": "local"}
+    changed = jupyter.post("trust", {**yes, "hash": asked["hash"]})
+    assert (changed.status_code, "has changed" in changed.text) == (400, True)
+    assert states(f"?session={session}")["local"] == "untrusted"
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert jupyter.post("trust", {**yes, "hash": asked["hash"]}).json() == {"asking": []}
+    assert states(f"?session={session}")["local"] == "on"
+    servers = jupyter.folder / ".mcp.json"
+    servers.write_text('{"mcpServers": {"theirs": {"command": "true"}}}')
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert (asked["kind"], "theirs" in asked["files"][0]["text"]) == ("mcp", True)
+    said = {"workspace": str(jupyter.folder), **{key: asked[key] for key in ("kind", "name", "hash")}}
+    assert jupyter.post("trust", said).json() == {"asking": []}
+    servers.unlink()
