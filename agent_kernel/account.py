@@ -452,9 +452,8 @@ class Account:
             for path, change in sorted(first.items()):
                 before, after = change.before or "", last[path].after
                 for merged in await sandbox.diff(before, after, [path]):
-                    found.append(
-                        FileChange(before=before, after=after, **asdict(merged)).numbered(run.id, change.seq)
-                    )
+                    where = {"run_id": run.id, "seq": change.seq, "before": before, "after": after}
+                    found.append(FileChange(**where, **asdict(merged)))  # type: ignore[arg-type]
         return found
 
     async def restore(self, run_id: str, seq: int) -> Undo | None:

@@ -49,21 +49,26 @@ def asking(workspace: Path, trust: Trust, servers: Configuration) -> list[Asking
     if trust.within(workspace):
         return []
     found = [*_servers(workspace, servers)]
-    untrusted = [entry.skill for entry in open_library(workspace, trust).entries if entry.state == "untrusted"]
+    untrusted = [
+        entry.skill for entry in open_library(workspace, trust).entries if entry.state == "untrusted"
+    ]
     for skill in untrusted[:MOST_SKILLS]:
         packed = pack(skill.folder)
         place = str(skill.folder.relative_to(workspace)) if skill.folder.is_relative_to(workspace) else ""
         found.append(
             Asking(
-                "skill", skill.name, skill.description, place or str(skill.folder), packed.digest, _files(packed)
+                "skill",
+                skill.name,
+                skill.description,
+                place or str(skill.folder),
+                packed.digest,
+                _files(packed),
             )
         )
     return found
 
 
-def accept(
-    workspace: Path, kind: str, name: str, digest: str, trust: Trust, servers: Configuration
-) -> None:
+def accept(workspace: Path, kind: str, name: str, digest: str, trust: Trust, servers: Configuration) -> None:
     """Trust it, if it is still what the person saw. Raises SettingsError."""
     if kind == "mcp":
         servers.trust(workspace, digest)

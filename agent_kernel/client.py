@@ -348,9 +348,7 @@ class Agent:
                 )
             return self._host, self._session
 
-    async def start(
-        self, prompt: str, *, transcript: bool = False, cell: str = "", **overrides: Any
-    ) -> Run:
+    async def start(self, prompt: str, *, transcript: bool = False, cell: str = "", **overrides: Any) -> Run:
         """Start a run and return at once. `overrides` are settings for this run alone (`model`,
         `permission`, `budget`, `max_turns`). With `transcript` it leaves its notebook in the workspace, in
         `agent-transcripts/`, when it has ended. `cell` is the id of the notebook's cell that shows it."""

@@ -28,7 +28,7 @@ async def shortened(app: App, session: Session, *, clear: bool) -> Compaction:
                 f"Run {run.id} of this conversation is at work.",
                 hint="It shortens its own history when it has to; else stop it, or wait for its end.",
             )
-    events = [event for event in await app.store.read_session(session.id)]
+    events = await app.store.read_session(session.id)
     since = _since_last(events)
     if not any(isinstance(event, Message) for event in since):
         raise RunError("There is nothing to shorten: nothing was said since the last time.")

@@ -51,7 +51,8 @@ class NewSession(Body):
 
 class NewRun(Body):
     """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached.
-    `transcript`: it leaves its notebook in the workspace when it has ended. `cell`: the id of the cell that shows it."""
+    `transcript`: it leaves its notebook in the workspace when it has ended. `cell`: the cell
+    that shows it, by its id."""
 
     session: Name
     prompt: Annotated[str, Field(min_length=1, max_length=1_000_000)]

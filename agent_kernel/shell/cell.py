@@ -108,9 +108,7 @@ class Prompter:
             if isinstance(view, Patient) and not options.background:
                 self.bridge.call(view.set_up(lambda: agent.ready(**overrides)))
             cell = frontend.cell_id(self.ip)
-            run = self.bridge.call(
-                agent.start(prompt, transcript=options.background, cell=cell, **overrides)
-            )
+            run = self.bridge.call(agent.start(prompt, transcript=options.background, cell=cell, **overrides))
         except KeyboardInterrupt:
             view.fail("Stopped before it began.")
             raise AgentStopped("Stopped.") from None

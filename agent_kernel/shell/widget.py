@@ -2,7 +2,8 @@
 
 Kernel to JavaScript, as custom messages: `{kind: "events", events}` and `{kind: "notice", text}`.
 JavaScript to kernel: `hello {after}`, `approve {id, decision}`, `control {action}`, `message {text}`,
-`undo {call_id, path}`, `skip` (without a model after all). Messages from the page are text of strangers and checked one by one. Events sent
+`undo {call_id, path}`, `skip` (without a model after all).
+Messages from the page are text of strangers and checked one by one. Events sent
 before the page said hello are mirrored in the trait `backlog`, for front ends whose messages only reach
 the kernel after the cell.
 """

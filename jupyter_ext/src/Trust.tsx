@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'react';
 import { Icon } from '../../widgets/src/views/Icon';
 import { oneLine, visible } from '../../widgets/src/views/plain';
-import { Code } from '../../widgets/src/views/text';
+import { Code, languageOf } from '../../widgets/src/views/text';
 import type { Asking } from './api';
 import type { Hub } from './hub';
 
@@ -103,12 +103,6 @@ function Question({ asked, more, trust, notNow }: { asked: Asking; more: number;
       </div>
     </section>
   );
-}
-
-const LANGUAGES: Record<string, string> = { md: 'markdown', py: 'python', sh: 'bash', js: 'javascript', ts: 'javascript', json: 'json', yaml: 'yaml', yml: 'yaml', sql: 'sql' };
-
-function languageOf(path: string): string {
-  return LANGUAGES[path.split('.').pop()?.toLowerCase() ?? ''] ?? '';
 }
 
 function putOff(): string[] {

@@ -1,7 +1,7 @@
 // The server extension's REST interface: what is asked, what comes back, and errors a person can read.
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
-import type { AnyEvent, UndoEvent } from '../../widgets/src/events';
+import type { AnyEvent, FileChangeEvent, UndoEvent } from '../../widgets/src/events';
 import type { Usage } from '../../widgets/src/run';
 import type { ModelDoor } from '../../widgets/src/source';
 
@@ -132,6 +132,12 @@ export class Api {
 
   undo = (run: string, call_id: string | null, path?: string): Promise<UndoEvent> =>
     this.post(`runs/${run}/undo`, { call_id, path: path ?? null });
+
+  /** A new run, in a session of its own, that knows what `run` knew after its event `seq`. */
+  fork = (run: string, seq: number, prompt: string, restore: boolean): Promise<RunRow> => this.post(`runs/${run}/fork`, { seq, prompt, restore });
+
+  /** What the run did to each file, its steps taken together. */
+  diff = async (run: string): Promise<FileChangeEvent[]> => (await this.get<{ changes: FileChangeEvent[] }>(`runs/${run}/diff`)).changes;
 
   shorten = (session: string, clear: boolean): Promise<unknown> => this.post(`sessions/${session}/${clear ? 'clear' : 'compact'}`, {});
 

@@ -19,6 +19,8 @@ export interface Snapshot {
   defaults: Defaults | null;
   model: ModelKnown | null;
   selected: string | null;
+  /** The selected run is shown step by step. */
+  replaying: boolean;
   loading: boolean;
   /** All runs there are stand in the list. */
   whole: boolean;
@@ -49,6 +51,7 @@ export class Hub {
     defaults: null,
     model: null,
     selected: null,
+    replaying: false,
     loading: true,
     whole: true,
     online: true,
@@ -120,7 +123,7 @@ export class Hub {
   }
 
   async select(id: string | null): Promise<void> {
-    this.set({ selected: id, notice: '' });
+    this.set({ selected: id, replaying: false, notice: '' });
     if (id) {
       await this.load(id);
       this.reopenIfChanged();
@@ -171,6 +174,23 @@ export class Hub {
     this.announced(row);
     await this.select(row.id);
     return row;
+  }
+
+  /** Show a run step by step; with null, as it is again. Raises Refused for one that is not this person's. */
+  async replay(id: string | null): Promise<void> {
+    if (id && !this.rows.has(id)) {
+      this.keep(await this.api.run(id));
+    }
+    if (id && id !== this.current.selected) {
+      await this.select(id);
+    }
+    this.set({ replaying: id !== null });
+  }
+
+  async fork(id: string, seq: number, prompt: string, restore: boolean): Promise<void> {
+    const row = await this.api.fork(id, seq, prompt, restore);
+    this.announced(row);
+    await this.select(row.id);
   }
 
   async retry(id: string): Promise<void> {
