@@ -1,4 +1,4 @@
-"""What in a workspace waits for a person's trust: its skills and its `.mcp.json`, shown as they are now.
+"""What in a workspace waits for a person's trust: skills, agent definitions, `.mcp.json`, shown as they are now.
 
 Trust is given to the bytes that were shown: their hash comes back with the answer.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent_kernel.errors import SettingsError
+from agent_kernel.definitions import find_definitions
+from agent_kernel.errors import SettingsError, SkillError
 from agent_kernel.mcp.config import WORKSPACE_FILE, Configuration, read_workspace_file
 from agent_kernel.skills import Trust, open_library
 from agent_kernel.skills.contents import Packed, pack
@@ -36,7 +37,7 @@ class Shown:
 class Asking:
     """One thing that wants to be trusted, and what it would be trusted with."""
 
-    kind: Literal["skill", "mcp"]
+    kind: Literal["skill", "agent", "mcp"]
     name: str
     about: str
     place: str
@@ -49,40 +50,49 @@ def asking(workspace: Path, trust: Trust, servers: Configuration) -> list[Asking
     if trust.within(workspace):
         return []
     found = [*_servers(workspace, servers)]
+    found += [
+        Asking(
+            "agent",
+            one.name,
+            one.definition.description if one.definition else "",
+            _place(one.path, workspace),
+            one.digest,
+            (_shown(one.path.name, one.text.encode(), executable=False, room=MOST_SHOWN),),
+        )
+        for one in find_definitions(workspace, trust)
+        if one.state == "untrusted"
+    ]
     untrusted = [
         entry.skill for entry in open_library(workspace, trust).entries if entry.state == "untrusted"
     ]
     for skill in untrusted[:MOST_SKILLS]:
-        packed = pack(skill.folder)
-        place = str(skill.folder.relative_to(workspace)) if skill.folder.is_relative_to(workspace) else ""
-        found.append(
-            Asking(
-                "skill",
-                skill.name,
-                skill.description,
-                place or str(skill.folder),
-                packed.digest,
-                _files(packed),
-            )
-        )
+        try:
+            packed = pack(skill.folder)
+        except SkillError:  # it changes just now, or cannot be read: nothing that could be trusted
+            continue
+        place = _place(skill.folder, workspace)
+        found.append(Asking("skill", skill.name, skill.description, place, packed.digest, _files(packed)))
     return found
 
 
 def accept(workspace: Path, kind: str, name: str, digest: str, trust: Trust, servers: Configuration) -> None:
     """Trust it, if it is still what the person saw. Raises SettingsError."""
-    if kind == "mcp":
-        servers.trust(workspace, digest)
-        return
-    entry = open_library(workspace, trust).find(name)
-    packed = pack(entry.skill.folder)
-    if entry.skill.scope != "workspace" or packed.digest != digest:
-        raise SettingsError(f"The skill {name} has changed since you saw it.", hint="Look again.")
     if trust.within(workspace):
         raise SettingsError(
             f"Trust would be kept in {trust.folder}, which lies in the workspace: the agent could write it.",
             hint="Set AGENT_KERNEL_DATA_DIR to a folder elsewhere.",
         )
-    trust.add(packed.digest, entry.skill.name, entry.skill.folder)
+    if kind == "mcp":
+        servers.trust(workspace, digest)
+        return
+    asked = [one for one in asking(workspace, trust, servers) if (one.kind, one.name) == (kind, name)]
+    if not any(one.hash == digest for one in asked):
+        raise SettingsError(f"{name} has changed since you saw it, or is gone.", hint="Look again.")
+    trust.add(digest, name, workspace / asked[0].place)
+
+
+def _place(path: Path, workspace: Path) -> str:
+    return str(path.relative_to(workspace) if path.is_relative_to(workspace) else path)
 
 
 def _servers(workspace: Path, servers: Configuration) -> Iterable[Asking]:

@@ -147,7 +147,7 @@ class Yes(Body):
     """Trust in one thing of a workspace, as the person saw it: `hash` is what it was shown with."""
 
     workspace: Path
-    kind: Literal["skill", "mcp"]
+    kind: Literal["skill", "agent", "mcp"]
     name: Name
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

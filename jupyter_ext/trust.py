@@ -12,7 +12,7 @@ open_door = allow_unauthenticated
 class AskingHandler(PersonHandler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
-        """What waits for trust in a `workspace`: skills and `.mcp.json`, with their files and one hash each."""
+        """What waits for trust in a `workspace`: skills, agents, `.mcp.json`, with their files and one hash each."""
         workspace = await self.workspace(self.get_query_argument("workspace"))
         self.reply({"asking": await (await self.account()).asking(workspace)})
 

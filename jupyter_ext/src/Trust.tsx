@@ -9,6 +9,12 @@ import type { Hub } from './hub';
 const LATER = 'agent-kernel:not-now';
 const MOST_FILES = 30;
 
+const SAYS: Record<Asking['kind'], [icon: string, question: string, becomes: string]> = {
+  skill: ['skill', 'Let the agent follow the skill', 'The agent follows what it says.'],
+  agent: ['chat', 'Let runs work as the agent', 'It follows its prompt, and can only narrow what is allowed.'],
+  mcp: ['tools', 'Let the agent use the servers of', 'Its programs run in the sandbox, its addresses are asked.']
+};
+
 interface Props {
   hub: Hub;
   workspace: string;
@@ -57,15 +63,15 @@ export function Trust({ hub, workspace, session, after }: Props) {
 function Question({ asked, more, trust, notNow }: { asked: Asking; more: number; trust: () => Promise<void>; notNow: () => void }) {
   const [open, setOpen] = useState(false);
   const [busy, setBusy] = useState(false);
-  const skill = asked.kind === 'skill';
+  const [icon, question, becomes] = SAYS[asked.kind];
   return (
     <section className="agk-trust" aria-label="Trust of workspace files">
       <h4>
-        <Icon name={skill ? 'skill' : 'tools'} /> {skill ? 'Let the agent follow the skill' : 'Let the agent use the servers of'} <strong>{visible(asked.name)}</strong>?
+        <Icon name={icon} /> {question} <strong>{visible(asked.name)}</strong>?
       </h4>
       <p>{oneLine(asked.about, 300)}</p>
       <p className="agk-dim">
-        From <code>{visible(asked.place)}</code>. {skill ? 'The agent follows what it says.' : 'Its programs run in the sandbox, its addresses are asked.'} A change asks again.
+        From <code>{visible(asked.place)}</code>. {becomes} A change asks again.
       </p>
       {open && (
         <div className="agk-looked">

@@ -49,7 +49,7 @@ export interface Defaults {
 
 /** Something of a workspace that wants to be trusted, as it is now. */
 export interface Asking {
-  kind: 'skill' | 'mcp';
+  kind: 'skill' | 'agent' | 'mcp';
   name: string;
   about: string;
   place: string;

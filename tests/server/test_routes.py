@@ -291,6 +291,13 @@ def test_skills_are_listed_and_switched_in_a_session(jupyter: Jupyter, shared_ap
     (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
     assert jupyter.post("trust", {**yes, "hash": asked["hash"]}).json() == {"asking": []}
     assert states(f"?session={session}")["local"] == "on"
+    agents = jupyter.folder / ".agents/agents"
+    agents.mkdir()
+    (agents / "reader.yaml").write_text("description: Only reads.\nprompt: Read.\n")
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert (asked["kind"], asked["name"], asked["about"]) == ("agent", "reader", "Only reads.")
+    said = {"workspace": str(jupyter.folder), **{key: asked[key] for key in ("kind", "name", "hash")}}
+    assert jupyter.post("trust", said).json() == {"asking": []}
     servers = jupyter.folder / ".mcp.json"
     servers.write_text('{"mcpServers": {"theirs": {"command": "true"}}}')
     (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
