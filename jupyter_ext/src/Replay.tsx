@@ -9,7 +9,7 @@ import { Timeline } from '../../widgets/src/views/Timeline';
 import type { RunRow } from './api';
 import type { Hub } from './hub';
 import { Skeleton } from './RunList';
-import { SPEEDS, pause, stepsOf } from './replay';
+import { SPEEDS, pause, stepsOf } from './steps';
 
 const MOST_DRAWN = 40;
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { WIDGET, unfinished, unsaved } from './keep';
+import { WIDGET, asks, holds, unfinished, unsaved } from './keep';
 
 const meta = (status?: string) => ({ agent_kernel: { run_id: 'r1', ...(status ? { status } : {}) } });
 
@@ -19,4 +19,14 @@ test("a cell's newest run counts, if it began after the notebook was saved", () 
   const run = (id: string, created_ms: number, cell?: string) => ({ id, created_ms, options: cell ? { cell } : {} });
   const found = unsaved([run('a', 5, 'x'), run('b', 9, 'x'), run('c', 2, 'y'), run('d', 9)], 3);
   expect([...found].map(([cell, one]) => [cell, one.id])).toEqual([['x', 'b']]);
+});
+
+test('a cell that asks for something else, and one that shows the run, get nothing', () => {
+  expect(asks('%%agent --model demo\nChart @sales.csv', 'Chart sales.csv (attached)')).toBe(true);
+  expect(asks('%agent What is this?', 'What is this?')).toBe(true);
+  expect(asks('%%agent\nSomething else', 'What is this?')).toBe(false);
+  expect(asks('', 'What is this?')).toBe(false);
+  expect(holds({ data: { [WIDGET]: {} } }, 'r1')).toBe(true);
+  expect(holds({ data: {}, metadata: meta('completed') }, 'r1')).toBe(true);
+  expect(holds({ data: {}, metadata: meta('completed') }, 'r2')).toBe(false);
 });

@@ -36,3 +36,16 @@ export function unsaved<Run extends Begun>(runs: readonly Run[], savedMs: number
   }
   return found;
 }
+
+/** Whether the cell, as it stands in the file, asks for this: expressions and files in a prompt were expanded. */
+export function asks(source: string, prompt: string): boolean {
+  const said = source.replace(/^\s*%%agent\b[^\n]*\n?/, '').trim();
+  const head = said.split(/[{@\n]/)[0]!.trim();
+  return (!!head && prompt.trimStart().startsWith(head)) || said.includes(prompt.trim().slice(0, 20));
+}
+
+/** Whether an output is the run's, or a live view that may be. */
+export function holds(output: Kept, run: string): boolean {
+  const ours = output.metadata?.['agent_kernel'] as { run_id?: unknown } | undefined;
+  return ours?.run_id === run || WIDGET in (output.data ?? {});
+}

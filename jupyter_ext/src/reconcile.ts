@@ -6,7 +6,7 @@ import type { Widget } from '@lumino/widgets';
 import { FINAL } from '../../widgets/src/run';
 import { Refused, RunRow } from './api';
 import type { Hub } from './hub';
-import { Kept, WIDGET, unfinished, unsaved } from './keep';
+import { Kept, WIDGET, asks, holds, unfinished, unsaved } from './keep';
 
 /** A kernel that lives replaces its views itself, a moment after the run has ended. */
 const GRACE = 3_000;
@@ -26,6 +26,7 @@ interface Outputs {
 interface CellModel {
   type: string;
   id: string;
+  sharedModel: { getSource(): string };
   outputs?: Outputs;
 }
 interface CellView {
@@ -104,7 +105,7 @@ export class Reconciler {
       const runs = unsaved(await this.hub.api.runsOf(session.id), saved);
       for (const cell of panel.context.model.cells) {
         const run = runs.get(cell.id);
-        if (run && cell.outputs && !panel.isDisposed) {
+        if (run && cell.outputs && !panel.isDisposed && isMissing(cell, run)) {
           const output = await this.output(run.id);
           cell.outputs.clear();
           cell.outputs.add(output);
@@ -182,6 +183,11 @@ export class Reconciler {
 
 function kept(cell: CellModel, index: number): Kept {
   return cell.outputs!.get(index).toJSON() as Kept;
+}
+
+function isMissing(cell: CellModel, run: RunRow): boolean {
+  const outputs = Array.from({ length: cell.outputs?.length ?? 0 }, (_, index) => kept(cell, index));
+  return asks(cell.sharedModel.getSource(), run.prompt) && !outputs.some(output => holds(output, run.id));
 }
 
 function isNotebook(widget: Widget): widget is NotebookPanel {

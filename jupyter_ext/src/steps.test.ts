@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { AnyEvent } from '../../widgets/src/events';
-import { pause, stepsOf } from './replay';
+import { pause, stepsOf } from './steps';
 
 const event = (type: string, timestamp: number, text = 'x') => ({ type, timestamp, text }) as unknown as AnyEvent;
 const events = [event('status', 0), event('message', 100), event('thought', 200, ' '), event('tool_call', 1_100), event('tool_start', 1_200), event('tool_result', 60_000)];
