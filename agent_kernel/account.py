@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,7 @@ from agent_kernel.events import (
     FINAL_STATUSES,
     ApprovalAnswer,
     CodeGeneration,
+    Compaction,
     Control,
     Event,
     FileChange,
@@ -36,6 +38,7 @@ from agent_kernel.events import (
 )
 from agent_kernel.fork import forked
 from agent_kernel.jobs.schedules import Missed, Overlap, Schedules
+from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
 from agent_kernel.runner import LEASE_MS, has_owner
 from agent_kernel.runs.records import Planned, RunRow, Schedule, Session, Used, UsedOn
@@ -43,6 +46,7 @@ from agent_kernel.runs.store import DAY_MS
 from agent_kernel.runs.watch import changed_runs
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.settings import RUN_SETTINGS, Settings
+from agent_kernel.shorten import shortened
 from agent_kernel.skills import Trust
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
 
@@ -117,7 +121,34 @@ class Account:
         session = await self.get_session(session.id)
         return (await self.app.skills(session)).find(name).summary()
 
+    async def shorten(self, session_id: str, *, clear: bool = False) -> Compaction:
+        """Replace the session's history, for the model, by a summary (`clear`: by nothing). Raises RunBusy."""
+        return await shortened(self.app, await self.get_session(session_id), clear=clear)
+
+    # -- trust -----------------------------------------------------------------------------------------
+
+    async def asking(self, workspace: Path) -> list[Json]:
+        """What in a workspace waits for this person's trust; see `asking.Asking`."""
+        from agent_kernel import asking
+
+        found = await asyncio.to_thread(asking.asking, workspace, *self._kept_trust())
+        return [asdict(one) for one in found]
+
+    async def trust(self, workspace: Path, kind: str, name: str, digest: str) -> None:
+        """Trust one of them, by the hash of what was shown. Raises SettingsError when it has changed."""
+        from agent_kernel import asking
+
+        await asyncio.to_thread(asking.accept, workspace, kind, name, digest, *self._kept_trust())
+
+    def _kept_trust(self) -> tuple[Trust, Configuration]:
+        folder = self.app.settings.folder
+        return Trust(folder, self.owner), Configuration(folder, self.owner)
+
     # -- runs ------------------------------------------------------------------------------------------
+
+    async def ready(self, settings: Settings) -> bool:
+        """Whoever has the App has its settings: what is missing, the run says."""
+        return True
 
     async def submit(
         self,
@@ -129,16 +160,19 @@ class Account:
         kernel: KernelBridge | AttachedKernel | None = None,
         hosted: bool = False,
         transcript: bool = False,
+        cell: str = "",
     ) -> RunRow:
         """Create a run and start it; it waits while the session's root run before it is active.
 
         A `hosted` run is not its caller's to lose: should this process die, another goes on with it. With
-        `transcript` it leaves its notebook in the workspace when it has ended.
+        `transcript` it leaves its notebook in the workspace when it has ended. `cell` is the id of the cell
+        that shows it.
         """
         if not prompt.strip():
             raise RunError("The prompt is empty.", hint="Say what the agent should do.")
         settings, agent, version = await self._as_agent(session, await self.app.chosen(settings, self.owner))
         options = {**_options(settings, interactive, kernel), "hosted": hosted, "transcript": transcript}
+        options |= {"cell": cell} if cell else {}
         run = await self.app.store.create_run(
             session_id=session.id,
             prompt=prompt,
@@ -420,6 +454,22 @@ class Account:
         if not changes:
             raise RunError(f"Run {run.id} has no file change to undo here.")
         return await self._restore(run, changes, call_id)
+
+    async def diffs(self, run_id: str) -> list[FileChange]:
+        """What the run did to each file as one change: from before its first step to after its last."""
+        run = await self.get_run(run_id)
+        changes = _changes(await self.app.log.read(run.id))
+        first = {change.path: change for change in reversed(changes)}
+        last = {change.path: change for change in changes}
+        session = await self.app.store.get_session(run.session_id)
+        found: list[FileChange] = []
+        async with self.app.borrow_sandbox(session, self.app.settings_of(run)) as sandbox:
+            for path, change in sorted(first.items()):
+                before, after = change.before or "", last[path].after
+                for merged in await sandbox.diff(before, after, [path]):
+                    where = {"run_id": run.id, "seq": change.seq, "before": before, "after": after}
+                    found.append(FileChange(**where, **asdict(merged)))  # type: ignore[arg-type]
+        return found
 
     async def restore(self, run_id: str, seq: int) -> Undo | None:
         """Put files back to how they were after the run's event `seq`; None when nothing changed since."""

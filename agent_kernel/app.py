@@ -337,7 +337,7 @@ class App:
         kernel: bool,
     ) -> Means:
         async def model(run: RunRow) -> Model:
-            return await self._model(model_settings(settings))
+            return await self.shared_model(settings)
 
         async def lease(run: RunRow) -> Sandbox:
             return await self._lease(place, session, settings)
@@ -359,6 +359,10 @@ class App:
             write_lock=place.write_lock,
             dead=self.is_dead,
         )
+
+    async def shared_model(self, settings: Settings) -> Model:
+        """The model of these settings. Raises ModelError."""
+        return await self._model(model_settings(settings))
 
     async def _model(self, settings: ModelSettings) -> Model:
         """Connections to an endpoint are kept and shared by its runs."""

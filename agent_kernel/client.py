@@ -29,6 +29,10 @@ class Host(Protocol):
         self, name: str, workspace: Path, notebook: str | None = None, *, new: bool = False
     ) -> Session: ...
 
+    async def ready(self, settings: Settings) -> bool:
+        """False where a model could be set up for a run of these settings, and is not yet."""
+        ...
+
     async def submit(
         self,
         session: Session,
@@ -38,6 +42,7 @@ class Host(Protocol):
         interactive: bool = True,
         kernel: KernelBridge | None = None,
         transcript: bool = False,
+        cell: str = "",
     ) -> RunRow: ...
 
     async def resume(
@@ -354,10 +359,10 @@ class Agent:
                 )
             return self._host, self._session
 
-    async def start(self, prompt: str, *, transcript: bool = False, **overrides: Any) -> Run:
+    async def start(self, prompt: str, *, transcript: bool = False, cell: str = "", **overrides: Any) -> Run:
         """Start a run and return at once. `overrides` are settings for this run alone (`model`,
         `permission`, `budget`, `max_turns`). With `transcript` it leaves its notebook in the workspace, in
-        `agent-transcripts/`, when it has ended."""
+        `agent-transcripts/`, when it has ended. `cell` is the id of the notebook's cell that shows it."""
         host, session = await self._open()
         row = await host.submit(
             session,
@@ -366,8 +371,14 @@ class Agent:
             interactive=self.interactive,
             kernel=self.kernel,
             transcript=transcript,
+            cell=cell,
         )
         return self._run(host, row)
+
+    async def ready(self, **overrides: Any) -> bool:
+        """False while the server's panel or cell could set up the model that such a run needs."""
+        host, _ = await self._open()
+        return await host.ready(self.settings.with_overrides("run", **overrides))
 
     async def run(self, prompt: str, **overrides: Any) -> Run:
         """Start a run and wait for its end. A failed run is returned, not raised: see its `status`."""

@@ -253,7 +253,8 @@ class Undo(Event):
 
 
 class Compaction(Event):
-    """For the model, history up to and including `up_to` of run `up_to_run` is replaced by `summary`."""
+    """For the model, history up to and including `up_to` of run `up_to_run` is replaced by `summary`; an empty one
+    leaves nothing of it."""
 
     type: Literal["compaction"] = "compaction"
     up_to_run: str

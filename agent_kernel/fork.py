@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agent_kernel.errors import RunError
@@ -28,7 +28,7 @@ async def forked(app: App, run: RunRow, seq: int, prompt: str, by: str) -> RunRo
         session_id=session.id,
         prompt=run.prompt,
         model=run.model,
-        options={**run.options, "hosted": False, "forked_from": f"{run.id}:{seq}"},
+        options={**_elsewhere(run), "forked_from": f"{run.id}:{seq}"},
         owner=run.owner,
         agent=run.agent,
         agent_version=run.agent_version,
@@ -70,7 +70,7 @@ async def _copy_earlier(app: App, run: RunRow, session: Session) -> dict[str, st
             session_id=session.id,
             prompt=row.prompt,
             model=row.model,
-            options={**row.options, "hosted": False, "forked_from": row.id},
+            options={**_elsewhere(row), "forked_from": row.id},
             owner=run.owner,
             agent=row.agent,
             agent_version=row.agent_version,
@@ -78,6 +78,11 @@ async def _copy_earlier(app: App, run: RunRow, session: Session) -> dict[str, st
         names[row.id] = copy.id
         await _append(app, copy.id, await app.log.read(row.id), names)
     return names
+
+
+def _elsewhere(run: RunRow) -> dict[str, Any]:
+    """The options of a run whose copy no cell shows, and nobody works on yet."""
+    return {**{name: value for name, value in run.options.items() if name != "cell"}, "hosted": False}
 
 
 async def _append(app: App, run_id: str, events: list[Event], names: dict[str, str]) -> None:

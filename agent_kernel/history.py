@@ -77,7 +77,8 @@ def _after_compaction(events: Sequence[Event], fold: _Fold) -> Sequence[Event]:
     found = next((e for e in reversed(events) if isinstance(e, Compaction)), None)
     if found is None:
         return events
-    fold.texts.append({"type": "text", "text": SUMMARY_PREFACE + found.summary})
+    if found.summary:  # else the person wanted nothing of it kept
+        fold.texts.append({"type": "text", "text": SUMMARY_PREFACE + found.summary})
     for index, event in enumerate(events):
         if event.run_id == found.up_to_run and event.seq == found.up_to:
             return events[index + 1 :]

@@ -38,6 +38,7 @@ from agent_kernel.events import (
 from agent_kernel.folds import RunState
 from agent_kernel.runs.records import Planned, RunRow, Schedule, Session
 from agent_kernel.settings import (
+    DEMO_MODEL,
     KERNEL_VARIABLE,
     RUN_SETTINGS,
     SERVER_VARIABLE,
@@ -133,6 +134,9 @@ class Server:
         body = {"name": name, "workspace": str(workspace), "notebook": notebook, "new": new}
         return _record(Session, await self._send("POST", "sessions", body))
 
+    async def ready(self, settings: Settings) -> bool:
+        return settings.model.startswith(DEMO_MODEL) or bool((await self._send("GET", "defaults"))["ready"])
+
     async def submit(
         self,
         session: Session,
@@ -142,6 +146,7 @@ class Server:
         interactive: bool = True,
         kernel: KernelBridge | None = None,
         transcript: bool = False,
+        cell: str = "",
     ) -> RunRow:
         body = {
             "session": session.id,
@@ -150,6 +155,7 @@ class Server:
             "interactive": interactive,
             "kernel": kernel is not None,
             "transcript": transcript,
+            "cell": cell,
         }
         run = _record(RunRow, await self._send("POST", "runs", body))
         self._attend(run.id, kernel)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only NAME]`: prints the table and writes `bench.json`."""
+"""`python -m benchmarks [--only NAME] [--minutes M]`: prints the table and writes `bench.json`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import os
 from pathlib import Path
 
 from benchmarks.figure import Figure
@@ -16,7 +17,10 @@ PARTS = ("loop", "log", "sandbox", "sync", "load", "kernel", "server", "preview"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--only", choices=PARTS)
-    only = parser.parse_args().only
+    parser.add_argument("--minutes", type=float, default=0.5, help="how long the panel's memory is watched")
+    asked = parser.parse_args()
+    only = asked.only
+    os.environ["AGENT_KERNEL_BENCH_MINUTES"] = str(asked.minutes)
     figures: list[Figure] = []
     print(f"{'figure':<42} {'value':>10}      {'goal':<8} {'spread':<14} reference")
     for part in [only] if only else PARTS:

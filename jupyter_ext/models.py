@@ -22,7 +22,7 @@ class PersonHandler(Handler):
     async def prepare(self) -> None:
         await super().prepare()
         if self.kernel is not None:
-            raise HTTPError(403, "A kernel may not look at or change how the model is reached.")
+            raise HTTPError(403, "This is for the person to do, in the panel.")
 
     def choice(self) -> ModelChoice:
         from agent_kernel.choice import ModelChoice

@@ -18,6 +18,7 @@ from jupyter_ext.preview import handlers as preview_handlers
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.stream import StreamHandler
+from jupyter_ext.trust import AskingHandler
 
 MOST_PAGE = 1_000
 MOST_DAYS = 3_650
@@ -91,6 +92,20 @@ class SessionHandler(Handler):
         self.reply(asdict(await (await self.account()).get_session(session_id)))
 
 
+class CompactHandler(Handler):
+    clear = False
+
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self, session_id: str) -> None:
+        """Replace the conversation's history by a summary, or by nothing; the event that says so."""
+        shortened = await (await self.account()).shorten(session_id, clear=self.clear)
+        self.reply(shortened.model_dump(mode="json"))
+
+
+class ClearHandler(CompactHandler):
+    clear = True
+
+
 class RunsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
@@ -123,6 +138,7 @@ class RunsHandler(Handler):
             kernel=AttachedKernel() if body.kernel else None,
             hosted=True,
             transcript=body.transcript,
+            cell=body.cell,
         )
         self.reply(asdict(run), 201)
 
@@ -168,6 +184,19 @@ class TranscriptHandler(Handler):
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         await self.finish(text.encode("utf-8", "replace"), set_content_type="application/octet-stream")
+
+
+class OutputHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self, run_id: str) -> None:
+        """The run as a notebook cell keeps it: `data` by mime type, and `metadata`."""
+        from agent_kernel import transcript
+
+        account = await self.account()
+        run = await account.get_run(run_id)
+        events = await account.read(run.id)
+        data = await asyncio.to_thread(transcript.bundle, events)
+        self.reply({"data": data, "metadata": transcript.metadata(events)})
 
 
 class MessagesHandler(Handler):
@@ -226,6 +255,14 @@ class UndoHandler(Handler):
         body = self.body(UndoOf)
         undo = await (await self.account()).undo(run_id, body.call_id, body.path)
         self.reply(undo.model_dump(mode="json"))
+
+
+class DiffHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self, run_id: str) -> None:
+        """What the run did to each file, as one change a file."""
+        found = await (await self.account()).diffs(run_id)
+        self.reply({"changes": [change.model_dump(mode="json") for change in found]})
 
 
 class ResumeHandler(Handler):
@@ -383,6 +420,7 @@ ROUTES = (
     Route("stream", StreamHandler, query=("run", "announce")),
     Route("model", ModelHandler, {"put": "ModelSetup"}),
     Route("model/test", ModelTestHandler, {"post": "ModelSetup"}),
+    Route("trust", AskingHandler, {"post": "Yes"}, ("workspace",)),
     Route("usage", UsageHandler, query=("days",)),
     *MCP_ROUTES,
     Route("schedules", SchedulesHandler, {"post": "NewSchedule"}),
@@ -390,6 +428,8 @@ ROUTES = (
     Route("schedules/{schedule}/{action}", ScheduleActionHandler, {"post": "Nothing"}),
     Route("sessions", SessionsHandler, {"post": "NewSession"}, ("limit", "before")),
     Route("sessions/{session}", SessionHandler),
+    Route("sessions/{session}/compact", CompactHandler, {"post": "Nothing"}),
+    Route("sessions/{session}/clear", ClearHandler, {"post": "Nothing"}),
     Route("sessions/{session}/skills/{skill}", SessionSkillHandler, {"put": "Switch"}),
     Route("skills", SkillsHandler, query=("session",)),
     Route("agents", AgentsHandler, query=("session",)),
@@ -397,10 +437,12 @@ ROUTES = (
     Route("runs/{run}", RunHandler),
     Route("runs/{run}/events", EventsHandler, query=("after", "limit")),
     Route("runs/{run}/transcript", TranscriptHandler, query=("format",)),
+    Route("runs/{run}/output", OutputHandler),
     Route("runs/{run}/messages", MessagesHandler, {"post": "NewMessage"}),
     Route("runs/{run}/approvals/{request}", ApprovalHandler, {"post": "Answer"}),
     Route("runs/{run}/results/{call}/begin", BeginHandler, {"post": "Begin"}),
     Route("runs/{run}/results/{call}", ResultHandler, {"post": "Result"}),
+    Route("runs/{run}/diff", DiffHandler),
     Route("runs/{run}/undo", UndoHandler, {"post": "UndoOf"}),
     Route("runs/{run}/resume", ResumeHandler, {"post": "Resume"}),
     Route("runs/{run}/retry", RetryHandler, {"post": "Nothing"}),

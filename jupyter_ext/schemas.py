@@ -51,7 +51,8 @@ class NewSession(Body):
 
 class NewRun(Body):
     """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached.
-    `transcript`: it leaves its notebook in the workspace when it has ended."""
+    `transcript`: it leaves its notebook in the workspace when it has ended. `cell`: the cell
+    that shows it, by its id."""
 
     session: Name
     prompt: Annotated[str, Field(min_length=1, max_length=1_000_000)]
@@ -59,6 +60,7 @@ class NewRun(Body):
     interactive: bool = True
     kernel: bool = False
     transcript: bool = False
+    cell: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
 
 
 class Resume(Body):
@@ -138,6 +140,15 @@ class Trust(Body):
     """`hash` is that of the `.mcp.json` the person saw: if it has changed since, nothing is trusted."""
 
     session: Name
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Yes(Body):
+    """Trust in one thing of a workspace, as the person saw it: `hash` is what it was shown with."""
+
+    workspace: Path
+    kind: Literal["skill", "agent", "mcp"]
+    name: Name
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

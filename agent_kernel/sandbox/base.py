@@ -208,8 +208,10 @@ class Sandbox(Protocol):
         """Remember the workspace's files as they are; cheap when little has changed. Returns an id."""
         ...
 
-    async def diff(self, before: str, after: str | None = None) -> list[FileChange]:
-        """What changed between two snapshots (None: now), sorted by path."""
+    async def diff(
+        self, before: str, after: str | None = None, paths: Sequence[str] | None = None
+    ) -> list[FileChange]:
+        """What changed between two snapshots (None: now), sorted by path. `paths` limits it."""
         ...
 
     async def restore(

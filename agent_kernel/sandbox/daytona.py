@@ -553,11 +553,15 @@ class DaytonaSandbox:
         await self._carry()
         return await asyncio.to_thread(self._snapshots.take)
 
-    async def diff(self, before: str, after: str | None = None) -> list[FileChange]:
+    async def diff(
+        self, before: str, after: str | None = None, paths: Sequence[str] | None = None
+    ) -> list[FileChange]:
         """With a line for each file that was not simply carried over, and why."""
         if after is None:
             await self._carry()
-        changes = {c.path: c for c in await asyncio.to_thread(self._snapshots.diff, before, after)}
+        changes = {c.path: c for c in await asyncio.to_thread(self._snapshots.diff, before, after, paths)}
+        if paths is not None:
+            return [changes[path] for path in sorted(changes)]
         notes, self._sync.notes = self._sync.notes, []
         for note in notes:
             known = changes.get(note.path) or FileChange(note.path, note.action)

@@ -338,8 +338,10 @@ class LocalSandbox:
     async def snapshot(self) -> str:
         return await asyncio.to_thread(self._snapshots.take)
 
-    async def diff(self, before: str, after: str | None = None) -> list[FileChange]:
-        return await asyncio.to_thread(self._snapshots.diff, before, after)
+    async def diff(
+        self, before: str, after: str | None = None, paths: Sequence[str] | None = None
+    ) -> list[FileChange]:
+        return await asyncio.to_thread(self._snapshots.diff, before, after, paths)
 
     async def restore(
         self, snapshot: str, paths: Sequence[str] | None = None, *, unless_changed_since: str | None = None

@@ -105,14 +105,17 @@ class Snapshots:
         """A kept file's content, undecodable bytes replaced; empty where it is not kept."""
         return (self._text(entry) or b"").decode("utf-8", "replace")
 
-    def diff(self, before: str, after: str | None = None) -> list[FileChange]:
-        """What changed from one snapshot to another, or to now."""
+    def diff(
+        self, before: str, after: str | None = None, only: Sequence[str] | None = None
+    ) -> list[FileChange]:
+        """What changed from one snapshot to another, or to now; of the files `only` names, if it names some."""
         if before == after:
             return []
         with self._lock:
             old = self._manifest(before)
             new = self._manifest(after) if after is not None else self._scan()
-            paths = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+            wanted = old.keys() | new.keys() if only is None else set(only)
+            paths = sorted(path for path in wanted if old.get(path) != new.get(path))
             changes, shown = [], 0
             for path in paths:
                 change = self._change(path, old.get(path), new.get(path))

@@ -16,7 +16,7 @@ from agent_kernel.events import Error, Event, Json
 from agent_kernel.shell import frontend
 from agent_kernel.shell.bridge import Bridge
 from agent_kernel.shell.cellrun import AgentFailed, AgentStopped, CellRun
-from agent_kernel.shell.follow import View, follow
+from agent_kernel.shell.follow import Patient, View, follow
 from agent_kernel.shell.namespace import UserNamespace
 from agent_kernel.shell.options import Options, usage
 from agent_kernel.shell.prompt import expand
@@ -106,7 +106,10 @@ class Prompter:
         agent.settings.with_overrides("%agent", **overrides)  # a bad value should not leave an empty view
         view = self.view(agent, options, kind)
         try:
-            run = self.bridge.call(agent.start(prompt, transcript=options.background, **overrides))
+            if isinstance(view, Patient) and not options.background:
+                self.bridge.call(view.set_up(lambda: agent.ready(**overrides)))
+            cell = frontend.cell_id(self.ip)
+            run = self.bridge.call(agent.start(prompt, transcript=options.background, cell=cell, **overrides))
         except KeyboardInterrupt:
             view.fail("Stopped before it began.")
             raise AgentStopped("Stopped.") from None

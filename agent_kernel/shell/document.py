@@ -32,7 +32,6 @@ class Document:
         self.handle.update({"text/plain": "\n".join([*self.lines[-MOST_LINES:], message])}, raw=True)
 
     def finish(self, events: Sequence[Event]) -> None:
-        from agent_kernel.transcript import bundle
+        from agent_kernel.transcript import bundle, metadata
 
-        run_id = events[-1].run_id if events else ""
-        self.handle.update(bundle(events), raw=True, metadata={"agent_kernel": {"run_id": run_id}})
+        self.handle.update(bundle(events), raw=True, metadata=metadata(events))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from agent_kernel.client import Run
 from agent_kernel.events import Delta, Event
@@ -30,6 +30,15 @@ class View(Protocol):
 
     def fail(self, message: str) -> None:
         """There will be no (more) events."""
+        ...
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A view that waits for the person before there is a run."""
+
+    async def set_up(self, ready: Callable[[], Awaitable[bool]]) -> None:
+        """Until a model is set up, or the person goes on without."""
         ...
 
 

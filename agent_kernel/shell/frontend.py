@@ -38,6 +38,13 @@ def parent_request(kernel: Any) -> dict[str, Any]:
     return request if isinstance(request, dict) else {}
 
 
+def cell_id(ip: Any) -> str:
+    """Which of the notebook's cells runs now; empty where nobody says."""
+    kernel = getattr(ip, "kernel", None)
+    metadata = parent_request(kernel).get("metadata") if kernel is not None else None
+    return str(metadata.get("cellId") or "")[:200] if isinstance(metadata, dict) else ""
+
+
 def has_live_widgets(request: dict[str, Any]) -> bool:
     """JupyterLab, Notebook 7 and VS Code name the cell in their requests; programs do not."""
     metadata = request.get("metadata")

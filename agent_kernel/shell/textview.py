@@ -85,6 +85,8 @@ class Lines:
                 return [f"  put back: {one_line(', '.join(event.paths) or 'nothing')}"]
             case BrowserUpdate():
                 return [f"  {'served' if event.live else 'no longer served'}: {one_line(event.url)}"]
+            case Compaction(summary=""):
+                return [self._dim("  the earlier conversation was cleared for the model")]
             case Compaction():
                 return [self._dim("  the earlier conversation was summarised for the model")]
             case Error(retrying=True):

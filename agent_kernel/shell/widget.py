@@ -2,7 +2,8 @@
 
 Kernel to JavaScript, as custom messages: `{kind: "events", events}` and `{kind: "notice", text}`.
 JavaScript to kernel: `hello {after}`, `approve {id, decision}`, `control {action}`, `message {text}`,
-`undo {call_id, path}`. Messages from the page are text of strangers and checked one by one. Events sent
+`undo {call_id, path}`, `skip` (without a model after all).
+Messages from the page are text of strangers and checked one by one. Events sent
 before the page said hello are mirrored in the trait `backlog`, for front ends whose messages only reach
 the kernel after the cell.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ MOST_BYTES = 480 << 10
 MIRROR_SECONDS = 3.0
 MIRROR_INTERVAL = 0.5
 MESSAGE_INTERVAL = 0.05
+SETUP_INTERVAL = 0.7
+"""Seconds between two looks at whether a model is set up now."""
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 WORKING = "The agent is working …"
 logger = logging.getLogger(__name__)
@@ -70,26 +74,47 @@ class LiveView:
         self._tasks: set[asyncio.Task[None]] = set()
         self._mirrored: list[str] = []
         self._mirror_due: asyncio.TimerHandle | None = None
+        self._needs_model = False
+        self._skipped = asyncio.Event()
         self.info = info
         self.widget = view_class(static)(**self._header())
         # ipykernel 7.4 routes replies to the shell that published last, which is the one that is blocked.
         if hasattr(self.widget.comm, "_reply_subshell_for"):
             self.widget.comm._reply_subshell_for = lambda data, default: default
         self.widget.on_msg(self._on_message)
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        self.handle = display({WIDGET_MIME: view, "text/plain": WORKING}, raw=True, display_id=True)
+        self.handle = display(self._view(), raw=True, display_id=True)
 
     # -- the View protocol -----------------------------------------------------------------------------
 
     def attach(self, run: Run) -> None:
         self.run = run
         self.widget.run_id = run.id
+        # Whoever opens the notebook again finds the run by this, should this kernel not see its end.
+        self.handle.update(self._view(), raw=True, metadata={"agent_kernel": {"run_id": run.id}})
         for action in self._early:
             self._start(self._do(action, run))
         asyncio.get_running_loop().call_later(MIRROR_SECONDS, self._stop_mirroring)
 
+    def _view(self) -> Json:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        return {WIDGET_MIME: view, "text/plain": WORKING}
+
+    async def set_up(self, ready: Callable[[], Awaitable[bool]]) -> None:
+        """Show how a model is set up until one is, or the person goes on without. The page asks the server
+        itself: a key never comes into the kernel."""
+        while not self._skipped.is_set() and not await ready():
+            self._say_model(needed=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._skipped.wait(), SETUP_INTERVAL)
+        self._say_model(needed=False)
+
+    def _say_model(self, *, needed: bool) -> None:
+        if needed != self._needs_model:
+            self._needs_model = needed
+            self.widget.set_trait("info", self._header()["info"])
+
     def _header(self) -> dict[str, str]:
-        info = self.info()
+        info = self.info() | ({"setup": True} if self._needs_model else {})
         return {"info": json.dumps(info), "tier": str(info.get("tier", ""))}
 
     async def show(self, events: Sequence[Event]) -> None:
@@ -114,10 +139,9 @@ class LiveView:
             self._mirror_due = asyncio.get_running_loop().call_later(MIRROR_INTERVAL, self._mirror)
 
     def finish(self, events: Sequence[Event]) -> None:
-        from agent_kernel.transcript import bundle
+        from agent_kernel.transcript import bundle, metadata
 
-        run_id = self.run.id if self.run else ""
-        self.handle.update(bundle(events), raw=True, metadata={"agent_kernel": {"run_id": run_id}})
+        self.handle.update(bundle(events), raw=True, metadata=metadata(events))
         self._close()
 
     def fail(self, message: str) -> None:
@@ -151,6 +175,9 @@ class LiveView:
             if isinstance(after, int) and not isinstance(after, bool):
                 self._stop_mirroring()
                 self._start(self._send([event for event in self.sent if event.seq > after]))
+            return
+        if isinstance(content, dict) and content.get("kind") == "skip":
+            self._skipped.set()
             return
         action = asked(content)
         if action is not None and self.run is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_kernel.events import Event
 
-__all__ = ["bundle", "save", "to_clean_notebook", "to_html", "to_markdown", "to_notebook"]
+__all__ = ["bundle", "metadata", "save", "to_clean_notebook", "to_html", "to_markdown", "to_notebook"]
 
 
 def bundle(events: Sequence[Event]) -> dict[str, str]:
@@ -22,6 +22,14 @@ def bundle(events: Sequence[Event]) -> dict[str, str]:
         "text/markdown": markdown.document(stories, prompts=False),
         "text/plain": plain.document(stories),
     }
+
+
+def metadata(events: Sequence[Event]) -> dict[str, Any]:
+    """What the output's metadata says of the run: which it is, and how it stood when this was written."""
+    from agent_kernel.folds import last_status
+
+    run_id = events[-1].run_id if events else ""
+    return {"agent_kernel": {"run_id": run_id, "status": last_status(events).status if events else ""}}
 
 
 def to_html(events: Sequence[Event]) -> str:

@@ -240,6 +240,8 @@ def _items(events: list[Event]) -> list[Item]:
                 items.append(Note(f"Put back: {', '.join(event.paths) or 'nothing'}{skipped}"))
             case BrowserUpdate():
                 items.append(Note(f"{'Served' if event.live else 'No longer served'}: {event.url}"))
+            case Compaction(summary=""):
+                items.append(Note("The history up to here was cleared: the model knows nothing of it."))
             case Compaction():
                 items.append(Note("The history up to here was summarised for the model."))
             case UnknownEvent():

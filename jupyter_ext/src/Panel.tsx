@@ -2,18 +2,20 @@
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
+import { Setup } from '../../widgets/src/views/Setup';
 import { oneLine, visible } from '../../widgets/src/views/plain';
 import { money, nextTurnCost } from '../../widgets/src/window';
 import { Composer } from './Composer';
+import { Menu } from './Menu';
 import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
-import { Setup } from './Setup';
-import { carryOut, download } from './carryout';
+import { Trust } from './Trust';
+import { FORMATS, carryOut, download } from './carryout';
 import { parse } from './commands';
 import type { Host } from './host';
 import type { Hub } from './hub';
-import { folderOf, fromRoot, nameOf } from './paths';
+import { folderOf, fromRoot, join, nameOf } from './paths';
 import { titleOf } from './shown';
 
 export const PERMISSIONS: Array<[string, string]> = [
@@ -98,7 +100,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
       <div className={shownRow ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
-          <Setup hub={hub} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
+          <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
         <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} />
       </aside>
@@ -113,9 +115,10 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             <button type="button" className="agk-quiet" title="Ask the same again" aria-label="Ask the same again" disabled={going} onClick={() => void hub.retry(shownRow.id).catch(hub.say)}>
               <Icon name="retry" />
             </button>
-            <button type="button" className="agk-quiet" title="Download as a notebook" aria-label="Download as a notebook" onClick={() => download(host, hub, shownRow, 'ipynb')}>
-              <Icon name="download" />
+            <button type="button" className="agk-quiet" aria-pressed={known.replaying} title="Replay step by step, or go on from a step" aria-label="Replay" disabled={going} onClick={() => void hub.replay(known.replaying ? null : shownRow.id).catch(hub.say)}>
+              <Icon name="replay" />
             </button>
+            <Menu label="Export transcript" icon={<Icon name="download" />} choices={FORMATS.map(([format, name]) => [name, () => download(host, hub, shownRow, format)])} />
             <button type="button" className="agk-quiet" title="Forget this conversation" aria-label="Forget this conversation" disabled={going} onClick={() => void forget()}>
               <Icon name="trash" />
             </button>
@@ -124,8 +127,11 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             </button>
           </div>
         )}
-        {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup hub={hub} known={known.model} />}
-        {shownRow && <RunDetail hub={hub} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} />}
+        {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup door={hub.api.model} changed={hub.setModel} known={known.model} />}
+        {shownRow && <RunDetail hub={hub} host={host} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} replaying={known.replaying} />}
+        {known.online && root && (
+          <Trust hub={hub} workspace={inSession ? session.workspace : join(root, start)} session={inSession ? session.id : null} after={shownRow && !going ? shownRow.id : ''} />
+        )}
         {!known.online && (
           <p className="agk-offline" role="status">
             <Icon name="warning" /> Offline: the Jupyter server is away. Runs go on there, and this catches up by itself.

@@ -1,5 +1,6 @@
 // One run: what it is doing, and six ways to look at it.
 import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef } from 'react';
+import type { FileChangeEvent } from '../../widgets/src/events';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
 import { previewsOfServer } from '../../widgets/src/server';
 import type { Action } from '../../widgets/src/source';
@@ -12,6 +13,8 @@ import { Preview } from '../../widgets/src/views/Preview';
 import { Timeline } from '../../widgets/src/views/Timeline';
 import type { RunRow } from './api';
 import { Guard } from './Guard';
+import type { Host } from './host';
+import { Replay } from './Replay';
 import type { Hub } from './hub';
 import { Skeleton } from './RunList';
 
@@ -28,20 +31,38 @@ const TABS: Array<[Tab, string, string]> = [
   ['context', 'Context', 'context']
 ];
 
+const FORGET = 'Clear what the model knows of this conversation? You still see all of it, and the files stay.';
+
 interface Props {
   hub: Hub;
+  host: Host;
   row: RunRow;
   run: RunState | null;
   tab: Tab;
   show: (tab: Tab) => void;
   openFile: ((path: string) => void) | null;
+  replaying: boolean;
 }
 
-export const RunDetail = memo(function RunDetail({ hub, row, run, tab, show, openFile }: Props) {
-  const send = useCallback((action: Action) => void hub.act(row.id, action), [hub, row.id]);
+export const RunDetail = memo(function RunDetail({ hub, host, row, run, tab, show, openFile, replaying }: Props) {
+  const send = useCallback(
+    (action: Action) => {
+      const sure = action.kind === 'shorten' && action.clear ? host.confirm(FORGET, 'Clear') : Promise.resolve(true);
+      void sure.then(yes => (yes ? hub.act(row.id, action) : undefined));
+    },
+    [hub, host, row.id]
+  );
+  const merged = useCallback(() => hub.api.diff(row.id), [hub, row.id]);
   const info = useMemo(() => ({ model: row.model, agent: row.agent ?? undefined, permission: row.options.permission, tier: run?.tier }), [row.model, row.agent, row.options.permission, run?.tier]);
   if (!run) {
     return <Skeleton />;
+  }
+  if (replaying && FINAL.has(run.status)) {
+    return (
+      <Guard key={`${row.id} replay`}>
+        <Replay hub={hub} row={row} send={send} />
+      </Guard>
+    );
   }
   return (
     <>
@@ -50,21 +71,21 @@ export const RunDetail = memo(function RunDetail({ hub, row, run, tab, show, ope
       <Tabs run={run} tab={tab} show={show} />
       <div className="agk-view" role="tabpanel" id="agk-view" aria-labelledby={`agk-tab-${tab}`}>
         <Guard key={`${row.id} ${tab}`}>
-          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} />
+          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} merged={merged} />
         </Guard>
       </div>
     </>
   );
 });
 
-function View({ run, tab, send, openFile }: { run: RunState; tab: Tab; send: (action: Action) => void; openFile: ((path: string) => void) | null }) {
+function View({ run, tab, send, openFile, merged }: { run: RunState; tab: Tab; send: (action: Action) => void; openFile: ((path: string) => void) | null; merged: () => Promise<FileChangeEvent[]> }) {
   const ended = FINAL.has(run.status);
   const entries = useMemo(() => chosen(run.entries, tab), [run.entries, tab]);
   switch (tab) {
     case 'files':
-      return <FilesView run={run} ended={ended} send={send} open={openFile} />;
+      return <FilesView run={run} ended={ended} send={send} open={openFile} merged={merged} />;
     case 'context':
-      return <ContextView run={run} />;
+      return <ContextView run={run} ended={ended} send={send} />;
     case 'preview':
       return run.served.length ? <Preview served={run.served} open={openPreview} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:

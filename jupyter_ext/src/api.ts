@@ -1,8 +1,9 @@
 // The server extension's REST interface: what is asked, what comes back, and errors a person can read.
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
-import type { AnyEvent, UndoEvent } from '../../widgets/src/events';
+import type { AnyEvent, FileChangeEvent, UndoEvent } from '../../widgets/src/events';
 import type { Usage } from '../../widgets/src/run';
+import type { ModelDoor } from '../../widgets/src/source';
 
 export interface Session {
   id: string;
@@ -22,7 +23,7 @@ export interface RunRow {
   agent?: string | null;
   status: string;
   reason: string;
-  options: { permission?: string; budget?: number };
+  options: { permission?: string; budget?: number; cell?: string };
   created_ms: number;
   started_ms: number | null;
   ended_ms: number | null;
@@ -46,19 +47,14 @@ export interface Defaults {
   ready: boolean;
 }
 
-/** How the model is reached, and who set it up. */
-export interface ModelKnown {
-  by: 'server' | 'you' | '';
-  model: string;
-  base_url: string;
-  key: boolean;
-  demo: boolean;
-}
-
-export interface ModelSetup {
-  model?: string;
-  base_url?: string;
-  api_key?: string;
+/** Something of a workspace that wants to be trusted, as it is now. */
+export interface Asking {
+  kind: 'skill' | 'agent' | 'mcp';
+  name: string;
+  about: string;
+  place: string;
+  hash: string;
+  files: Array<{ path: string; size: number; executable: boolean; text: string; cut: boolean }>;
 }
 
 export interface Options {
@@ -91,6 +87,12 @@ export class Api {
   runs = async (before = 0): Promise<RunRow[]> =>
     (await this.get<{ runs: RunRow[] }>(`runs?limit=${PAGE}${before ? `&before=${before}` : ''}`)).runs;
 
+  runsOf = async (session: string): Promise<RunRow[]> =>
+    (await this.get<{ runs: RunRow[] }>(`runs?limit=${PAGE}&session=${session}`)).runs;
+
+  /** The run as a cell keeps it. */
+  output = (run: string): Promise<{ data: Record<string, string>; metadata: Record<string, unknown> }> => this.get(`runs/${run}/output`);
+
   sessions = async (): Promise<Session[]> => (await this.get<{ sessions: Session[] }>('sessions?limit=1000')).sessions;
 
   run = (id: string): Promise<RunRow> => this.get(`runs/${id}`);
@@ -99,13 +101,22 @@ export class Api {
 
   defaults = (): Promise<Defaults> => this.get('defaults');
 
-  model = (): Promise<ModelKnown> => this.get('model');
+  readonly model: ModelDoor = {
+    get: () => this.get('model'),
+    test: setup => this.post('model/test', setup),
+    put: setup => this.call('model', { method: 'PUT', body: JSON.stringify(setup) }),
+    forget: () => this.call('model', { method: 'DELETE' })
+  };
 
-  putModel = (setup: ModelSetup): Promise<ModelKnown> => this.call('model', { method: 'PUT', body: JSON.stringify(setup) });
+  asking = async (workspace: string): Promise<Asking[]> =>
+    (await this.get<{ asking: Asking[] }>(`trust?workspace=${encodeURIComponent(workspace)}`)).asking;
 
-  forgetModel = (): Promise<ModelKnown> => this.call('model', { method: 'DELETE' });
+  /** What is left to be trusted. */
+  trust = async (workspace: string, { kind, name, hash }: Asking): Promise<Asking[]> =>
+    (await this.post<{ asking: Asking[] }>('trust', { workspace, kind, name, hash })).asking;
 
-  testModel = (setup: ModelSetup): Promise<{ ok: boolean; model: string; message: string; hint: string }> => this.post('model/test', setup);
+  /** The session's next run has the tools that its servers offer then. */
+  refreshTools = (session: string): Promise<unknown> => this.post('mcp/refresh', { session });
 
   openSession = (body: { name?: string; workspace: string; notebook?: string; new?: boolean }): Promise<Session> =>
     this.post('sessions', body);
@@ -121,6 +132,14 @@ export class Api {
 
   undo = (run: string, call_id: string | null, path?: string): Promise<UndoEvent> =>
     this.post(`runs/${run}/undo`, { call_id, path: path ?? null });
+
+  /** A new run, in a session of its own, that knows what `run` knew after its event `seq`. */
+  fork = (run: string, seq: number, prompt: string, restore: boolean): Promise<RunRow> => this.post(`runs/${run}/fork`, { seq, prompt, restore });
+
+  /** What the run did to each file, its steps taken together. */
+  diff = async (run: string): Promise<FileChangeEvent[]> => (await this.get<{ changes: FileChangeEvent[] }>(`runs/${run}/diff`)).changes;
+
+  shorten = (session: string, clear: boolean): Promise<unknown> => this.post(`sessions/${session}/${clear ? 'clear' : 'compact'}`, {});
 
   retry = (run: string): Promise<RunRow> => this.post(`runs/${run}/retry`, {});
 

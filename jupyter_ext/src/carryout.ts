@@ -18,7 +18,11 @@ export interface Desk {
   renew(): void;
 }
 
-const FORMATS = ['ipynb', 'html', 'md'];
+export const FORMATS: ReadonlyArray<[format: string, name: string]> = [
+  ['ipynb', 'Notebook'],
+  ['html', 'HTML'],
+  ['md', 'Markdown']
+];
 
 /** What there is to say of it, '' where the panel shows it. Throws an Error that says what is wrong. */
 export async function carryOut(typed: NonNullable<Typed>, desk: Desk): Promise<string> {
@@ -56,6 +60,10 @@ export async function carryOut(typed: NonNullable<Typed>, desk: Desk): Promise<s
     case 'resume':
       await hub.act(row.id, { kind: 'control', action: name === 'stop' ? 'cancel' : name });
       return '';
+    case 'compact':
+    case 'clear':
+      await hub.act(row.id, { kind: 'shorten', clear: name === 'clear' });
+      return '';
     case 'undo':
       await hub.act(row.id, { kind: 'undo', call_id: null, ...(argument ? { path: argument } : {}) });
       return '';
@@ -90,8 +98,8 @@ async function approve(hub: Hub, row: RunRow, decision: string): Promise<string>
 /** Raises Refused for a format there is not. */
 export function download(host: Host, hub: Hub, row: RunRow, format: string): void {
   const kind = format.replace(/^.*\./, '');
-  if (!FORMATS.includes(kind)) {
-    throw new Refused(400, `${format} is none of ${FORMATS.join(', ')}.`, '');
+  if (!FORMATS.some(([known]) => known === kind)) {
+    throw new Refused(400, `${format} is none of ${FORMATS.map(([known]) => known).join(', ')}.`, '');
   }
   host.download(hub.api.transcriptUrl(row.id, kind));
 }

@@ -10,6 +10,8 @@ export const COMMANDS = {
   undo: 'put files back to before the run: /undo [PATH]',
   diff: "the run's changes to files",
   cost: 'tokens and money of the run',
+  compact: 'replace the history, for the model, by a summary',
+  clear: 'have the model forget the history; you still see it',
   model: 'the model, or another one from now on: /model [NAME]',
   runs: 'all runs, newest first',
   new: 'a new conversation, which knows nothing of this one',

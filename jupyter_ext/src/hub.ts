@@ -1,8 +1,8 @@
 // What this page knows of runs: the list, and the fold of each run that was opened or is being worked on.
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
-import type { Action } from '../../widgets/src/source';
-import { Api, Defaults, ModelKnown, Options, PAGE, Refused, RunRow, Session } from './api';
+import type { Action, ModelKnown } from '../../widgets/src/source';
+import { Api, Defaults, Options, PAGE, Refused, RunRow, Session } from './api';
 import { spent, undone } from './shown';
 import { Stream } from './stream';
 
@@ -19,6 +19,8 @@ export interface Snapshot {
   defaults: Defaults | null;
   model: ModelKnown | null;
   selected: string | null;
+  /** The selected run is shown step by step. */
+  replaying: boolean;
   loading: boolean;
   /** All runs there are stand in the list. */
   whole: boolean;
@@ -49,6 +51,7 @@ export class Hub {
     defaults: null,
     model: null,
     selected: null,
+    replaying: false,
     loading: true,
     whole: true,
     online: true,
@@ -88,10 +91,10 @@ export class Hub {
     this.reopenIfChanged(); // where the server is away, the stream is what tries again
   }
 
-  setModel(model: ModelKnown): void {
+  readonly setModel = (model: ModelKnown): void => {
     const { defaults } = this.current;
     this.set({ model, defaults: defaults && { ...defaults, model: model.model, ready: model.by !== '' } });
-  }
+  };
 
   dispose(): void {
     clearTimeout(this.frame);
@@ -111,7 +114,7 @@ export class Hub {
       this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
       await this.followAll();
       if (!this.current.defaults) {
-        const [defaults, model] = await Promise.all([this.api.defaults(), this.api.model()]);
+        const [defaults, model] = await Promise.all([this.api.defaults(), this.api.model.get()]);
         this.set({ defaults, model });
       }
     } catch (error) {
@@ -120,7 +123,7 @@ export class Hub {
   }
 
   async select(id: string | null): Promise<void> {
-    this.set({ selected: id, notice: '' });
+    this.set({ selected: id, replaying: false, notice: '' });
     if (id) {
       await this.load(id);
       this.reopenIfChanged();
@@ -153,7 +156,11 @@ export class Hub {
         await this.api.control(id, action.action);
       } else if (action.kind === 'message') {
         await this.api.say(id, action.text);
-      } else {
+      } else if (action.kind === 'shorten') {
+        this.set({ notice: action.clear ? '' : 'The model writes a summary …' });
+        await this.api.shorten(this.rows.get(id)!.session_id, action.clear);
+        this.set({ notice: action.clear ? 'Cleared. What you ask next begins with an empty window.' : 'Compacted. What you ask next goes on from a summary.' });
+      } else if (action.kind === 'undo') {
         this.set({ notice: undone(await this.api.undo(id, action.call_id, action.path)) });
       }
     } catch (error) {
@@ -167,6 +174,23 @@ export class Hub {
     this.announced(row);
     await this.select(row.id);
     return row;
+  }
+
+  /** Show a run step by step; with null, as it is again. Raises Refused for one that is not this person's. */
+  async replay(id: string | null): Promise<void> {
+    if (id && !this.rows.has(id)) {
+      this.keep(await this.api.run(id));
+    }
+    if (id && id !== this.current.selected) {
+      await this.select(id);
+    }
+    this.set({ replaying: id !== null });
+  }
+
+  async fork(id: string, seq: number, prompt: string, restore: boolean): Promise<void> {
+    const row = await this.api.fork(id, seq, prompt, restore);
+    this.announced(row);
+    await this.select(row.id);
   }
 
   async retry(id: string): Promise<void> {

@@ -12,11 +12,14 @@ import { Guard } from './Guard';
 import { Panel } from './Panel';
 import { StatusItem } from './StatusItem';
 import { Api } from './api';
+import { FORMATS, download } from './carryout';
 import { cells } from './cells';
 import { Hub } from './hub';
 import { logo } from './icon';
 import { LabHost } from './labhost';
 import panelCss from './panel.css';
+import { Reconciler } from './reconcile';
+import { offerReplay } from './transcripts';
 import { askToNotify, tellOf } from './tell';
 
 const ID = 'agent-kernel:panel';
@@ -44,7 +47,8 @@ function activate(
   addStyle();
   const kept = remembered();
   const hub = new Hub(new Api(app.serviceManager.serverSettings ?? ServerConnection.makeSettings()));
-  const panel = ReactWidget.create(createElement(Guard, null, createElement(Panel, { hub, host: new LabHost(app, browser) })));
+  const host = new LabHost(app, browser);
+  const panel = ReactWidget.create(createElement(Guard, null, createElement(Panel, { hub, host })));
   panel.id = 'agent-kernel-panel';
   panel.addClass('agk-host');
   panel.title.icon = logo;
@@ -65,7 +69,8 @@ function activate(
     }
     remember(selected);
   });
-  addCommands(app, hub, palette, open, wanted);
+  addCommands(app, hub, host, palette, open, wanted);
+  offerReplay(app, hub, open);
   status?.registerStatusItem(`${ID}:status`, {
     item: ReactWidget.create(createElement(StatusItem, { hub, open })),
     align: 'left',
@@ -73,6 +78,7 @@ function activate(
   });
   void app.restored.then(async () => {
     await hub.start();
+    new Reconciler(app, hub).start();
     if (kept && hub.row(kept)) {
       await hub.select(kept);
     }
@@ -104,7 +110,7 @@ function addPanel(app: JupyterFrontEnd, panel: ReactWidget, registry: ISettingRe
   );
 }
 
-function addCommands(app: JupyterFrontEnd, hub: Hub, palette: ICommandPalette | null, open: () => void, wanted: { notifications: boolean }): void {
+function addCommands(app: JupyterFrontEnd, hub: Hub, host: LabHost, palette: ICommandPalette | null, open: () => void, wanted: { notifications: boolean }): void {
   const selected = (): string | null => hub.snapshot().selected ?? hub.snapshot().runs[0]?.id ?? null;
   const control = (action: 'pause' | 'resume' | 'cancel') => async (): Promise<void> => {
     const run = selected();
@@ -117,6 +123,15 @@ function addCommands(app: JupyterFrontEnd, hub: Hub, palette: ICommandPalette | 
       await hub.act(run, { kind: 'approve', id: asked.request.id, decision });
     }
   };
+  const exported = (format: string) => (): void => {
+    const row = hub.row(selected());
+    if (row) {
+      download(host, hub, row, format);
+    } else {
+      open();
+      hub.say('There is no run to export yet.');
+    }
+  };
   const commands: Record<string, [string, () => unknown]> = {
     open: ['Open the Agent Panel', () => (open(), wanted.notifications && askToNotify())],
     new: ['Ask the Agent Something New', () => (open(), hub.select(null))],
@@ -124,7 +139,9 @@ function addCommands(app: JupyterFrontEnd, hub: Hub, palette: ICommandPalette | 
     pause: ['Pause the Run', control('pause')],
     resume: ['Resume the Run', control('resume')],
     allow: ['Allow Once What the Agent Asks For', answer('allow')],
-    deny: ['Deny What the Agent Asks For', answer('deny')]
+    deny: ['Deny What the Agent Asks For', answer('deny')],
+    replay: ['Replay the Run Step by Step', () => (open(), hub.replay(selected()).catch(hub.say))],
+    ...Object.fromEntries(FORMATS.map(([format, kind]) => [`export-${format}`, [`Export Transcript as ${kind}`, exported(format)]]))
   };
   for (const [name, [label, execute]] of Object.entries(commands)) {
     const command = `agent-kernel:${name}`;

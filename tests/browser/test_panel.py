@@ -153,6 +153,11 @@ def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any)
     tab(page, "Files").click()
     view.get_by_role("button", name="Step by step").click()
     assert view.locator(".agk-card").count() == 3
+    view.get_by_role("button", name="By file").click()
+    note = view.locator(".agk-card", has_text="note.md")
+    note.get_by_text("+ two").wait_for(timeout=SLOW)
+    note.get_by_text("+ one").wait_for(state="detached", timeout=SLOW)
+    assert note.locator(".agk-diff").count() == 1, "two changes of a file are seen as one"
     page.locator("#agent-kernel-panel").screenshot(path=OUTPUT / "panel-files.png")
     tab(page, "Files").press("ArrowRight")
     assert tab(page, "Preview").get_attribute("aria-selected") == "true", "arrow keys walk through the tabs"
@@ -161,6 +166,75 @@ def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any)
     row = page.locator(".agk-run").first
     assert "Write a note" in row.inner_text()
     assert "tokens" in row.inner_text()
+
+
+def test_a_run_is_exported_replayed_and_gone_on_from_any_step(bench: Bench, page: Any) -> None:
+    page.locator(".agk-run", has_text="Write a note").last.click()
+    ended(page)
+    run = next(r for r in lab.api(bench.server, "runs")["runs"] if r["prompt"] == "Write a note")
+    page.get_by_role("button", name="Export transcript").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Markdown").click()
+    assert download.value.suggested_filename == f"{run['id']}.md"
+    commands = page.evaluate("() => window.jupyterapp.commands.listCommands()")
+    assert {f"agent-kernel:export-{kind}" for kind in ("ipynb", "html", "md")} <= {*commands}
+
+    transcript = lab.api(bench.server, f"runs/{run['id']}/transcript?format=ipynb")
+    (bench.server.folder / "told.ipynb").write_text(json.dumps(transcript))
+    to_list(page)
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:open', { path: 'told.ipynb' })")
+    page.locator(".jp-NotebookPanel-toolbar").get_by_text("Replay").click(timeout=SLOW)
+    player = page.get_by_role("region", name="Replay")
+    player.get_by_label("Speed").select_option("8")
+    player.get_by_text("It is done").wait_for(timeout=SLOW)
+    page.screenshot(path=OUTPUT / "panel-replay.png")
+    assert not violations(page, ".agk-panel")
+    player.get_by_role("log").press("Home")
+    for _ in range(5):
+        player.get_by_role("log").press("ArrowRight")
+    assert player.get_by_label("Step", exact=True).input_value() == "5"
+    assert player.locator(".agk-user", has_text="Write a note").is_visible()
+    assert player.locator(".agk-card").count() == 1, "later steps are not there yet"
+    bench.api.add([Text("Another way.")])
+    player.get_by_role("button", name="Fork from here").click()
+    player.get_by_label("What to do instead").fill("Leave it so")
+    player.get_by_label("Put the files back").check()
+    page.locator("#agent-kernel-panel").screenshot(path=OUTPUT / "panel-fork.png")
+    player.get_by_role("button", name="Go on from here").click()
+    page.locator(".agk-view").get_by_text("Another way.").wait_for(timeout=SLOW)
+    ended(page)
+    assert (bench.server.folder / "note.md").read_text() == "one\n"
+    assert not (bench.server.folder / "other.txt").exists()
+    assert "Leave it so" in json.dumps(bench.api.bodies[-1]["messages"][-1])
+
+
+def test_the_window_is_compacted_and_cleared(bench: Bench, page: Any) -> None:
+    page.locator(".agk-run", has_text="Write a note").last.click()
+    ended(page)
+    tab(page, "Context").click()
+    bench.api.add([Text("SUMMARY of the note.")])
+    page.get_by_role("button", name="Compact").click()
+    page.get_by_text("the next prompt goes on from a summary").wait_for(timeout=SLOW)
+    bench.api.add([Text("Going on.")])
+    box(page).fill("Go on")
+    box(page).press("Enter")
+    page.get_by_text("Going on.").wait_for(timeout=SLOW)
+    ended(page)
+    sent = json.dumps(bench.api.bodies[-1]["messages"])
+    assert "SUMMARY of the note." in sent
+    assert "First a file." not in sent
+    tab(page, "Context").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Clear").click()
+    page.get_by_text("begins with an empty window").first.wait_for(timeout=SLOW)
+    page.locator("#agent-kernel-panel").screenshot(path=OUTPUT / "panel-context.png")
+    bench.api.add([Text("Afresh.")])
+    box(page).fill("Begin afresh")
+    box(page).press("Enter")
+    page.get_by_text("Afresh.").wait_for(timeout=SLOW)
+    ended(page)
+    (said,) = bench.api.bodies[-1]["messages"]
+    assert "SUMMARY" not in json.dumps(said)
 
 
 def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Bench, page: Any) -> None:
@@ -326,6 +400,31 @@ def test_the_list_is_searched_filtered_and_knows_of_runs_started_elsewhere(bench
     page.locator(".agk-run", has_text="Started by a script").click()
     page.get_by_role("button", name="Stop").click()
     ended(page, "cancelled")
+
+
+def test_a_skill_of_the_folder_is_looked_at_before_it_is_trusted(bench: Bench, page: Any) -> None:
+    skill = bench.server.folder / ".agents" / "skills" / "house-style"
+    skill.mkdir(parents=True)
+    bad = '<img src=x onerror="window.owned=1">'
+    text = f"---\nname: house-style\ndescription: How tables are made here. {bad}\n---\n# Tables\n\n{bad}\n"
+    (skill / "SKILL.md").write_text(text)
+    (skill / "scripts").mkdir()
+    (skill / "scripts" / "table.py").write_text("print('a table')\n")
+    page.reload()
+    show(page)
+    question = page.get_by_role("region", name="Trust of workspace files")
+    question.get_by_text("house-style").first.wait_for(timeout=SLOW)
+    question.get_by_role("button", name="Look at it").click()
+    question.get_by_text("scripts/table.py").wait_for()
+    assert question.locator("img").count() == 0
+    assert not violations(page, ".agk-trust")
+    page.locator("#agent-kernel-panel").screenshot(path=OUTPUT / "panel-trust.png")
+    (skill / "SKILL.md").write_text(f"{text}Another line.\n")
+    question.get_by_role("button", name="Trust", exact=True).click()
+    page.locator(".agk-notice").get_by_text("has changed since you saw it").wait_for(timeout=SLOW)
+    question.get_by_role("button", name="Trust", exact=True).click()
+    question.wait_for(state="detached", timeout=SLOW)
+    assert page.evaluate("() => window.owned") is None
 
 
 def test_narrow_wide_light_and_dark_it_is_accessible(bench: Bench, page: Any) -> None:

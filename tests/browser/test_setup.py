@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
 
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -17,6 +19,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_whoever_comes_first_sets_up_a_model(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
+    cells = ["%load_ext agent_kernel", "%%agent\nSay what you can do"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
+    )
+    nbformat.write(notebook, tmp_path / "work" / "first.ipynb")
     with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
         for name in ("AGENT_KERNEL_MODEL", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
             patch.setenv(name, "")
@@ -51,4 +59,32 @@ def test_whoever_comes_first_sets_up_a_model(tmp_path: Path) -> None:
             card.get_by_role("button", name="Forget").click()
             card.get_by_role("button", name="Try the offline demo").click()
             card.get_by_text("the offline demo (a script, no AI)").wait_for(timeout=SLOW)
+            card.get_by_role("button", name="Forget").click()
+            card.get_by_text("Set up a model").wait_for(timeout=SLOW)
             assert not page.problems
+            page.close()
+            in_a_cell(context, server)
+    kept = (tmp_path / "work" / "first.ipynb").read_text()
+    assert "sk-" not in kept
+    assert "widget-view" not in kept
+
+
+def in_a_cell(context: Any, server: lab.Server) -> None:
+    """The first prompt waits for a model, and runs as soon as there is one."""
+    page = lab.open_notebook(context, server, "first.ipynb")
+    lab.run_cell(page, 0)
+    lab.run_cell(page, 1, wait=False)
+    ask = lab.cell(page, 1)
+    card = ask.get_by_role("region", name="How the model is reached")
+    card.get_by_text("Then your prompt runs.").wait_for(timeout=SLOW)
+    for theme in ("Dark", "Light"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        assert not violations(page, ".agk-setup")
+        ask.screenshot(path=OUTPUT / f"cell-setup-{theme.lower()}.png")
+    card.get_by_label("Key of the Anthropic API").press_sequentially("jk")
+    assert card.get_by_label("Key of the Anthropic API").input_value() == "jk"
+    card.get_by_role("button", name="Try the offline demo").click()
+    page.wait_for_function("() => window.__done", timeout=120_000)
+    ask.get_by_text("offline demo, no AI").first.wait_for(timeout=SLOW)
+    assert ask.locator(".agk").count() == 0
+    lab.save(page)

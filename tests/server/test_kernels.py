@@ -263,6 +263,9 @@ def test_a_kernels_token_opens_its_own_notebooks_runs_only_and_while_it_lives(
     stolen = {"base_url": "http://127.0.0.1:9"}
     assert jupyter.request("PUT", "model", json=stolen, token="", headers=own).status_code == 403
     assert jupyter.post("model/test", stolen, token="", headers=own).status_code == 403
+    assert jupyter.get("trust?workspace=.", token="", headers=own).status_code == 403
+    yes = {"workspace": ".", "kind": "skill", "name": "x", "hash": "0" * 64}
+    assert jupyter.post("trust", yes, token="", headers=own).status_code == 403
     mixed = {"X-Agent-Kernel": f"{kernel.id}:{foreign['X-Agent-Kernel'].partition(':')[2]}"}
     assert jupyter.get(f"runs/{run}", token="", headers=mixed).status_code == 403
     shared_api.add([ToolUse("notebook_python", {"code": "import os; dict(os.environ)"})], [Text("Seen.")])

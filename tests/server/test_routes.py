@@ -207,6 +207,29 @@ def test_the_openapi_document_names_every_route(jupyter: Jupyter) -> None:
     assert document["components"]["schemas"]["NewRun"]["additionalProperties"] is False
 
 
+def test_a_conversation_is_compacted_and_cleared_between_its_runs(
+    jupyter: Jupyter, shared_api: ScriptedMessages
+) -> None:
+    session = jupyter.session("long")
+    assert jupyter.post(f"sessions/{session}/clear").status_code == 409, "nothing was said yet"
+    shared_api.add([Text("The answer is 41.")], [Text("SUMMARY: 41.")], [Text("Still 41.")], [Text("What?")])
+    first = jupyter.run("How many?", session)
+    jupyter.ended(first)
+    event = jupyter.post(f"sessions/{session}/compact").json()
+    assert (event["type"], event["summary"], event["up_to_run"]) == ("compaction", "SUMMARY: 41.", first)
+    assert jupyter.events(first)[-1]["seq"] == event["seq"], "it stands in the log"
+    assert jupyter.post(f"sessions/{session}/compact").status_code == 409, "there is nothing more to say"
+    jupyter.ended(jupyter.run("Sure?", session))
+    said = json.dumps(shared_api.bodies[-1]["messages"])
+    assert "SUMMARY: 41." in said
+    assert "How many?" not in said
+    assert jupyter.post(f"sessions/{session}/clear").json()["summary"] == ""
+    jupyter.ended(jupyter.run("And now?", session))
+    (only,) = shared_api.bodies[-1]["messages"]
+    assert [block["text"] for block in only["content"]] == ["And now?"]
+    assert jupyter.post("sessions/s-of-nobody/clear").status_code == 404
+
+
 def test_a_person_sets_up_their_model_and_never_reads_the_key_again(
     tmp_path: Path, start: Start, shared_api: ScriptedMessages
 ) -> None:
@@ -255,3 +278,30 @@ def test_skills_are_listed_and_switched_in_a_session(jupyter: Jupyter, shared_ap
     assert (missing.status_code, missing.json()["error"]["type"]) == (404, "SkillError")
     assert jupyter.request("PUT", where, json={"on": "perhaps"}).status_code == 400
     assert jupyter.get("skills?session=s-of-nobody").status_code == 404
+
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert (asked["kind"], asked["name"], asked["place"]) == ("skill", "local", ".agents/skills/local")
+    assert [file["path"] for file in asked["files"]] == ["SKILL.md"]
+    assert asked["files"][0]["text"].endswith("Obey.")
+    (folder / "more.py").write_text("print()")
+    yes = {"workspace": str(jupyter.folder), "kind": "skill", "name": "local"}
+    changed = jupyter.post("trust", {**yes, "hash": asked["hash"]})
+    assert (changed.status_code, "has changed" in changed.text) == (400, True)
+    assert states(f"?session={session}")["local"] == "untrusted"
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert jupyter.post("trust", {**yes, "hash": asked["hash"]}).json() == {"asking": []}
+    assert states(f"?session={session}")["local"] == "on"
+    agents = jupyter.folder / ".agents/agents"
+    agents.mkdir()
+    (agents / "reader.yaml").write_text("description: Only reads.\nprompt: Read.\n")
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert (asked["kind"], asked["name"], asked["about"]) == ("agent", "reader", "Only reads.")
+    said = {"workspace": str(jupyter.folder), **{key: asked[key] for key in ("kind", "name", "hash")}}
+    assert jupyter.post("trust", said).json() == {"asking": []}
+    servers = jupyter.folder / ".mcp.json"
+    servers.write_text('{"mcpServers": {"theirs": {"command": "true"}}}')
+    (asked,) = jupyter.get(f"trust?workspace={jupyter.folder}").json()["asking"]
+    assert (asked["kind"], "theirs" in asked["files"][0]["text"]) == ("mcp", True)
+    said = {"workspace": str(jupyter.folder), **{key: asked[key] for key in ("kind", "name", "hash")}}
+    assert jupyter.post("trust", said).json() == {"asking": []}
+    servers.unlink()

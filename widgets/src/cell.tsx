@@ -1,7 +1,7 @@
 // The anywidget entry: a run in a notebook cell, its events over a comm.
 import { createRoot } from 'react-dom/client';
 import type { AnyEvent, UnknownEvent } from './events';
-import { previewsOfServer } from './server';
+import { modelOfServer, previewsOfServer } from './server';
 import type { Action, Info, RunSource } from './source';
 import css from './style.css';
 import { RunView } from './views/RunView';
@@ -21,10 +21,11 @@ class CommSource implements RunSource {
   private readonly listeners = new Set<Listener>();
   private readonly notices = new Set<(text: string) => void>();
   readonly openPreview = previewsOfServer();
+  readonly model = modelOfServer();
 
-  constructor(private readonly model: Model) {
-    model.on('msg:custom', this.onMessage);
-    model.on('change:backlog', this.onBacklog);
+  constructor(private readonly comm: Model) {
+    comm.on('msg:custom', this.onMessage);
+    comm.on('change:backlog', this.onBacklog);
     this.onBacklog();
     this.resend(this.received[this.received.length - 1]?.seq ?? 0);
   }
@@ -40,7 +41,7 @@ class CommSource implements RunSource {
 
   private readonly onBacklog = (): void => {
     try {
-      this.take(JSON.parse(String(this.model.get('backlog') || '[]')) as AnyEvent[]);
+      this.take(JSON.parse(String(this.comm.get('backlog') || '[]')) as AnyEvent[]);
     } catch {
       // Half a backlog says nothing that the replay will not say.
     }
@@ -67,7 +68,7 @@ class CommSource implements RunSource {
 
   private post(content: unknown): void {
     try {
-      this.model.send(content);
+      this.comm.send(content);
     } catch {
       this.notices.forEach(notice => notice('The kernel cannot be reached. Is it still running?'));
     }
@@ -75,19 +76,19 @@ class CommSource implements RunSource {
 
   info(): Info {
     try {
-      const info = JSON.parse(String(this.model.get('info') || '{}')) as Info;
-      return { ...info, tier: String(this.model.get('tier') || info.tier || '') };
+      const info = JSON.parse(String(this.comm.get('info') || '{}')) as Info;
+      return { ...info, tier: String(this.comm.get('tier') || info.tier || '') };
     } catch {
       return {};
     }
   }
 
   onInfo(listener: () => void): () => void {
-    this.model.on('change:info', listener);
-    this.model.on('change:tier', listener);
+    this.comm.on('change:info', listener);
+    this.comm.on('change:tier', listener);
     return () => {
-      this.model.off('change:info', listener);
-      this.model.off('change:tier', listener);
+      this.comm.off('change:info', listener);
+      this.comm.off('change:tier', listener);
     };
   }
 

@@ -58,7 +58,7 @@ export interface CodeGenerationEvent {
   call_id: string | null;
 }
 
-/** For the model, history up to and including up_to of run up_to_run is replaced by summary. */
+/** For the model, history up to and including up_to of run up_to_run is replaced by summary; an empty one leaves nothing of it. */
 export interface CompactionEvent {
   type: 'compaction';
   run_id: string;

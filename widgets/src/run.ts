@@ -4,6 +4,7 @@ import {
   ApprovalAnswerEvent,
   ApprovalRequestEvent,
   BrowserUpdateEvent,
+  CompactionEvent,
   ContextUpdateEvent,
   ErrorEvent,
   FileChangeEvent,
@@ -88,6 +89,8 @@ export interface RunState {
   contextShare: number;
   /** Usage turn by turn. */
   turns: readonly ContextUpdateEvent[];
+  /** The history before this is a summary, or nothing, for the model; null again once a turn was counted. */
+  shortened: CompactionEvent | null;
   /** Every change of a file, in order; `files` is their sum. */
   changes: readonly FileChangeEvent[];
   tier: string;
@@ -117,6 +120,7 @@ export function emptyRun(): RunState {
     usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, cost_usd: 0 },
     contextShare: 0,
     turns: [],
+    shortened: null,
     changes: [],
     tier: '',
     served: [],
@@ -237,6 +241,7 @@ class Draft {
         run.usage.cost_usd =
           event.cost_usd === null || run.usage.cost_usd === null ? null : run.usage.cost_usd + event.cost_usd;
         run.turns = [...run.turns, event];
+        run.shortened = null;
         run.contextShare = event.context_window ? event.context_tokens / event.context_window : 0;
         return;
       case 'todo':
@@ -252,7 +257,8 @@ class Draft {
         event.paths.forEach(path => this.files.delete(path));
         return this.add({ kind: 'note', key, text: undone(event.paths, event.skipped) });
       case 'compaction':
-        return this.add({ kind: 'note', key, text: 'The history so far was summarised for the model.' });
+        run.shortened = event;
+        return this.add({ kind: 'note', key, text: event.summary ? SUMMARISED : CLEARED });
       case 'error':
         this.dropLive();
         return this.add({ kind: 'error', key, event });
@@ -343,6 +349,8 @@ class Draft {
 }
 
 const MOST_LIVE = 100_000;
+const SUMMARISED = 'The history so far was summarised for the model.';
+const CLEARED = 'The history so far was cleared: the model knows nothing of it.';
 
 function undone(paths: string[], skipped: string[]): string {
   const left = skipped.length ? ` Left alone, because they were changed since: ${skipped.join(', ')}.` : '';

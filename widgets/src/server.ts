@@ -1,5 +1,5 @@
 // The Jupyter server of this page, for what a view needs of it.
-import type { OpenPreview, PreviewAddress } from './source';
+import type { ModelDoor, OpenPreview, PreviewAddress } from './source';
 
 interface Answer {
   url: string;
@@ -13,20 +13,38 @@ export function previewsOfServer(): OpenPreview | undefined {
   return base === null ? undefined : (run, port) => openPreview(base, run, port);
 }
 
+/** Where this person's model is set up; undefined on a page without a Jupyter server. */
+export function modelOfServer(): ModelDoor | undefined {
+  const base = baseUrl();
+  return base === null
+    ? undefined
+    : {
+        get: () => ask(base, 'model', 'GET'),
+        test: setup => ask(base, 'model/test', 'POST', setup),
+        put: setup => ask(base, 'model', 'PUT', setup),
+        forget: () => ask(base, 'model', 'DELETE')
+      };
+}
+
 async function openPreview(base: string, run: string, port: number): Promise<PreviewAddress> {
-  const place = `${base}api/agent/runs/${encodeURIComponent(run)}/previews/${port}`;
-  const response = await fetch(place, {
-    method: 'POST',
-    body: '{}',
-    credentials: 'same-origin',
-    headers: { 'Content-Type': 'application/json', 'X-XSRFToken': cookie('_xsrf') }
-  });
-  const said = (await response.json().catch(() => ({}))) as Partial<Answer> & { error?: { message: string; hint: string } };
-  if (!response.ok || !said.url) {
-    throw new Error([said.error?.message, said.error?.hint].filter(Boolean).join(' ') || `The server answered ${response.status}.`);
-  }
+  const said = await ask<Answer>(base, `runs/${encodeURIComponent(run)}/previews/${port}`, 'POST', {});
   const url = said.host_url && (await found(said.host_url)) ? said.host_url : said.url;
-  return { url, expires_ms: said.expires_ms ?? 0 };
+  return { url, expires_ms: said.expires_ms };
+}
+
+/** Raises an error whose message a person can read. */
+async function ask<T>(base: string, path: string, method: string, body?: object): Promise<T> {
+  const response = await fetch(`${base}api/agent/${path}`, {
+    method,
+    credentials: 'same-origin',
+    headers: { 'Content-Type': 'application/json', 'X-XSRFToken': cookie('_xsrf') },
+    ...(body ? { body: JSON.stringify(body) } : {})
+  });
+  const said = (await response.json().catch(() => null)) as (T & { error?: { message: string; hint: string } }) | null;
+  if (!response.ok || !said) {
+    throw new Error([said?.error?.message, said?.error?.hint].filter(Boolean).join(' ') || `The server answered ${response.status}.`);
+  }
+  return said;
 }
 
 /** Whether this browser finds the host, and our server behind it: not every browser knows `*.localhost`. */

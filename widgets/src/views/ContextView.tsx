@@ -1,6 +1,7 @@
 // What fills the model's window, what it cost, and what one more turn would.
 import { memo } from 'react';
 import type { RunState } from '../run';
+import type { Action } from '../source';
 import { Filler, cacheShare, fillers, fullness, money, nextTurnCost, promptTokens, short } from '../window';
 import { visible } from './plain';
 
@@ -14,7 +15,14 @@ const NAMES: Record<Filler, string> = {
 };
 const MOST_TURNS = 40;
 
-export const ContextView = memo(function ContextView({ run }: { run: RunState }) {
+interface Props {
+  run: RunState;
+  ended: boolean;
+  /** Left out where the history cannot be shortened. */
+  send?: (action: Action) => void;
+}
+
+export const ContextView = memo(function ContextView({ run, ended, send }: Props) {
   if (!run.turns.length) {
     return <p className="agk-dim agk-empty agk-pane">Nothing was counted yet. After each turn this shows what fills the model's window, how much of it the cache carried, and what it cost.</p>;
   }
@@ -35,6 +43,7 @@ export const ContextView = memo(function ContextView({ run }: { run: RunState })
         {short(used)} {most ? `of ${short(most)} tokens in the window, ${Math.max(1, Math.round((used / most) * 100))} %` : 'tokens in the window'}
       </h4>
       <Fill run={run} used={used} most={most} />
+      {send && <Shorten run={run} ended={ended} send={send} />}
       <dl className="agk-facts">
         {facts.map(([name, value]) => (
           <div key={name}>
@@ -74,6 +83,27 @@ function Fill({ run, used, most }: { run: RunState; used: number; most: number }
         ))}
       </ul>
     </>
+  );
+}
+
+function Shorten({ run, ended, send }: { run: RunState; ended: boolean; send: (action: Action) => void }) {
+  if (run.shortened) {
+    return (
+      <p className="agk-dim" role="status">
+        {run.shortened.summary ? 'Compacted: the next prompt goes on from a summary.' : 'Cleared: the next prompt begins with an empty window.'}
+      </p>
+    );
+  }
+  const title = ended ? '' : 'Once the run has ended; while it works it compacts by itself';
+  return (
+    <div className="agk-buttons">
+      <button type="button" disabled={!ended} title={title || 'The model writes a summary and goes on from that'} onClick={() => send({ kind: 'shorten', clear: false })}>
+        Compact
+      </button>
+      <button type="button" disabled={!ended} title={title || 'The next prompt knows nothing of this conversation; you still see it'} onClick={() => send({ kind: 'shorten', clear: true })}>
+        Clear
+      </button>
+    </div>
   );
 }
 

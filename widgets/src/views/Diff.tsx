@@ -2,8 +2,10 @@
 import { memo, useMemo, useState } from 'react';
 import type { FileChangeEvent } from '../events';
 import { visible } from './plain';
+import { Line, languageOf } from './text';
 
 const MOST_ROWS = 400;
+const MOST_COLOURED = 2_000;
 
 interface Row {
   kind: ' ' | '+' | '-' | '@';
@@ -14,6 +16,7 @@ export const Diff = memo(function Diff({ change, onUndo }: { change: FileChangeE
   const [beside, setBeside] = useState(false);
   const [whole, setWhole] = useState(false);
   const rows = useMemo(() => rowsOf(change.diff), [change.diff]);
+  const language = rows.length <= MOST_COLOURED ? languageOf(change.path) : '';
   const shown = whole ? rows : rows.slice(0, MOST_ROWS);
   return (
     <section className="agk-diff" aria-label={`Change of ${change.path}`}>
@@ -35,7 +38,7 @@ export const Diff = memo(function Diff({ change, onUndo }: { change: FileChangeE
         )}
       </header>
       {change.note && <p className="agk-dim">{change.note}</p>}
-      {shown.length > 0 && (beside ? <Columns rows={shown} /> : <Unified rows={shown} />)}
+      {shown.length > 0 && (beside ? <Columns rows={shown} language={language} /> : <Unified rows={shown} language={language} />)}
       {shown.length < rows.length && (
         <button type="button" className="agk-quiet" onClick={() => setWhole(true)}>
           Show all {rows.length.toLocaleString('en')} lines
@@ -56,12 +59,12 @@ function rowsOf(diff: string): Row[] {
     });
 }
 
-function Unified({ rows }: { rows: Row[] }) {
+function Unified({ rows, language }: { rows: Row[]; language: string }) {
   return (
     <pre className="agk-rows" tabIndex={0}>
       {rows.map((row, index) => (
         <span key={index} className={CLASS[row.kind]}>
-          {row.kind === '@' ? row.text : `${row.kind} ${row.text}`}
+          {row.kind === '@' ? row.text : <>{`${row.kind} `}<Line text={row.text} language={language} /></>}
           {'\n'}
         </span>
       ))}
@@ -71,7 +74,7 @@ function Unified({ rows }: { rows: Row[] }) {
 
 const CLASS = { ' ': 'agk-row', '+': 'agk-row agk-added', '-': 'agk-row agk-removed', '@': 'agk-row agk-hunk' };
 
-function Columns({ rows }: { rows: Row[] }) {
+function Columns({ rows, language }: { rows: Row[]; language: string }) {
   const pairs = useMemo(() => paired(rows), [rows]);
   return (
     <div className="agk-columns" tabIndex={0}>
@@ -81,7 +84,7 @@ function Columns({ rows }: { rows: Row[] }) {
             const row = pair[side];
             return (
               <span key={index} className={row ? CLASS[row.kind] : 'agk-row agk-none'}>
-                {row?.text ?? ''}
+                {row && (row.kind === '@' ? row.text : <Line text={row.text} language={language} />)}
                 {'\n'}
               </span>
             );

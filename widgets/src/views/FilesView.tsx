@@ -1,5 +1,5 @@
 // What a run did to files: by file or step by step, each with its diff, each to be undone.
-import { memo, useMemo, useState } from 'react';
+import { memo, useEffect, useMemo, useState } from 'react';
 import type { FileChangeEvent } from '../events';
 import type { Call, RunState } from '../run';
 import type { Action } from '../source';
@@ -12,6 +12,8 @@ interface Props {
   ended: boolean;
   send: (action: Action) => void;
   open: ((path: string) => void) | null;
+  /** What the run did to each file, its steps taken together; left out where nobody can tell. */
+  merged?: () => Promise<FileChangeEvent[]>;
 }
 
 interface Group {
@@ -27,10 +29,11 @@ interface Group {
 
 const MOST_GROUPS = 60;
 
-export const FilesView = memo(function FilesView({ run, ended, send, open }: Props) {
+export const FilesView = memo(function FilesView({ run, ended, send, open, merged }: Props) {
   const [steps, setSteps] = useState(false);
   const [most, setMost] = useState(MOST_GROUPS);
-  const groups = useMemo(() => (steps ? bySteps(run) : byFiles(run)), [run.changes, run.files, steps]);
+  const together = useTogether(run, steps ? undefined : merged);
+  const groups = useMemo(() => (steps ? bySteps(run) : byFiles(run, together)), [run.changes, run.files, steps, together]);
   if (!run.changes.length) {
     return <p className="agk-dim agk-empty agk-pane">No file was changed. What the agent creates, edits or deletes in the workspace appears here, and can be undone.</p>;
   }
@@ -83,13 +86,33 @@ export const FilesView = memo(function FilesView({ run, ended, send, open }: Pro
   );
 });
 
-function byFiles(run: RunState): Group[] {
+/** Asked for where a file was changed more than once; until it is here its steps stand one below the other. */
+function useTogether(run: RunState, merged?: () => Promise<FileChangeEvent[]>): ReadonlyMap<string, FileChangeEvent> {
+  const [found, setFound] = useState<ReadonlyMap<string, FileChangeEvent>>(new Map());
+  const count = run.changes.length;
+  const several = new Set(run.changes.map(change => change.path)).size < count;
+  useEffect(() => {
+    let gone = false;
+    if (merged && several) {
+      const take = (changes: FileChangeEvent[]): void => setFound(new Map(changes.map(change => [change.path, change])));
+      merged().then(changes => !gone && take(changes), () => undefined);
+    }
+    return () => {
+      gone = true;
+    };
+  }, [merged, several, count]);
+  return found;
+}
+
+function byFiles(run: RunState, together: ReadonlyMap<string, FileChangeEvent>): Group[] {
   const changes = new Map<string, FileChangeEvent[]>();
   run.changes.forEach(change => changes.set(change.path, [...(changes.get(change.path) ?? []), change]));
   return [...changes].map(([path, list]) => {
     const sum = run.files.get(path);
     const title = sum ? path : `${path} (as it was before)`;
-    return { key: path, title, code: true, added: sum?.added ?? 0, removed: sum?.removed ?? 0, changes: list, path: sum && sum.action !== 'delete' ? path : null, undo: { kind: 'undo', call_id: null, path } };
+    const one = list.length > 1 ? together.get(path) : undefined;
+    const counted = one ?? { added: sum?.added ?? 0, removed: sum?.removed ?? 0 };
+    return { key: path, title, code: true, added: counted.added, removed: counted.removed, changes: one ? [one] : list, path: sum && sum.action !== 'delete' ? path : null, undo: { kind: 'undo', call_id: null, path } };
   });
 }
 

@@ -1,11 +1,12 @@
 // A whole run: header, plan, timeline, preview, message box. Props only; nothing of Jupyter.
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { FINAL, RunState, emptyRun, reduceAll } from '../run';
-import type { Action, RunSource } from '../source';
+import type { Action, ModelDoor, ModelKnown, RunSource } from '../source';
 import { Header } from './Header';
 import { Icon } from './Icon';
 import { Plan } from './Plan';
 import { Preview } from './Preview';
+import { Setup } from './Setup';
 import { Timeline } from './Timeline';
 import { visible } from './plain';
 
@@ -16,6 +17,9 @@ export function RunView({ source }: { source: RunSource }) {
   const send = useCallback((action: Action) => source.send(action), [source]);
   useEffect(() => source.onNotice(setNotice), [source]);
   const ended = FINAL.has(run.status);
+  if (info.setup) {
+    return <FirstUse {...(source.model ? { door: source.model } : {})} skip={() => send({ kind: 'skip' })} />;
+  }
   return (
     <section className="agk" aria-label="Agent run">
       <Header run={run} info={info} send={send} />
@@ -29,6 +33,24 @@ export function RunView({ source }: { source: RunSource }) {
       )}
       {!ended && <MessageBox send={send} />}
       {ended && run.files.size > 0 && <Files run={run} send={send} />}
+    </section>
+  );
+}
+
+/** The first cell of somebody without a model. Its kernel sees that one is set up, and begins. */
+function FirstUse({ door, skip }: { door?: ModelDoor; skip: () => void }) {
+  const [known, setKnown] = useState<ModelKnown>({ by: '', model: '', base_url: '', key: false, demo: false });
+  useEffect(() => void door?.get().then(setKnown, () => undefined), [door]);
+  if (known.by) {
+    return <p className="agk agk-note agk-starting" role="status">The model is set up. The agent is starting …</p>;
+  }
+  return (
+    <section className="agk" aria-label="First use">
+      {door ? (
+        <Setup door={door} known={known} changed={setKnown} then="Then your prompt runs." close={skip} />
+      ) : (
+        <p className="agk-setup">No model is set up. Set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL for a compatible endpoint, before you start Jupyter.</p>
+      )}
     </section>
   );
 }

@@ -21,6 +21,20 @@ hljs.registerAliases(['py'], { languageName: 'python' });
 
 const MOST_HIGHLIGHTED = 20_000;
 
+const ENDINGS: Record<string, string> = { md: 'markdown', py: 'python', sh: 'bash', js: 'javascript', ts: 'javascript', tsx: 'javascript', jsx: 'javascript', json: 'json', ipynb: 'json', yaml: 'yaml', yml: 'yaml', sql: 'sql' };
+
+/** The language of a file by its name; '' for one we cannot colour. */
+export function languageOf(path: string): string {
+  return ENDINGS[path.split('.').pop()?.toLowerCase() ?? ''] ?? '';
+}
+
+/** A line by itself, as in a diff. */
+export function Line({ text, language }: { text: string; language: string }) {
+  return language && text.length < MOST_LINE ? <span dangerouslySetInnerHTML={{ __html: highlighted(text, language) }} /> : <>{text}</>;
+}
+
+const MOST_LINE = 400;
+
 function highlighted(code: string, language: string): string {
   if (code.length > MOST_HIGHLIGHTED || !hljs.getLanguage(language)) {
     return escapeHtml(code);

@@ -1,20 +1,22 @@
 // How the model is reached: one friendly card for whoever comes first, and the place to change it later.
 import { FormEvent, KeyboardEvent, useEffect, useId, useRef, useState } from 'react';
-import { Icon } from '../../widgets/src/views/Icon';
-import { visible } from '../../widgets/src/views/plain';
-import { ModelKnown, ModelSetup, Refused } from './api';
-import type { Hub } from './hub';
+import type { ModelDoor, ModelKnown, ModelSetup } from '../source';
+import { Icon } from './Icon';
+import { visible } from './plain';
 
 interface Props {
-  hub: Hub;
+  door: ModelDoor;
   known: ModelKnown;
+  changed: (known: ModelKnown) => void;
+  /** What happens once it is set up. */
+  then?: string;
   /** Present where the card can be put away. */
   close?: () => void;
 }
 
 type Said = { good: boolean; text: string } | null;
 
-export function Setup({ hub, known, close }: Props) {
+export function Setup({ door, known, changed, then = '', close }: Props) {
   const [editing, setEditing] = useState(known.by === '');
   const [busy, setBusy] = useState('');
   const [said, setSaid] = useState<Said>(null);
@@ -27,20 +29,20 @@ export function Setup({ hub, known, close }: Props) {
     try {
       setSaid(await work());
     } catch (error) {
-      setSaid({ good: false, text: error instanceof Refused ? error.sentence : String(error) });
+      setSaid({ good: false, text: sentenceOf(error) });
     } finally {
       setBusy('');
     }
   };
   const tried = async (setup: ModelSetup): Promise<Said> => {
-    const answer = await hub.api.testModel(setup);
+    const answer = await door.test(setup);
     return { good: answer.ok, text: answer.ok ? `${answer.model} answers.` : [answer.message, answer.hint].filter(Boolean).join(' ') };
   };
   const save = (setup: ModelSetup): Promise<void> =>
     attempt('Asking the model …', async () => {
       const answer = await tried(setup);
       if (answer?.good) {
-        hub.setModel(await hub.api.putModel(setup));
+        changed(await door.put(setup));
       }
       return answer;
     });
@@ -64,7 +66,7 @@ export function Setup({ hub, known, close }: Props) {
       </header>
       {known.by === 'server' && <p>This server’s own settings name the model: {named(known)}. What you set up here would not be used.</p>}
       {known.by === 'you' && !editing && <p>Runs of yours ask {named(known)}.{known.key && ' The key is kept encrypted, outside of your notebooks, and is not shown again.'}</p>}
-      {known.by === '' && <p>The agent thinks with a language model. Paste a key, or try what it does without one first.</p>}
+      {known.by === '' && <p>The agent thinks with a language model. Paste a key, or try what it does without one first. {then}</p>}
       {editing && known.by !== 'server' ? (
         <Form known={known} busy={!!busy} save={save} />
       ) : (
@@ -77,7 +79,7 @@ export function Setup({ hub, known, close }: Props) {
               <button type="button" onClick={() => setEditing(true)}>
                 Change
               </button>
-              <button type="button" className="agk-stop" disabled={!!busy} onClick={() => void attempt('Forgetting …', async () => (hub.setModel(await hub.api.forgetModel()), null))}>
+              <button type="button" className="agk-stop" disabled={!!busy} onClick={() => void attempt('Forgetting …', async () => (changed(await door.forget()), null))}>
                 Forget
               </button>
             </>
@@ -130,6 +132,11 @@ function Form({ known, busy, save }: { known: ModelKnown; busy: boolean; save: (
       </button>
     </form>
   );
+}
+
+function sentenceOf(error: unknown): string {
+  const { sentence, message } = error as { sentence?: string; message?: string };
+  return sentence ?? message ?? String(error);
 }
 
 function named(known: ModelKnown): string {
