@@ -2,6 +2,7 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
@@ -16,6 +17,8 @@ import { cells } from './cells';
 import { Hub } from './hub';
 import { logo } from './icon';
 import { LabHost } from './labhost';
+import { addToNotebooks } from './notebook';
+import notebookCss from './notebook/notebook.css';
 import panelCss from './panel.css';
 import { askToNotify, tellOf } from './tell';
 
@@ -27,7 +30,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
   description: 'Runs of agents, live, beside the notebook.',
   autoStart: true,
-  optional: [ICommandPalette, IDefaultFileBrowser, ILayoutRestorer, ISettingRegistry, IStatusBar],
+  optional: [ICommandPalette, IDefaultFileBrowser, ILayoutRestorer, ISettingRegistry, IStatusBar, INotebookTracker],
   activate
 };
 
@@ -39,7 +42,8 @@ function activate(
   browser: IDefaultFileBrowser | null,
   restorer: ILayoutRestorer | null,
   registry: ISettingRegistry | null,
-  status: IStatusBar | null
+  status: IStatusBar | null,
+  tracker: INotebookTracker | null
 ): void {
   addStyle();
   const kept = remembered();
@@ -66,6 +70,9 @@ function activate(
     remember(selected);
   });
   addCommands(app, hub, palette, open, wanted);
+  if (tracker) {
+    addToNotebooks(app, hub, tracker, palette, open);
+  }
   status?.registerStatusItem(`${ID}:status`, {
     item: ReactWidget.create(createElement(StatusItem, { hub, open })),
     align: 'left',
@@ -136,7 +143,7 @@ function addCommands(app: JupyterFrontEnd, hub: Hub, palette: ICommandPalette | 
 function addStyle(): void {
   const style = document.createElement('style');
   style.dataset['agkPanel'] = '';
-  style.textContent = css + panelCss;
+  style.textContent = css + panelCss + notebookCss;
   document.head.append(style);
 }
 
