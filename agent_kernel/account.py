@@ -19,7 +19,15 @@ from uuid import uuid4
 from agent_kernel import folds
 from agent_kernel.app import App, kernel_of
 from agent_kernel.definitions import find_definitions, load_definition
-from agent_kernel.errors import AlreadyAppended, JobsError, RunBusy, RunError, RunNotFound, SandboxNotFound
+from agent_kernel.errors import (
+    AlreadyAppended,
+    JobsError,
+    RunBusy,
+    RunError,
+    RunNotFound,
+    SandboxNotFound,
+    ToolError,
+)
 from agent_kernel.events import (
     FINAL_STATUSES,
     ApprovalAnswer,
@@ -49,6 +57,7 @@ from agent_kernel.settings import RUN_SETTINGS, Settings
 from agent_kernel.shorten import shortened
 from agent_kernel.skills import Trust
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
+from agent_kernel.tools.notebook.pages import OpenNotebooks
 
 MOST_RUNS = 10_000
 TIDYING = 5.0
@@ -479,8 +488,22 @@ class Account:
 
     async def _restore(self, run: RunRow, changes: list[FileChange], call_id: str | None) -> Undo:
         session = await self.app.store.get_session(run.session_id)
+        notebooks = self.app.notebooks(session)
         async with self.app.borrow_sandbox(session, self.app.settings_of(run)) as sandbox:
-            undo = await _restored(sandbox, changes, call_id, self.owner)
+            opened = await _undone_in_pages(notebooks, sandbox, changes) if notebooks else {}
+            closed = [change for change in changes if change.path not in opened]
+            undo = await _restored(sandbox, closed, call_id, self.owner) if closed else None
+            for path in undo.paths if undo and notebooks else ():
+                await _told(notebooks, sandbox, path, "reload")
+        undo = Undo(
+            snapshot=changes[0].before or "",
+            paths=sorted([*(undo.paths if undo else ()), *(path for path, done in opened.items() if done)]),
+            skipped=sorted(
+                [*(undo.skipped if undo else ()), *(path for path, done in opened.items() if not done)]
+            ),
+            call_id=call_id,
+            by=self.owner,
+        )
         await self.app.log.append(run.id, undo)
         return undo
 
@@ -610,3 +633,28 @@ async def _restored(sandbox: Sandbox, changes: list[Any], call_id: str | None, b
     return Undo(
         snapshot=changes[0].before, paths=sorted(restored), skipped=sorted(skipped), call_id=call_id, by=by
     )
+
+
+async def _undone_in_pages(
+    notebooks: OpenNotebooks, sandbox: Sandbox, changes: list[FileChange]
+) -> dict[str, bool]:
+    """Notebooks that a page has open are put back there, cell by cell, so that what the person did to other cells
+    stays. Whether each could be, wholly; a page that does not know the changes leaves the notebook out."""
+    found: dict[str, bool] = {}
+    for path in dict.fromkeys(change.path for change in changes if change.path.endswith(".ipynb")):
+        calls = list(dict.fromkeys(change.call_id for change in changes if change.path == path))
+        answer = await _told(notebooks, sandbox, path, "undo", calls=calls)
+        if answer is not None and answer.get("known"):
+            found[path] = not answer.get("skipped")
+    return found
+
+
+async def _told(
+    notebooks: OpenNotebooks | None, sandbox: Sandbox, path: str, action: str, **said: Any
+) -> Json | None:
+    """What the page with the notebook says to it, if there is one that answers."""
+    if notebooks is None:
+        return None
+    with suppress(ToolError):
+        return await notebooks.ask(path, sandbox.workdir, action, **said)
+    return None

@@ -48,6 +48,7 @@ from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
 from agent_kernel.skills import Library, Trust, catalogue, open_library
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
+from agent_kernel.tools.notebook.pages import OpenNotebooks, Pages
 from agent_kernel.transcript import leave
 from agent_kernel.vault import Vault
 
@@ -92,6 +93,8 @@ class App:
         self._models: list[tuple[ModelSettings, Model]] = []
         self._hearing: asyncio.Task[None] | None = None
         self.dispatcher: Dispatches | None = None
+        self.pages: Pages | None = None
+        """Where this process serves browsers: what they have open."""
         self.is_dead: Callable[[str], bool] = is_dead
         self.allow_private: frozenset[tuple[str, int]] = frozenset()
         """Private hosts and ports that runs may reach all the same, such as a mirror on this machine."""
@@ -358,6 +361,7 @@ class App:
             state=place.state,
             write_lock=place.write_lock,
             dead=self.is_dead,
+            notebooks=self.notebooks(session),
         )
 
     async def shared_model(self, settings: Settings) -> Model:
@@ -431,7 +435,14 @@ class App:
         )
 
     def tools(self, *, kernel: bool = False, skills: Library | None = None) -> list[Tool]:
-        return builtin_tools(kernel=kernel, skills=skills)
+        return builtin_tools(kernel=kernel, skills=skills, pages=self.pages is not None)
+
+    def notebooks(self, session: Session) -> OpenNotebooks | None:
+        """What the session's owner has open of its workspace; None where no browser is served."""
+        here = session.host in (None, socket.gethostname())
+        return (
+            OpenNotebooks(self.pages, session.owner, Path(session.workspace)) if self.pages and here else None
+        )
 
     # -- MCP servers -------------------------------------------------------------------------------------
 

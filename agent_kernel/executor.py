@@ -33,6 +33,7 @@ from agent_kernel.skills.skill import Skill, slug
 from agent_kernel.tools import invalid, run_tool
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool, ToolContext, ToolOutput
 from agent_kernel.tools.calls import marked
+from agent_kernel.tools.notebook.pages import OpenNotebooks
 
 NOBODY = (
     "Denied: this needs a person's approval and there is nobody to ask here. "
@@ -235,8 +236,10 @@ class CallExecutor:
         previews: PreviewWatch,
         network: NetworkPolicy | None = None,
         heard: set[str] | None = None,
+        notebooks: OpenNotebooks | None = None,
     ):
         self.journal = journal
+        self.notebooks = notebooks
         self.previews = previews
         self.network = network or NetworkPolicy()
         self.heard = heard if heard is not None else set()
@@ -285,6 +288,8 @@ class CallExecutor:
     async def _run_changing(self, tool: Tool, call: ToolCall, started: bool) -> list[Event]:
         """With a snapshot on both sides, so that each change belongs to its call and can be undone."""
         self.heard.clear()
+        if tool.prepare is not None:
+            await tool.prepare(call.args, self._context(call))
         try:
             before = await self.sandbox.snapshot()
         except SandboxError as error:  # without one, what the call changes could not be taken back
@@ -360,6 +365,7 @@ class CallExecutor:
             state=self.state,
             kernel=None if isinstance(self.kernel, AttachedKernel) else self.kernel,
             network=self._network(call),
+            notebooks=self.notebooks,
         )
 
     def _network(self, call: ToolCall) -> NetworkPolicy:

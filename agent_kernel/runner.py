@@ -31,6 +31,7 @@ from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
 from agent_kernel.sandbox.egress import is_broad
 from agent_kernel.skills.skill import Skill
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
+from agent_kernel.tools.notebook.pages import OpenNotebooks
 
 HEARTBEAT = 4.0
 LEASE_MS = 15_000
@@ -70,6 +71,7 @@ class Means:
     state: dict[str, Any]
     write_lock: asyncio.Lock
     dead: Callable[[str], bool]
+    notebooks: OpenNotebooks | None = None
 
 
 async def execute(order: Order, means: Means) -> Status:
@@ -217,6 +219,7 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
         previews=previews,
         network=network,
         heard=heard,
+        notebooks=means.notebooks,
     )
     loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
     try:

@@ -120,11 +120,13 @@ def _opener() -> Any:
     from agent_kernel.app import open_app
     from agent_kernel.dispatch import Dispatcher
     from agent_kernel.settings import load_settings
+    from agent_kernel.tools.notebook.pages import Pages
 
     settings = load_settings()
 
     async def opened(lives: Callable[[str], bool]) -> tuple[App, Dispatcher]:
         app = await open_app(settings)
+        app.pages = Pages()
         dispatcher = Dispatcher(app, lives=lives)
         try:
             await dispatcher.start()

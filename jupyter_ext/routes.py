@@ -13,6 +13,7 @@ from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
 from jupyter_ext.mcp_routes import MCP_ROUTES
 from jupyter_ext.models import ModelHandler, ModelTestHandler
+from jupyter_ext.pages import ClaimHandler, PageAnswerHandler, PageHandler
 from jupyter_ext.preview import PreviewHandler
 from jupyter_ext.preview import handlers as preview_handlers
 from jupyter_ext.route import Route
@@ -417,7 +418,10 @@ ROUTES = (
     Route("health", HealthHandler),
     Route("openapi.json", OpenApiHandler),
     Route("defaults", DefaultsHandler),
-    Route("stream", StreamHandler, query=("run", "announce")),
+    Route("stream", StreamHandler, query=("run", "announce", "page")),
+    Route("pages/{page}", PageHandler, {"put": "OpenNotebooks"}),
+    Route("pages/{page}/claims/{question}", ClaimHandler, {"post": "Nothing"}),
+    Route("pages/{page}/answers/{question}", PageAnswerHandler, {"post": "PageAnswer"}),
     Route("model", ModelHandler, {"put": "ModelSetup"}),
     Route("model/test", ModelTestHandler, {"post": "ModelSetup"}),
     Route("trust", AskingHandler, {"post": "Yes"}, ("workspace",)),

@@ -130,6 +130,18 @@ class Fork(Body):
     kernel: bool = False
 
 
+class OpenNotebooks(Body):
+    """Jupyter's own paths, from the root it shows."""
+
+    notebooks: list[Path]
+
+
+class PageAnswer(Body):
+    """What the page did, or `refused`: a `message` and a `hint`."""
+
+    answer: dict[str, Any]
+
+
 class OfSession(Body):
     """The session whose workspace and sandbox are meant."""
 

@@ -35,7 +35,8 @@ class StreamHandler(Handler):
     """`GET stream?run=ID[:seq]&run=…`: replay after `seq`, then live, until the client leaves.
 
     With `announce=1` also, as messages named `run`, the owner's runs that are new or change their state; from
-    the message `ready` on none is missed.
+    the message `ready` on none is missed. With `page=ID` also, as messages named `notebook`, what tools ask of the
+    notebooks this page has open (see `pages.py`).
     """
 
     @allow_unauthenticated  # type: ignore[untyped-decorator]
@@ -48,6 +49,9 @@ class StreamHandler(Handler):
             )
         if announce and self.notebook is not None:
             raise BadRequest("What all of the owner's runs do is not for a kernel to see.")
+        page = self.get_query_argument("page", "")
+        if page and self.notebook is not None:
+            raise BadRequest("A kernel is no page.")
         account = await self.account()
         positions = {(await account.get_run(run)).id: seq for run, seq in positions.items()}
         self.set_header("Content-Type", "text/event-stream")
@@ -57,7 +61,7 @@ class StreamHandler(Handler):
         try:
             self.write("retry: 1000\n\n")
             await self._flush()
-            await self._send_all(account, positions, announce=announce)
+            await self._send_all(account, positions, announce=announce, page=page[:64])
         except StreamClosedError:
             pass
         except TimeoutError:
@@ -87,7 +91,9 @@ class StreamHandler(Handler):
             raise BadRequest(f"{len(found)} runs are more than one stream carries ({MOST_RUNS}).")
         return found
 
-    async def _send_all(self, account: Account, positions: dict[str, int], *, announce: bool) -> None:
+    async def _send_all(
+        self, account: Account, positions: dict[str, int], *, announce: bool, page: str
+    ) -> None:
         queue: asyncio.Queue[Event | str] = asyncio.Queue(MOST_WAITING)
 
         async def follow(run_id: str, after: int) -> None:
@@ -103,9 +109,18 @@ class StreamHandler(Handler):
                     if not runs:
                         await queue.put("event: ready\ndata: {}\n\n")
 
+        async def ask() -> None:
+            assert account.app.pages is not None, "the extension gives its App one"
+            with account.app.pages.attached(self.owner, page) as questions:
+                while True:
+                    asked = await questions.get()
+                    await queue.put(f"event: notebook\ndata: {json.dumps(asked)}\n\n")
+
         followers = [asyncio.create_task(follow(run, after)) for run, after in positions.items()]
         if announce:
             followers.append(asyncio.create_task(tell()))
+        if page:
+            followers.append(asyncio.create_task(ask()))
         closed = asyncio.create_task(self._closed.wait())
         try:
             while not self._closed.is_set():

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from agent_kernel.events import Event, Json, Output
 from agent_kernel.sandbox.base import NetworkPolicy, Sandbox
+from agent_kernel.tools.notebook.pages import OpenNotebooks
 
 Access: TypeAlias = Literal["read", "sandbox", "outside"]
 """`read` changes nothing, `sandbox` changes what is inside the sandbox, `outside` leaves it (the
@@ -70,7 +71,8 @@ class ToolContext:
 
     `emit` shows live output (text) in the card. `state` is the session's own, kept between calls of the
     same App (the persistent Python of a sandbox lives there); its values may offer `async close()`. `network` is for
-    tools that reach the internet themselves: what the sandbox's processes may, they may.
+    tools that reach the internet themselves: what the sandbox's processes may, they may. `notebooks` are those that
+    the person has open in a browser.
     """
 
     run_id: str
@@ -83,6 +85,7 @@ class ToolContext:
     max_output: int = 30_000
     timeout: float = 600.0
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    notebooks: OpenNotebooks | None = None
 
     def seconds(self, wanted: float) -> float:
         """How long a tool may take when it ends by itself: early enough to still tell what it has."""
@@ -109,7 +112,8 @@ class Tool:
     `foreign`: what it returns was written by strangers, and is marked so (`ToolOutput.foreign` names them more
     closely); `source` is the one place it can come from. `sends`: what it is given reaches others even when it
     only reads. `typed`: the provider runs it itself, under this definition. `granted(args, events)`: the person has
-    said yes to this call before, in a prompt of the session.
+    said yes to this call before, in a prompt of the session. `prepare` comes before the snapshot that the call can be
+    taken back to.
     """
 
     name: str
@@ -126,6 +130,7 @@ class Tool:
     source: str = ""
     typed: Json | None = None
     granted: Callable[[Json, Sequence[Event]], bool] | None = None
+    prepare: Callable[[Json, ToolContext], Awaitable[None]] | None = None
 
     @property
     def read_only(self) -> bool:

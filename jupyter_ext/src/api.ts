@@ -62,6 +62,17 @@ export interface Options {
   permission?: string;
 }
 
+/** What a tool asks of a notebook that is open here; the rest of it is the action's own. */
+export interface Question {
+  id: string;
+  path: string;
+  action: 'read' | 'save' | 'edit' | 'run' | 'undo' | 'reload' | 'end';
+  [more: string]: unknown;
+}
+
+/** Names this page, as long as it is not loaded anew. */
+export const PAGE_ID = Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, '0')).join('');
+
 /** A refusal: `message` and `hint` are sentences; `status` is 0 when the server was not reached. */
 export class Refused extends Error {
   constructor(
@@ -144,6 +155,14 @@ export class Api {
   retry = (run: string): Promise<RunRow> => this.post(`runs/${run}/retry`, {});
 
   forget = (session: string): Promise<unknown> => this.call(`sessions/${session}`, { method: 'DELETE' });
+
+  /** Say which notebooks this page has open. */
+  showNotebooks = (notebooks: string[]): Promise<unknown> => this.call(`pages/${PAGE_ID}`, { method: 'PUT', body: JSON.stringify({ notebooks }) });
+
+  /** Whether this page, of all that have the notebook open, is to do what is asked. */
+  claim = async (question: string): Promise<boolean> => (await this.post<{ yours: boolean }>(`pages/${PAGE_ID}/claims/${question}`, {})).yours;
+
+  answerQuestion = (question: string, answer: object): Promise<unknown> => this.post(`pages/${PAGE_ID}/answers/${question}`, { answer });
 
   /** All stored events of a run after `seq`, page by page. */
   async *events(run: string, seq: number): AsyncGenerator<AnyEvent[]> {

@@ -2,7 +2,7 @@
 import type { AnyEvent, UnknownEvent } from '../../widgets/src/events';
 import { FINAL, RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action, ModelKnown } from '../../widgets/src/source';
-import { Api, Defaults, Options, PAGE, Refused, RunRow, Session } from './api';
+import { Api, Defaults, Options, PAGE, Question, Refused, RunRow, Session } from './api';
 import { spent, undone } from './shown';
 import { Stream } from './stream';
 
@@ -33,6 +33,12 @@ export interface Snapshot {
   working: number;
 }
 
+export interface Answerer {
+  asked(question: Question): void;
+  /** Tell the server what is open: it may be a new one. */
+  announce(): void;
+}
+
 export class Hub {
   private readonly rows = new Map<string, RunRow>();
   private sessions = new Map<string, Session>();
@@ -42,6 +48,8 @@ export class Hub {
   private readonly pending = new Map<string, Array<AnyEvent | UnknownEvent>>();
   private readonly listeners = new Set<() => void>();
   private readonly stream: Stream;
+  /** Who answers for the notebooks that are open in this page. */
+  notebooks: Answerer | null = null;
   private followed = 'nothing yet';
   private frame = 0;
   private asking = 0;
@@ -65,6 +73,7 @@ export class Hub {
     this.stream = new Stream(api, () => this.positions(), {
       events: events => this.take(events),
       announced: row => this.announced(row),
+      asked: question => this.notebooks?.asked(question),
       ready: () => this.ready(),
       lost: error => this.lost(error)
     });
@@ -298,6 +307,7 @@ export class Hub {
   /** The stream is open, and misses nothing from here on. */
   private ready(): void {
     this.set({ online: true });
+    this.notebooks?.announce();
     clearTimeout(this.asking);
     this.asking = window.setTimeout(() => void this.refresh(), SOON);
   }

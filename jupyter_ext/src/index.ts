@@ -2,6 +2,7 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
@@ -17,6 +18,8 @@ import { cells } from './cells';
 import { Hub } from './hub';
 import { logo } from './icon';
 import { LabHost } from './labhost';
+import { addToNotebooks } from './notebook';
+import notebookCss from './notebook/notebook.css';
 import panelCss from './panel.css';
 import { Reconciler } from './reconcile';
 import { offerReplay } from './transcripts';
@@ -30,7 +33,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
   description: 'Runs of agents, live, beside the notebook.',
   autoStart: true,
-  optional: [ICommandPalette, IDefaultFileBrowser, ILayoutRestorer, ISettingRegistry, IStatusBar],
+  optional: [ICommandPalette, IDefaultFileBrowser, ILayoutRestorer, ISettingRegistry, IStatusBar, INotebookTracker],
   activate
 };
 
@@ -42,7 +45,8 @@ function activate(
   browser: IDefaultFileBrowser | null,
   restorer: ILayoutRestorer | null,
   registry: ISettingRegistry | null,
-  status: IStatusBar | null
+  status: IStatusBar | null,
+  tracker: INotebookTracker | null
 ): void {
   addStyle();
   const kept = remembered();
@@ -71,6 +75,9 @@ function activate(
   });
   addCommands(app, hub, host, palette, open, wanted);
   offerReplay(app, hub, open);
+  if (tracker) {
+    addToNotebooks(app, hub, tracker, palette, open);
+  }
   status?.registerStatusItem(`${ID}:status`, {
     item: ReactWidget.create(createElement(StatusItem, { hub, open })),
     align: 'left',
@@ -153,7 +160,7 @@ function addCommands(app: JupyterFrontEnd, hub: Hub, host: LabHost, palette: ICo
 function addStyle(): void {
   const style = document.createElement('style');
   style.dataset['agkPanel'] = '';
-  style.textContent = css + panelCss;
+  style.textContent = css + panelCss + notebookCss;
   document.head.append(style);
 }
 

@@ -1,6 +1,6 @@
 // The one event stream of this page: it carries all runs that are followed, and comes back by itself.
 import type { AnyEvent } from '../../widgets/src/events';
-import { Api, Refused, RunRow } from './api';
+import { Api, PAGE_ID, Question, Refused, RunRow } from './api';
 import { SseParser } from './sse';
 
 /** Longer than the server's signs of life are apart: a computer that slept leaves connections that look alive. */
@@ -11,6 +11,8 @@ const LONGEST_WAIT = 10_000;
 export interface Listener {
   events(events: AnyEvent[]): void;
   announced(run: RunRow): void;
+  /** A tool wants to know something of a notebook that is open here, or to change it. */
+  asked(question: Question): void;
   /** From now on no run that is new or changes its state is missed. */
   ready(): void;
   lost(error: unknown): void;
@@ -62,7 +64,7 @@ export class Stream {
     this.retry = 0;
     try {
       const query = [...this.positions()].map(([run, seq]) => `run=${run}:${seq}`);
-      const response = await this.api.open(`stream?${['announce=1', ...query].join('&')}`, aborter.signal);
+      const response = await this.api.open(`stream?${['announce=1', `page=${PAGE_ID}`, ...query].join('&')}`, aborter.signal);
       this.wait = FIRST_WAIT;
       await this.readAll(response, aborter);
       throw new Refused(0, 'The Jupyter server ended the event stream.', '');
@@ -91,6 +93,8 @@ export class Stream {
       for (const { event, data } of parser.take(decoder.decode(value, { stream: true }))) {
         if (event === 'run') {
           this.listener.announced(JSON.parse(data) as RunRow);
+        } else if (event === 'notebook') {
+          this.listener.asked(JSON.parse(data) as Question);
         } else if (event === 'ready') {
           this.listener.ready();
         } else {

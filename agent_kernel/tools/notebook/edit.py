@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from uuid import uuid4
 
 from agent_kernel.errors import ToolError
 from agent_kernel.events import Json
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from agent_kernel.tools.notebook.document import Document
-from agent_kernel.tools.notebook.files import load, problem, remember, save, shown
+from agent_kernel.tools.notebook.files import ask_page, load, problem, remember, save, settle, shown
 from agent_kernel.tools.notebook.operations import (
     Operation,
     Stale,
@@ -20,6 +20,7 @@ from agent_kernel.tools.notebook.operations import (
     digest,
     source_of,
 )
+from agent_kernel.tools.notebook.pages import Refused
 from agent_kernel.tools.output import cap, line_of
 
 MOST_SHOWN = 6_000
@@ -34,10 +35,44 @@ NEEDED = {
 async def run(args: Json, context: ToolContext) -> ToolOutput:
     path = args["path"]
     operations = [_operation(number, said) for number, said in enumerate(args["operations"], 1)]
+    if (done := await _in_page(path, operations, context)) is not None:
+        return ToolOutput.text("\n".join([f"Changed {path}, which is open before the person:", *done]))
     document, earlier = await load(path, context)
     text, told = await asyncio.to_thread(_changed, path, document, operations, context)
     await save(path, text, earlier, context)
     return ToolOutput.text("\n".join([f"Changed {path}:", *told]))
+
+
+async def _in_page(path: str, operations: list[Operation], context: ToolContext) -> list[str] | None:
+    """A line about each operation, done in the page that has the notebook open; None when it is closed."""
+    said = [asdict(operation) for operation in operations]
+    try:
+        answer = await ask_page(path, context, "edit", operations=said)
+    except Refused as refused:
+        raise explained(refused, context) from None
+    if answer is None:
+        return None
+    told = [
+        _done(operation, done, context) for operation, done in zip(operations, answer["done"], strict=True)
+    ]
+    if answer.get("problem"):
+        told.append(f"The document is changed, but not saved: {line_of(str(answer['problem']))}")
+    return told
+
+
+def _done(operation: Operation, done: Json, context: ToolContext) -> str:
+    if operation.op == "delete":
+        return _gone(operation)
+    at, count = int(done["at"]), int(done["count"])
+    return _line(operation, str(done["cell"]), at, count, str(done["source"]), context)
+
+
+def explained(refused: Refused, context: ToolContext) -> ToolError:
+    """Why a page did not do it; of a cell that was changed meanwhile, what has changed."""
+    if "source" not in refused.said:
+        return ToolError(f"{refused.message} Nothing was done.", hint=refused.hint)
+    cell, expected = str(refused.said.get("cell")), str(refused.said.get("expected"))
+    return ToolError(_what_changed(Stale(cell, expected, str(refused.said["source"])), context))
 
 
 def _operation(number: int, said: Json) -> Operation:
@@ -90,12 +125,20 @@ def _changed(
 
 def _told(operation: Operation, before: Json, after: Json, context: ToolContext) -> str:
     if operation.op == "delete":
-        return f"- deleted {line_of(operation.cell)}"
+        return _gone(operation)
     at, names = _place(operation, before, after), cell_names(after)
-    source = source_of(after["cells"][at])
+    return _line(operation, names[at], at, len(names), source_of(after["cells"][at]), context)
+
+
+def _gone(operation: Operation) -> str:
+    return f"- deleted {line_of(operation.cell)}"
+
+
+def _line(operation: Operation, name: str, at: int, count: int, source: str, context: ToolContext) -> str:
+    """What was done, and how the cell is named and hashed now."""
     remember(source, digest(source), context)
     done = {"insert": f"inserted {operation.cell_type} cell", "edit": "edited", "move": "moved"}[operation.op]
-    return f"- {done} {line_of(names[at])}, now [{at + 1}] of {len(names)}, hash {digest(source)}"
+    return f"- {done} {line_of(name)}, now [{at + 1}] of {count}, hash {digest(source)}"
 
 
 def _place(operation: Operation, before: Json, after: Json) -> int:
@@ -138,8 +181,8 @@ NOTEBOOK_EDIT = Tool(
         "Change cells of a Jupyter notebook (.ipynb): insert, edit (the whole source), move, delete. Use this, "
         "never edit_file, for notebooks. Each change of an existing cell names the hash that notebook_read showed; "
         "when a person has changed the cell since, nothing is done and you see what changed. All operations of a "
-        "call are done, in order, or none. Outputs stay as they are until the person runs the cell. Tell a person who "
-        "has the notebook open to use File > Reload Notebook from Disk."
+        "call are done, in order, or none. A notebook that the person has open changes before their eyes; each changed "
+        "cell shows its diff, which they accept or reject. Outputs stay as they are until the cell is run."
     ),
     input_schema={
         "type": "object",
@@ -177,4 +220,5 @@ NOTEBOOK_EDIT = Tool(
     run=run,
     describe=_described,
     summary="Change cells of a notebook",
+    prepare=settle,
 )

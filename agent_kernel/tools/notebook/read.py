@@ -11,7 +11,8 @@ from agent_kernel.errors import ToolError
 from agent_kernel.events import Json
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from agent_kernel.tools.images import image_block
-from agent_kernel.tools.notebook.files import load, remember
+from agent_kernel.tools.notebook.document import parse
+from agent_kernel.tools.notebook.files import ask_page, load, remember
 from agent_kernel.tools.notebook.operations import cell_names, digest, source_of
 from agent_kernel.tools.output import cap, line_of, plain
 
@@ -24,14 +25,31 @@ IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 async def run(args: Json, context: ToolContext) -> ToolOutput:
-    document, _ = await load(args["path"], context)
-    return await asyncio.to_thread(_shown, document.notebook, args, context)
+    path = args["path"]
+    opened = await ask_page(path, context, "read", cells=args.get("cells", []))
+    if opened is None:
+        document, _ = await load(path, context)
+    else:  # what comes from a page is looked at like what comes from a file
+        document = await asyncio.to_thread(parse, json.dumps(opened.get("notebook")), path)
+    return await asyncio.to_thread(_shown, document.notebook, args, context, _place(opened))
 
 
-def _shown(notebook: Json, args: Json, context: ToolContext) -> ToolOutput:
+def shown_cells(notebook: Json, path: str, names: list[str], context: ToolContext) -> ToolOutput:
+    """These cells, closely: what `notebook_run` gives."""
+    return _shown(notebook, {"path": path, "cells": names}, context, ", open")
+
+
+def _place(opened: Json | None) -> str:
+    """How the person has it."""
+    if opened is None:
+        return ""
+    return ", open, with changes that are not saved" if opened.get("dirty") else ", open"
+
+
+def _shown(notebook: Json, args: Json, context: ToolContext, place: str) -> ToolOutput:
     names, closer = cell_names(notebook), CLOSER if args.get("cells") else 1
     chosen = _chosen(names, args)
-    lines, images, left = [_head(args["path"], notebook)], list[Json](), None
+    lines, images, left = [_head(args["path"], notebook) + place], list[Json](), None
     room = context.max_output - len(lines[0])
     for number in chosen:
         cell = notebook["cells"][number]
@@ -160,8 +178,8 @@ NOTEBOOK_READ = Tool(
     name="notebook_read",
     description=(
         "Read a Jupyter notebook (.ipynb): its cells with their ids and hashes, outputs and errors. Long outputs "
-        "are cut and pictures left out; name a cell in `cells` to see all of it, pictures too. For what the person "
-        "has saved: changes not saved yet are not in the file."
+        "are cut and pictures left out; name a cell in `cells` to see all of it, pictures too. A notebook that the "
+        "person has open in JupyterLab is read as it stands there, saved or not."
     ),
     input_schema={
         "type": "object",

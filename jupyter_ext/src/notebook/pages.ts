@@ -1,0 +1,173 @@
+// Answers for the notebooks that are open in this page: reads them, changes them, runs their cells, when tools ask.
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { Api, Question } from '../api';
+import type { Answerer } from '../hub';
+import { Changes } from './changes';
+import { brief, change } from './model';
+import { Operation, Refusal, Stale } from './operations';
+import { runCells } from './running';
+
+/** A page nobody looks at leaves it to another one with the same notebook, if there is one. */
+const POLITE = 300;
+const SOON = 50;
+const LONGEST_SAVE = 15_000;
+const MOST_TAKEN = 500;
+
+export interface Opened {
+  panel: NotebookPanel;
+  changes: Changes;
+}
+
+export class NotebookPages implements Answerer {
+  private readonly opened = new Map<NotebookPanel, Opened>();
+  private readonly taken = new Set<string>();
+  private readonly working = new Map<string, AbortController>();
+  private announcing = 0;
+
+  /** `shown` is told of each notebook when its content is there. */
+  constructor(
+    private readonly app: JupyterFrontEnd,
+    private readonly api: Api,
+    tracker: INotebookTracker,
+    private readonly shown: (opened: Opened) => void
+  ) {
+    tracker.widgetAdded.connect((_, panel) => void this.open(panel));
+    tracker.forEach(panel => void this.open(panel));
+  }
+
+  /** Jupyter's own path, without the name of the drive that jupyter-collaboration puts before it. */
+  pathOf(panel: NotebookPanel): string {
+    return this.app.serviceManager.contents.localPath(panel.context.path);
+  }
+
+  readonly announce = (): void => {
+    clearTimeout(this.announcing);
+    this.announcing = window.setTimeout(() => {
+      const paths = [...new Set([...this.opened.keys()].map(panel => this.pathOf(panel)))];
+      void this.api.showNotebooks(paths).catch(() => undefined); // asked for again when the stream is back
+    }, SOON);
+  };
+
+  readonly asked = (question: Question): void => {
+    if (question.action === 'end') {
+      this.working.get(question.id)?.abort();
+    } else if (!this.taken.has(question.id)) {
+      void this.take(question).catch(() => undefined); // without the server there is nobody to tell
+    }
+  };
+
+  private async open(panel: NotebookPanel): Promise<void> {
+    await panel.context.ready;
+    await panel.revealed;
+    if (panel.isDisposed || !panel.model) {
+      return;
+    }
+    const opened = { panel, changes: new Changes(panel.model.sharedModel, localStorage, this.key(panel)) };
+    this.opened.set(panel, opened);
+    panel.disposed.connect(() => {
+      this.opened.delete(panel);
+      this.announce();
+    });
+    panel.context.pathChanged.connect(() => {
+      opened.changes.rename(this.key(panel));
+      this.announce();
+    });
+    this.announce();
+    this.shown(opened);
+  }
+
+  private key(panel: NotebookPanel): string {
+    return `agent-kernel:changes:${this.pathOf(panel)}`;
+  }
+
+  private async take(question: Question): Promise<void> {
+    const opened = [...this.opened.values()].find(({ panel }) => this.pathOf(panel) === question.path);
+    if (!opened) {
+      this.announce();
+      return;
+    }
+    this.remember(question.id);
+    if (document.hidden) {
+      await new Promise(resolve => setTimeout(resolve, POLITE));
+    }
+    const ending = new AbortController();
+    this.working.set(question.id, ending);
+    try {
+      if (await this.api.claim(question.id)) {
+        await this.api.answerQuestion(question.id, await this.answer(opened, question, ending.signal));
+      }
+    } finally {
+      this.working.delete(question.id);
+    }
+  }
+
+  private remember(id: string): void {
+    this.taken.add(id);
+    if (this.taken.size > MOST_TAKEN) {
+      this.taken.delete(this.taken.values().next().value!);
+    }
+  }
+
+  private async answer(opened: Opened, question: Question, ending: AbortSignal): Promise<object> {
+    try {
+      return await this.carryOut(opened, question, ending);
+    } catch (error) {
+      const { message, hint = '' } = error as Partial<Refusal>;
+      const seen = error instanceof Stale ? { cell: error.cell, expected: error.expected, source: error.source } : {};
+      return { refused: { message: message ?? String(error), hint, ...seen } };
+    }
+  }
+
+  private async carryOut({ panel, changes }: Opened, question: Question, ending: AbortSignal): Promise<object> {
+    const model = panel.model;
+    if (!model || ending.aborted) {
+      throw new Refusal('The notebook was closed just now.', 'Try again.');
+    }
+    const { run = '', call = '' } = question as { run?: string; call?: string };
+    switch (question.action) {
+      case 'read':
+        return { notebook: brief(model.sharedModel, new Set(question.cells as string[])), dirty: model.dirty };
+      case 'edit': {
+        if (model.readOnly) {
+          throw new Refusal('The notebook is open for reading only.');
+        }
+        const operations = question.operations as Operation[];
+        const old = changes.content(operations.map(({ cell }) => cell));
+        const states = change(model.sharedModel, operations);
+        changes.record(run, call, operations, states, old);
+        const done = operations.map(({ cell }, number) => {
+          const cells = states[number + 1]!;
+          const at = cells.findIndex(({ id }) => id === cell);
+          return { cell, at, count: cells.length, source: cells[at]?.source ?? '' };
+        });
+        return { done, problem: await save(panel) };
+      }
+      case 'run': {
+        changes.ran(call);
+        const { ran, problem } = await runCells(panel, question.cells as Array<{ cell: string; expected: string }>, question.seconds as number, ending);
+        await save(panel);
+        return { ran, problem, notebook: brief(model.sharedModel, new Set(ran)) };
+      }
+      case 'undo': {
+        const undone = changes.undo(question.calls as string[]);
+        return { ...undone, problem: await save(panel) };
+      }
+      case 'reload':
+        await (model.dirty ? undefined : panel.context.revert());
+        return {};
+      default:
+        return { problem: await save(panel) };
+    }
+  }
+}
+
+/** '' or why the document is not saved. Jupyter may ask the person something, who may not be there. */
+async function save(panel: NotebookPanel): Promise<string> {
+  const { context } = panel;
+  if (!context.model.dirty) {
+    return '';
+  }
+  const late = new Promise<string>(resolve => setTimeout(() => resolve('JupyterLab has not saved it yet; it may be asking the person.'), LONGEST_SAVE));
+  return Promise.race([context.save().then(() => '', error => String((error as Error).message ?? error)), late]);
+}

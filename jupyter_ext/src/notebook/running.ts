@@ -1,0 +1,86 @@
+// Runs cells of an open notebook as the person would, one after the other, until one fails or nobody wants it any more.
+import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
+import { NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import type { Kernel } from '@jupyterlab/services';
+import { textsOf } from './model';
+import { Refusal, unchanged } from './operations';
+
+const PATIENCE = 3_000;
+
+export interface Ran {
+  ran: string[];
+  /** Why not all of them ran to their end; '' when they did. */
+  problem: string;
+}
+
+/** Throws Refusal, for a cell that was changed since it was read Stale; then none was run. */
+export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cell: string; expected: string }>, seconds: number, ending: AbortSignal): Promise<Ran> {
+  const texts = textsOf(panel.model!.sharedModel);
+  wanted.forEach(({ cell, expected }) => unchanged(texts, cell, expected));
+  const kernel = await idle(panel);
+  let problem = '';
+  const stop = (why: string) => (): void => {
+    problem ||= why;
+    void kernel.interrupt().catch(() => undefined);
+  };
+  const cancelled = stop('the run was stopped');
+  ending.addEventListener('abort', cancelled);
+  const late = setTimeout(stop(`it took longer than ${seconds} s and was interrupted`), seconds * 1000);
+  const ran: string[] = [];
+  try {
+    for (const { cell } of wanted) {
+      const widget = panel.content.widgets.find(({ model }) => model.id === cell);
+      if (problem || ending.aborted || !widget) {
+        problem ||= widget ? 'the run was stopped' : `cell ${cell} is gone`;
+        break;
+      }
+      ran.push(cell);
+      await NotebookActions.runCells(panel.content, [widget], panel.sessionContext);
+      if (failed(widget)) {
+        problem ||= `cell ${cell} failed`;
+      }
+    }
+  } finally {
+    clearTimeout(late);
+    ending.removeEventListener('abort', cancelled);
+  }
+  return { ran, problem };
+}
+
+/** The notebook's kernel, once it has nothing else to do. Throws Refusal. */
+async function idle(panel: NotebookPanel): Promise<Kernel.IKernelConnection> {
+  const kernel = panel.sessionContext.session?.kernel;
+  if (!kernel) {
+    throw new Refusal('The notebook has no kernel.', 'Ask the person to choose one.');
+  }
+  for (let waited = 0; kernel.status !== 'idle'; waited += 100) {
+    if (waited >= PATIENCE) {
+      throw new Refusal(
+        `The notebook's kernel is ${kernel.status}.`,
+        'If this very conversation runs in a cell of it, that cell has to end first: use notebook_python, or ask the person to run the cells.'
+      );
+    }
+    await new Promise(resolve => setTimeout(resolve, 100));
+  }
+  return kernel;
+}
+
+export function failed(cell: Cell): boolean {
+  return errorOf(cell) !== null;
+}
+
+/** The name and the text of the error that a cell shows. */
+export function errorOf(cell: Cell): { name: string; text: string } | null {
+  if (cell.model.type !== 'code') {
+    return null;
+  }
+  const { outputs } = cell.model as ICodeCellModel;
+  for (let at = 0; at < outputs.length; at++) {
+    const output = outputs.get(at);
+    if (output.type === 'error') {
+      const { ename = '', evalue = '' } = output.toJSON() as { ename?: string; evalue?: string };
+      return { name: String(ename), text: String(evalue) };
+    }
+  }
+  return null;
+}
