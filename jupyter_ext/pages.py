@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import HTTPError
 
-from agent_kernel.tools.notebook.pages import MOST_NOTEBOOKS, Pages
 from jupyter_ext.door import BadRequest, Handler
+
+if TYPE_CHECKING:
+    from agent_kernel.tools.notebook.pages import Pages
 
 
 class PagesHandler(Handler):
@@ -30,6 +33,7 @@ class PageHandler(PagesHandler):
     @allow_unauthenticated  # type: ignore[untyped-decorator]
     async def put(self, page: str) -> None:
         """The notebooks this page has open, by Jupyter's own paths."""
+        from agent_kernel.tools.notebook.pages import MOST_NOTEBOOKS
         from jupyter_ext.schemas import OpenNotebooks
 
         body = self.body(OpenNotebooks)
