@@ -94,17 +94,17 @@ class SessionHandler(Handler):
 
 
 class CompactHandler(Handler):
-    clear = False
+    forgets = False
 
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, session_id: str) -> None:
         """Replace the conversation's history by a summary, or by nothing; the event that says so."""
-        shortened = await (await self.account()).shorten(session_id, clear=self.clear)
+        shortened = await (await self.account()).shorten(session_id, clear=self.forgets)
         self.reply(shortened.model_dump(mode="json"))
 
 
 class ClearHandler(CompactHandler):
-    clear = True
+    forgets = True
 
 
 class RunsHandler(Handler):

@@ -182,7 +182,7 @@ def test_a_run_is_exported_replayed_and_gone_on_from_any_step(bench: Bench, page
     transcript = lab.api(bench.server, f"runs/{run['id']}/transcript?format=ipynb")
     (bench.server.folder / "told.ipynb").write_text(json.dumps(transcript))
     to_list(page)
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:open', { path: 'told.ipynb' })")
+    page.evaluate("() => void window.jupyterapp.commands.execute('docmanager:open', { path: 'told.ipynb' })")
     page.locator(".jp-NotebookPanel-toolbar").get_by_text("Replay").click(timeout=SLOW)
     player = page.get_by_role("region", name="Replay")
     player.get_by_label("Speed").select_option("8")
