@@ -266,6 +266,13 @@ class DiffHandler(Handler):
         self.reply({"changes": [change.model_dump(mode="json") for change in found]})
 
 
+class AheadHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self, run_id: str) -> None:
+        """What stands before the run in the model's window, in characters by kind."""
+        self.reply(await (await self.account()).ahead(run_id))
+
+
 class ResumeHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, run_id: str) -> None:
@@ -447,6 +454,7 @@ ROUTES = (
     Route("runs/{run}/results/{call}/begin", BeginHandler, {"post": "Begin"}),
     Route("runs/{run}/results/{call}", ResultHandler, {"post": "Result"}),
     Route("runs/{run}/diff", DiffHandler),
+    Route("runs/{run}/ahead", AheadHandler),
     Route("runs/{run}/undo", UndoHandler, {"post": "UndoOf"}),
     Route("runs/{run}/resume", ResumeHandler, {"post": "Resume"}),
     Route("runs/{run}/retry", RetryHandler, {"post": "Nothing"}),

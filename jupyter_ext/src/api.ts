@@ -3,6 +3,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { AnyEvent, FileChangeEvent, UndoEvent } from '../../widgets/src/events';
 import type { Usage } from '../../widgets/src/run';
+import type { Ahead } from '../../widgets/src/window';
 import type { ModelDoor } from '../../widgets/src/source';
 
 export interface Session {
@@ -146,6 +147,8 @@ export class Api {
 
   /** A new run, in a session of its own, that knows what `run` knew after its event `seq`. */
   fork = (run: string, seq: number, prompt: string, restore: boolean): Promise<RunRow> => this.post(`runs/${run}/fork`, { seq, prompt, restore });
+
+  ahead = (run: string): Promise<Ahead> => this.get(`runs/${run}/ahead`);
 
   /** What the run did to each file, its steps taken together. */
   diff = async (run: string): Promise<FileChangeEvent[]> => (await this.get<{ changes: FileChangeEvent[] }>(`runs/${run}/diff`)).changes;

@@ -428,7 +428,7 @@ def test_a_skill_of_the_folder_is_looked_at_before_it_is_trusted(bench: Bench, p
 
 
 def test_narrow_wide_light_and_dark_it_is_accessible(bench: Bench, page: Any) -> None:
-    page.locator(".agk-run", has_text="Write a note").click()
+    page.locator(".agk-run", has_text="Write a note").last.click()
     tab(page, "Files").wait_for(timeout=SLOW)
     for theme in ("Light", "Dark"):
         lab.set_theme(page, f"JupyterLab {theme}")
