@@ -96,6 +96,7 @@ function Player({ hub, row, events, send }: { hub: Hub; row: RunRow; events: Any
         <button type="button" aria-expanded={forking} title="Go on from this step, in a conversation of its own" onClick={() => (setPlaying(false), setForking(!forking))}>
           <Icon name="fork" /> Fork from here
         </button>
+        <span className="agk-space" />
         <button type="button" className="agk-quiet" aria-label="Close the replay" title="Close the replay" onClick={() => hub.replay(null)}>
           <Icon name="close" />
         </button>
