@@ -48,6 +48,13 @@ export interface Defaults {
   ready: boolean;
 }
 
+/** A skill, or an agent definition, that a session may use. */
+export interface Named {
+  name: string;
+  description: string;
+  state: string;
+}
+
 /** Something of a workspace that wants to be trusted, as it is now. */
 export interface Asking {
   kind: 'skill' | 'agent' | 'mcp';
@@ -60,6 +67,7 @@ export interface Asking {
 
 export interface Options {
   model?: string;
+  agent?: string;
   permission?: string;
 }
 
@@ -129,6 +137,11 @@ export class Api {
 
   /** The session's next run has the tools that its servers offer then. */
   refreshTools = (session: string): Promise<unknown> => this.post('mcp/refresh', { session });
+
+  /** What can be used by name; without a session, what is this person's everywhere. */
+  skills = async (session: string | null): Promise<Named[]> => usable((await this.get<{ skills: Named[] }>(`skills${of(session)}`)).skills);
+
+  agents = async (session: string | null): Promise<Named[]> => usable((await this.get<{ agents: Named[] }>(`agents${of(session)}`)).agents);
 
   openSession = (body: { name?: string; workspace: string; notebook?: string; new?: boolean }): Promise<Session> =>
     this.post('sessions', body);
@@ -218,4 +231,12 @@ export class Api {
       error?.hint ?? (response.status === 403 ? 'Reload the page to log in again.' : '')
     );
   }
+}
+
+function usable(found: Named[]): Named[] {
+  return found.filter(one => one.state === 'on');
+}
+
+function of(session: string | null): string {
+  return session ? `?session=${session}` : '';
 }

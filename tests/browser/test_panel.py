@@ -326,6 +326,11 @@ def test_commands_and_files_are_completed_and_files_can_be_dropped(bench: Bench,
     page.get_by_role("option", name="data/sales.csv").wait_for(timeout=SLOW)
     box(page).press("Tab")
     assert box(page).input_value() == "See @data/sales.csv "
+    box(page).fill("")
+    box(page).press_sequentially("Use @data-")
+    page.get_by_role("option", name="data-analysis").wait_for(timeout=SLOW)
+    box(page).press("Tab")
+    assert box(page).input_value() == "Use skill `data-analysis` "
     page.evaluate(
         """([name, data]) => {
           const files = new DataTransfer();
