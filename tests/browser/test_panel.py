@@ -208,6 +208,29 @@ def test_a_run_is_exported_replayed_and_gone_on_from_any_step(bench: Bench, page
     assert "Leave it so" in json.dumps(bench.api.bodies[-1]["messages"][-1])
 
 
+def test_a_transcript_of_somebody_elses_is_told_cell_by_cell(bench: Bench, page: Any) -> None:
+    told = json.loads((bench.server.folder / "told.ipynb").read_text())
+    told["metadata"]["agent_kernel"]["run_id"] = "r-of-somebody"
+    (bench.server.folder / "received.ipynb").write_text(json.dumps(told))
+    page.evaluate(
+        "() => void window.jupyterapp.commands.execute('docmanager:open', { path: 'received.ipynb' })"
+    )
+    notebook = page.locator(".jp-NotebookPanel:visible")
+    notebook.get_by_role("button", name="Replay").click(timeout=SLOW)
+    bar = notebook.get_by_role("region", name="Replay")
+    bar.get_by_label("Speed").select_option("8")
+    bar.get_by_label("Speed").blur()
+    bar.get_by_role("button", name="Play", exact=True).wait_for(timeout=SLOW)  # it has come to the end
+    assert page.locator(".agk-later").count() == 0
+    bar.get_by_role("button", name="Play", exact=True).press("Home")
+    bar.get_by_role("button", name="Step forward").click()
+    assert notebook.locator(".jp-Cell:not(.agk-later)").count() == 1
+    page.screenshot(path=OUTPUT / "notebook-replay.png")
+    bar.get_by_role("button", name="Close the replay").click()
+    assert page.locator(".agk-later").count() == 0
+    page.evaluate("() => void window.jupyterapp.shell.currentWidget.dispose()")
+
+
 def test_the_window_is_compacted_and_cleared(bench: Bench, page: Any) -> None:
     page.locator(".agk-run", has_text="Write a note").last.click()
     ended(page)
