@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent_kernel import folds
+from agent_kernel.ahead import ahead
 from agent_kernel.app import App, kernel_of
 from agent_kernel.definitions import find_definitions, load_definition
 from agent_kernel.errors import (
@@ -133,6 +134,10 @@ class Account:
     async def shorten(self, session_id: str, *, clear: bool = False) -> Compaction:
         """Replace the session's history, for the model, by a summary (`clear`: by nothing). Raises RunBusy."""
         return await shortened(self.app, await self.get_session(session_id), clear=clear)
+
+    async def ahead(self, run_id: str) -> dict[str, int]:
+        """What stands before the run in the model's window, in characters."""
+        return await ahead(self.app, await self.get_run(run_id))
 
     # -- trust -----------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agent_kernel import folds
 from agent_kernel.errors import SettingsError
-from agent_kernel.events import ApprovalRequest, Event, FileChange, Json, Message, TodoItem, Undo
+from agent_kernel.events import ApprovalRequest, Compaction, Event, FileChange, Json, Message, TodoItem, Undo
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings
 from agent_kernel.usage import Usage
 
@@ -119,6 +119,8 @@ class Host(Protocol):
     async def report_mcp(self, session_id: str) -> Json: ...
 
     async def refresh_tools(self, session_id: str) -> None: ...
+
+    async def shorten(self, session_id: str, *, clear: bool = False) -> Compaction: ...
 
     async def close(self) -> None: ...
 
@@ -484,6 +486,12 @@ class Agent:
         """The session's MCP servers: how each stands, its tools, and what waits to be trusted."""
         host, session = await self._open()
         return await host.report_mcp(session.id)
+
+    async def shorten(self, *, clear: bool = False) -> str:
+        """Replace the conversation so far, for the model, by a summary it writes (`clear`: by nothing); the
+        summary. Raises RunBusy while a run is at work."""
+        host, session = await self._open()
+        return (await host.shorten(session.id, clear=clear)).summary
 
     async def refresh_tools(self) -> None:
         """The next run has the tools that MCP servers offer then; the model reads its prompt anew once."""

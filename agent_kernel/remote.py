@@ -26,6 +26,7 @@ from agent_kernel.errors import AgentKernelError, ServerUnreachable, SettingsErr
 from agent_kernel.events import (
     FINAL_STATUSES,
     SCHEMA_VERSION,
+    Compaction,
     Delta,
     Error,
     Event,
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from agent_kernel.tools.base import KernelBridge
 
 TIMEOUT = 30.0
+WRITING = 300.0
+"""Seconds in which a model writes a summary."""
 SILENCE = 45.0
 """Seconds without even a heartbeat after which a connection counts as broken."""
 LONGEST_PAUSE = 5.0
@@ -300,6 +303,12 @@ class Server:
         found: Json = await self._send("GET", f"mcp?session={quote(session_id, safe='')}")
         return found
 
+    async def shorten(self, session_id: str, *, clear: bool = False) -> Compaction:
+        action = "clear" if clear else "compact"
+        return Compaction.model_validate(
+            await self._send("POST", f"sessions/{quote(session_id, safe='')}/{action}", {}, timeout=WRITING)
+        )
+
     async def refresh_tools(self, session_id: str) -> None:
         await self._send("POST", "mcp/refresh", {"session": session_id})
 
@@ -400,11 +409,13 @@ class Server:
                 await asyncio.sleep(_pause(attempt))
         raise ServerUnreachable("The Jupyter server did not come back.")
 
-    async def _send(self, method: str, path: str, body: Json | None = None) -> Any:
+    async def _send(
+        self, method: str, path: str, body: Json | None = None, *, timeout: float = TIMEOUT
+    ) -> Any:
         import httpx2
 
         try:
-            response = await self._client.request(method, path, json=body)
+            response = await self._client.request(method, path, json=body, timeout=timeout)
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from None
         return _answer(response.status_code, response.content)

@@ -81,7 +81,7 @@ async def execute(order: Order, means: Means) -> Status:
     """
     run = order.run
     fence = await means.log.store.claim(run.id, order.worker, LEASE_MS, dead=means.dead)
-    earlier, events = await _session_events(means.log, run)
+    earlier, events = await session_events(means.log, run)
     journal = RunJournal(means.log, run.id, fence, earlier, events)
     heart = asyncio.create_task(_beat(means.log, run.id, order.worker, fence, asyncio.current_task()))
     try:
@@ -120,7 +120,7 @@ def is_dead(worker: str) -> bool:
     return False
 
 
-async def _session_events(log: RunLog, run: RunRow) -> tuple[list[Event], list[Event]]:
+async def session_events(log: RunLog, run: RunRow) -> tuple[list[Event], list[Event]]:
     """The events of the session's earlier runs, and of this one."""
     earlier: list[Event] = []
     own: list[Event] = []

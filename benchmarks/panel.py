@@ -154,6 +154,7 @@ def shown(context: Any, server: Any, token: str) -> list[float]:
             "() => window.jupyterapp?.commands.hasCommand('agent-kernel:open')", timeout=60_000
         )
         page.evaluate("() => window.jupyterapp.restored")
+        page.wait_for_timeout(1_500)  # JupyterLab itself is still busy with its own start
         found.append(page.evaluate(SHOW, {"runs": RUNS}))
         page.close()
     return found

@@ -94,17 +94,17 @@ class SessionHandler(Handler):
 
 
 class CompactHandler(Handler):
-    clear = False
+    forgets = False
 
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, session_id: str) -> None:
         """Replace the conversation's history by a summary, or by nothing; the event that says so."""
-        shortened = await (await self.account()).shorten(session_id, clear=self.clear)
+        shortened = await (await self.account()).shorten(session_id, clear=self.forgets)
         self.reply(shortened.model_dump(mode="json"))
 
 
 class ClearHandler(CompactHandler):
-    clear = True
+    forgets = True
 
 
 class RunsHandler(Handler):
@@ -264,6 +264,13 @@ class DiffHandler(Handler):
         """What the run did to each file, as one change a file."""
         found = await (await self.account()).diffs(run_id)
         self.reply({"changes": [change.model_dump(mode="json") for change in found]})
+
+
+class AheadHandler(Handler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self, run_id: str) -> None:
+        """What stands before the run in the model's window, in characters by kind."""
+        self.reply(await (await self.account()).ahead(run_id))
 
 
 class ResumeHandler(Handler):
@@ -447,6 +454,7 @@ ROUTES = (
     Route("runs/{run}/results/{call}/begin", BeginHandler, {"post": "Begin"}),
     Route("runs/{run}/results/{call}", ResultHandler, {"post": "Result"}),
     Route("runs/{run}/diff", DiffHandler),
+    Route("runs/{run}/ahead", AheadHandler),
     Route("runs/{run}/undo", UndoHandler, {"post": "UndoOf"}),
     Route("runs/{run}/resume", ResumeHandler, {"post": "Resume"}),
     Route("runs/{run}/retry", RetryHandler, {"post": "Nothing"}),

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "shell": 10, "cli": 10, "doctor": 10, "__main__": 10,
     "client": 9, "mcp_server": 9,
-    "app": 8, "account": 8, "remote": 8, "fork": 8, "dispatch": 8, "asking": 8, "shorten": 8,
+    "app": 8, "account": 8, "remote": 8, "fork": 8, "dispatch": 8, "asking": 8, "shorten": 8, "ahead": 8,
     "jobs": 6,
     "runner": 5, "executor": 5, "journal": 5,
     "loop": 4, "compaction": 4,

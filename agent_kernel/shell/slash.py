@@ -366,6 +366,18 @@ async def _schedules(call: Call) -> Reply:
     return Reply("\n".join([*lines, "", note]))
 
 
+@command("compact", "replace the conversation so far, for the model, by a summary it writes")
+async def _compact(call: Call) -> Reply:
+    summary = await call.agent.shorten()
+    return Reply(f"The next prompt goes on from this summary:\n\n{fenced(clean(summary))}")
+
+
+@command("clear", "have the model forget the conversation so far; you still see it")
+async def _clear(call: Call) -> Reply:
+    await call.agent.shorten(clear=True)
+    return Reply("The next prompt begins with an empty window. Files and the sandbox stay as they are.")
+
+
 def code(text: str, width: int = 100) -> str:
     """Foreign text on one line as a Markdown code span that it cannot leave."""
     line = one_line(text, width) or " "

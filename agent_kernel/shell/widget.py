@@ -30,6 +30,8 @@ MOST_BYTES = 480 << 10
 MIRROR_SECONDS = 3.0
 MIRROR_INTERVAL = 0.5
 MESSAGE_INTERVAL = 0.05
+SETUP_PATIENCE = 1_800.0
+"""Seconds after which nobody is taken to be there: the run begins, and says what is missing."""
 SETUP_INTERVAL = 0.7
 """Seconds between two looks at whether a model is set up now."""
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -102,10 +104,12 @@ class LiveView:
     async def set_up(self, ready: Callable[[], Awaitable[bool]]) -> None:
         """Show how a model is set up until one is, or the person goes on without. The page asks the server
         itself: a key never comes into the kernel."""
-        while not self._skipped.is_set() and not await ready():
-            self._say_model(needed=True)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._skipped.wait(), SETUP_INTERVAL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETUP_PATIENCE):
+                while not self._skipped.is_set() and not await ready():
+                    self._say_model(needed=True)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._skipped.wait(), SETUP_INTERVAL)
         self._say_model(needed=False)
 
     def _say_model(self, *, needed: bool) -> None:

@@ -8,7 +8,7 @@ from agent_kernel.skills.skill import Skill
 
 MOST_TOKENS = 4_000
 """What names and descriptions may take of every request."""
-_INTRODUCTION = """\
+INTRODUCTION = """\
 Skills
 Instructions for kinds of work, kept by the person. When one fits the task, call `skill` with its name before \
 you begin, and follow what it says."""
@@ -57,10 +57,16 @@ def _fits(skills: Sequence[Skill], length: int, more: int, most: int) -> bool:
 
 def _text(skills: Sequence[Skill], length: int, more: int) -> str:
     lines = [f"- `{skill.name}`{_about(skill.description, length)}" for skill in skills]
-    return "\n".join([_INTRODUCTION, *lines]) + (_MORE.format(count=more) if more else "")
+    return "\n".join([INTRODUCTION, *lines]) + (_MORE.format(count=more) if more else "")
 
 
 def _about(description: str, length: int) -> str:
     if len(description) <= length:
         return f": {description}"
     return f": {description[: length - 1].rstrip()}…" if length > 20 else ""
+
+
+def length_in(system: str) -> int:
+    """Characters of a system prompt that tell of skills."""
+    _, begins, rest = system.partition(INTRODUCTION)
+    return len(begins) + len(rest.partition("\n\n")[0]) if begins else 0

@@ -3,6 +3,7 @@ import { ClipboardEvent, DragEvent, KeyboardEvent, memo, useEffect, useMemo, use
 import { flushSync } from 'react-dom';
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
+import type { Named } from './api';
 import { Choice, useChoices } from './choices';
 import { Completion, completionAt, mention } from './commands';
 import { Typed } from './history';
@@ -13,6 +14,8 @@ interface Props {
   /** Jupyter's path of the workspace that `@` names files of; null when Jupyter does not show it. */
   folder: string | null;
   label: string;
+  /** Skills that can be named by `@`, too. */
+  skills: () => Promise<Named[]>;
   /** Resolves to whether the text was taken; else it stays. */
   submit: (text: string) => Promise<boolean>;
   say: (problem: unknown) => void;
@@ -21,7 +24,7 @@ interface Props {
 
 const DRAFT = 'agent-kernel:draft';
 
-export const Composer = memo(function Composer({ host, folder, label, submit, say, children }: Props) {
+export const Composer = memo(function Composer({ host, folder, label, skills, submit, say, children }: Props) {
   const [text, setText] = useState(() => sessionStorage.getItem(DRAFT) ?? '');
   const [busy, setBusy] = useState('');
   const [over, setOver] = useState(false);
@@ -29,7 +32,7 @@ export const Composer = memo(function Composer({ host, folder, label, submit, sa
   const [chosen, setChosen] = useState(0);
   const box = useRef<HTMLTextAreaElement>(null);
   const typed = useMemo(() => new Typed(localStorage), []);
-  const choices = useChoices(host, folder, completion);
+  const choices = useChoices(host, folder, completion, skills);
 
   useEffect(() => {
     sessionStorage.setItem(DRAFT, text);

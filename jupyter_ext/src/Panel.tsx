@@ -12,6 +12,7 @@ import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
 import { Trust } from './Trust';
 import { FORMATS, carryOut, download } from './carryout';
+import type { Named } from './api';
 import { parse } from './commands';
 import type { Host } from './host';
 import type { Hub } from './hub';
@@ -32,6 +33,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [fresh, setFresh] = useState(false);
   const [model, setModel] = useState('');
   const [permission, setPermission] = useState('');
+  const [wishedAgent, setAgent] = useState('');
   const [said, setSaid] = useState('');
   const [settingUp, setSettingUp] = useState(false);
   const row = hub.row(known.selected);
@@ -43,6 +45,10 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const start = place.notebook ? folderOf(place.notebook) : place.folder;
   const inSession = !!session && !fresh;
   const folder = inSession ? fromRoot(root, session.workspace) : start;
+  const asked = inSession ? session.id : null;
+  const skills = useCallback(() => hub.api.skills(asked), [hub, asked]);
+  const agents = useAgents(hub, asked, known.online);
+  const agent = agents.some(one => one.name === wishedAgent) ? wishedAgent : '';
   const demo = known.defaults?.ready === false ? 'demo' : '';
   const choice = model || (inSession && shownRow ? shownRow.model : demo);
   const permitted = permission || (inSession && shownRow?.options.permission) || known.defaults?.permission || '';
@@ -56,9 +62,9 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const begin = useCallback(
     async (prompt: string): Promise<void> => {
       const target = inSession ? session : await hub.openSession(start, oneLine(prompt, 40), true);
-      await hub.begin(target.id, prompt, { ...(choice ? { model: choice } : {}), ...(permitted ? { permission: permitted } : {}) });
+      await hub.begin(target.id, prompt, { ...(choice ? { model: choice } : {}), ...(permitted ? { permission: permitted } : {}), ...(agent ? { agent } : {}) });
     },
-    [hub, inSession, session, start, choice, permitted]
+    [hub, inSession, session, start, choice, permitted, agent]
   );
 
   const perform = useCallback(
@@ -145,10 +151,20 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             </button>
           </div>
         )}
-        <Composer host={host} folder={folder} label={label} submit={perform} say={hub.say}>
+        <Composer host={host} folder={folder} label={label} skills={skills} submit={perform} say={hub.say}>
           {!(inSession && going) && (
             <>
               <ModelPicker value={choice} fallback={known.defaults?.model ?? ''} runs={known.runs} choose={setModel} />
+              {agents.length > 0 && (
+                <select className="agk-pick" aria-label="Agent" title="As what the run works" value={agent} onChange={event => setAgent(event.target.value)}>
+                  <option value="">Default agent</option>
+                  {agents.map(({ name, description }) => (
+                    <option key={name} value={name} title={visible(description)}>
+                      {visible(name)}
+                    </option>
+                  ))}
+                </select>
+              )}
               <select className={permitted === 'bypass' ? 'agk-pick agk-danger' : 'agk-pick'} aria-label="Permission" title="Only read · ask before each change · accept what stays in the sandbox · ask nothing, ever" value={permitted} onChange={event => setPermission(event.target.value)}>
                 {PERMISSIONS.map(([value, name]) => (
                   <option key={value} value={value}>
@@ -173,6 +189,20 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
       </div>
     </div>
   );
+}
+
+function useAgents(hub: Hub, session: string | null, online: boolean): Named[] {
+  const [agents, setAgents] = useState<Named[]>([]);
+  useEffect(() => {
+    let gone = false;
+    if (online) {
+      hub.api.agents(session).then(found => !gone && setAgents(found), () => undefined);
+    }
+    return () => {
+      gone = true;
+    };
+  }, [hub, session, online]);
+  return agents;
 }
 
 function usePlace(host: Host) {

@@ -4,6 +4,7 @@ import type { FileChangeEvent } from '../../widgets/src/events';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
 import { previewsOfServer } from '../../widgets/src/server';
 import type { Action } from '../../widgets/src/source';
+import type { Ahead } from '../../widgets/src/window';
 import { ContextView } from '../../widgets/src/views/ContextView';
 import { FilesView } from '../../widgets/src/views/FilesView';
 import { Header } from '../../widgets/src/views/Header';
@@ -52,6 +53,7 @@ export const RunDetail = memo(function RunDetail({ hub, host, row, run, tab, sho
     },
     [hub, host, row.id]
   );
+  const ahead = useCallback(() => hub.api.ahead(row.id), [hub, row.id]);
   const merged = useCallback(() => hub.api.diff(row.id), [hub, row.id]);
   const info = useMemo(() => ({ model: row.model, agent: row.agent ?? undefined, permission: row.options.permission, tier: run?.tier }), [row.model, row.agent, row.options.permission, run?.tier]);
   if (!run) {
@@ -71,21 +73,21 @@ export const RunDetail = memo(function RunDetail({ hub, host, row, run, tab, sho
       <Tabs run={run} tab={tab} show={show} />
       <div className="agk-view" role="tabpanel" id="agk-view" aria-labelledby={`agk-tab-${tab}`}>
         <Guard key={`${row.id} ${tab}`}>
-          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} merged={merged} />
+          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} merged={merged} ahead={ahead} />
         </Guard>
       </div>
     </>
   );
 });
 
-function View({ run, tab, send, openFile, merged }: { run: RunState; tab: Tab; send: (action: Action) => void; openFile: ((path: string) => void) | null; merged: () => Promise<FileChangeEvent[]> }) {
+function View({ run, tab, send, openFile, merged, ahead }: { run: RunState; tab: Tab; send: (action: Action) => void; openFile: ((path: string) => void) | null; merged: () => Promise<FileChangeEvent[]>; ahead: () => Promise<Ahead> }) {
   const ended = FINAL.has(run.status);
   const entries = useMemo(() => chosen(run.entries, tab), [run.entries, tab]);
   switch (tab) {
     case 'files':
       return <FilesView run={run} ended={ended} send={send} open={openFile} merged={merged} />;
     case 'context':
-      return <ContextView run={run} ended={ended} send={send} />;
+      return <ContextView run={run} ended={ended} send={send} ahead={ahead} />;
     case 'preview':
       return run.served.length ? <Preview served={run.served} open={openPreview} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:

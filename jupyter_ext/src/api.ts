@@ -3,6 +3,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { AnyEvent, FileChangeEvent, UndoEvent } from '../../widgets/src/events';
 import type { Usage } from '../../widgets/src/run';
+import type { Ahead } from '../../widgets/src/window';
 import type { ModelDoor } from '../../widgets/src/source';
 
 export interface Session {
@@ -47,6 +48,13 @@ export interface Defaults {
   ready: boolean;
 }
 
+/** A skill, or an agent definition, that a session may use. */
+export interface Named {
+  name: string;
+  description: string;
+  state: string;
+}
+
 /** Something of a workspace that wants to be trusted, as it is now. */
 export interface Asking {
   kind: 'skill' | 'agent' | 'mcp';
@@ -59,6 +67,7 @@ export interface Asking {
 
 export interface Options {
   model?: string;
+  agent?: string;
   permission?: string;
 }
 
@@ -129,6 +138,11 @@ export class Api {
   /** The session's next run has the tools that its servers offer then. */
   refreshTools = (session: string): Promise<unknown> => this.post('mcp/refresh', { session });
 
+  /** What can be used by name; without a session, what is this person's everywhere. */
+  skills = async (session: string | null): Promise<Named[]> => usable((await this.get<{ skills: Named[] }>(`skills${of(session)}`)).skills);
+
+  agents = async (session: string | null): Promise<Named[]> => usable((await this.get<{ agents: Named[] }>(`agents${of(session)}`)).agents);
+
   openSession = (body: { name?: string; workspace: string; notebook?: string; new?: boolean }): Promise<Session> =>
     this.post('sessions', body);
 
@@ -146,6 +160,8 @@ export class Api {
 
   /** A new run, in a session of its own, that knows what `run` knew after its event `seq`. */
   fork = (run: string, seq: number, prompt: string, restore: boolean): Promise<RunRow> => this.post(`runs/${run}/fork`, { seq, prompt, restore });
+
+  ahead = (run: string): Promise<Ahead> => this.get(`runs/${run}/ahead`);
 
   /** What the run did to each file, its steps taken together. */
   diff = async (run: string): Promise<FileChangeEvent[]> => (await this.get<{ changes: FileChangeEvent[] }>(`runs/${run}/diff`)).changes;
@@ -215,4 +231,12 @@ export class Api {
       error?.hint ?? (response.status === 403 ? 'Reload the page to log in again.' : '')
     );
   }
+}
+
+function usable(found: Named[]): Named[] {
+  return found.filter(one => one.state === 'on');
+}
+
+function of(session: string | null): string {
+  return session ? `?session=${session}` : '';
 }

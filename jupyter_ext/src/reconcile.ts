@@ -18,7 +18,7 @@ type When = 'opened' | 'dead' | 'later';
 
 interface Outputs {
   length: number;
-  get(index: number): { toJSON(): unknown };
+  get(index: number): { metadata: Record<string, unknown>; toJSON(): unknown };
   set(index: number, output: unknown): void;
   add(output: unknown): unknown;
   clear(): void;
@@ -130,7 +130,8 @@ export class Reconciler {
     }
     for (const cell of panel.context.model.cells) {
       for (let index = 0; index < (cell.outputs?.length ?? 0); index++) {
-        const run = unfinished(kept(cell, index));
+        const ours = 'agent_kernel' in (cell.outputs!.get(index).metadata ?? {}); // most are not, and may be large
+        const run = ours ? unfinished(kept(cell, index)) : '';
         const row = run && !this.unknown.has(run) ? await this.row(run) : null;
         if (row && (FINAL.has(row.status) || !this.isShown(panel, cell, index, when))) {
           await this.replace(panel, cell, index, row.id);

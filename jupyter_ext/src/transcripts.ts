@@ -1,12 +1,16 @@
-// A transcript that is open as a notebook can be told again, and gone on from, where its run is known.
+// A transcript that is open as a notebook can be told again: with all its events, and to go on from, where its run is known.
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { ToolbarButton } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
+import { CellList, cellReplay } from './CellReplay';
+import { Refused } from './api';
 import type { Hub } from './hub';
 import { logo } from './icon';
 
 interface Transcript extends Widget {
   context: { ready: Promise<void>; model: { getMetadata?(key: string): unknown } };
+  content: CellList;
+  contentHeader?: { addWidget(widget: Widget): void };
   toolbar: { insertItem(index: number, name: string, item: Widget): boolean };
 }
 
@@ -33,15 +37,26 @@ function offer(panel: Transcript, hub: Hub, open: () => void): void {
   if (!run) {
     return;
   }
-  const replay = (): void => {
-    open();
-    hub.replay(run).catch(() => hub.say('The run of this transcript is not on this server, or not yours. What it did can be read here, but not replayed.'));
+  let bar: Widget | null = null;
+  const replay = async (): Promise<void> => {
+    try {
+      await hub.replay(run);
+      open();
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 404 || !panel.contentHeader) {
+        open();
+        hub.say(error);
+      } else if (!bar || bar.isDisposed) {
+        bar = cellReplay(panel.content);
+        panel.contentHeader.addWidget(bar);
+      }
+    }
   };
-  const button = new ToolbarButton({ icon: logo, label: 'Replay', tooltip: 'Replay this run step by step, or go on from a step', onClick: replay });
+  const button = new ToolbarButton({ icon: logo, label: 'Replay', tooltip: 'Replay this run step by step, or go on from a step', onClick: () => void replay() });
   panel.toolbar.insertItem(PLACE, 'agent-kernel-replay', button);
 }
 
 function isNotebook(widget: Widget): widget is Transcript {
-  const view = widget as unknown as Partial<Transcript> & { content?: object };
+  const view = widget as unknown as Partial<Transcript>;
   return !!view.context && !!view.toolbar && !!view.content && 'activeCellIndex' in view.content;
 }

@@ -1,4 +1,4 @@
-"""Takes the README's picture: `python -m tests.browser.picture`."""
+"""Takes the README's pictures: `python -m tests.browser.picture`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.browser import lab
+from tests.browser.test_panel import show
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,16 @@ def main() -> None:
             cell.locator(".agk img").wait_for(timeout=90_000)
             page.wait_for_timeout(150)
             cell.screenshot(path=ROOT / "docs" / "quickstart.png")
+            page.wait_for_function("() => window.__done", timeout=120_000)
+            page.set_viewport_size({"width": 1280, "height": 800})
+            show(page)
+            page.evaluate("() => window.jupyterapp.shell.expandRight()")
+            page.locator(".agk-run").first.click()
+            page.get_by_role("tab", name="Files").click()
+            page.locator(".agk-view .agk-diff").first.wait_for(timeout=60_000)
+            cell.scroll_into_view_if_needed()
+            page.wait_for_timeout(500)
+            page.screenshot(path=ROOT / "docs" / "panel.png")
 
 
 if __name__ == "__main__":

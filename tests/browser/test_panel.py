@@ -182,7 +182,7 @@ def test_a_run_is_exported_replayed_and_gone_on_from_any_step(bench: Bench, page
     transcript = lab.api(bench.server, f"runs/{run['id']}/transcript?format=ipynb")
     (bench.server.folder / "told.ipynb").write_text(json.dumps(transcript))
     to_list(page)
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:open', { path: 'told.ipynb' })")
+    page.evaluate("() => void window.jupyterapp.commands.execute('docmanager:open', { path: 'told.ipynb' })")
     page.locator(".jp-NotebookPanel-toolbar").get_by_text("Replay").click(timeout=SLOW)
     player = page.get_by_role("region", name="Replay")
     player.get_by_label("Speed").select_option("8")
@@ -206,6 +206,29 @@ def test_a_run_is_exported_replayed_and_gone_on_from_any_step(bench: Bench, page
     assert (bench.server.folder / "note.md").read_text() == "one\n"
     assert not (bench.server.folder / "other.txt").exists()
     assert "Leave it so" in json.dumps(bench.api.bodies[-1]["messages"][-1])
+
+
+def test_a_transcript_of_somebody_elses_is_told_cell_by_cell(bench: Bench, page: Any) -> None:
+    told = json.loads((bench.server.folder / "told.ipynb").read_text())
+    told["metadata"]["agent_kernel"]["run_id"] = "r-of-somebody"
+    (bench.server.folder / "received.ipynb").write_text(json.dumps(told))
+    page.evaluate(
+        "() => void window.jupyterapp.commands.execute('docmanager:open', { path: 'received.ipynb' })"
+    )
+    notebook = page.locator(".jp-NotebookPanel:visible")
+    notebook.get_by_role("button", name="Replay").click(timeout=SLOW)
+    bar = notebook.get_by_role("region", name="Replay")
+    bar.get_by_label("Speed").select_option("8")
+    bar.get_by_label("Speed").blur()
+    bar.get_by_role("button", name="Play", exact=True).wait_for(timeout=SLOW)  # it has come to the end
+    assert page.locator(".agk-later").count() == 0
+    bar.get_by_role("button", name="Play", exact=True).press("Home")
+    bar.get_by_role("button", name="Step forward").click()
+    assert notebook.locator(".jp-Cell:not(.agk-later)").count() == 1
+    page.screenshot(path=OUTPUT / "notebook-replay.png")
+    bar.get_by_role("button", name="Close the replay").click()
+    assert page.locator(".agk-later").count() == 0
+    page.evaluate("() => void window.jupyterapp.shell.currentWidget.dispose()")
 
 
 def test_the_window_is_compacted_and_cleared(bench: Bench, page: Any) -> None:
@@ -326,6 +349,11 @@ def test_commands_and_files_are_completed_and_files_can_be_dropped(bench: Bench,
     page.get_by_role("option", name="data/sales.csv").wait_for(timeout=SLOW)
     box(page).press("Tab")
     assert box(page).input_value() == "See @data/sales.csv "
+    box(page).fill("")
+    box(page).press_sequentially("Use @data-")
+    page.get_by_role("option", name="data-analysis").wait_for(timeout=SLOW)
+    box(page).press("Tab")
+    assert box(page).input_value() == "Use skill `data-analysis` "
     page.evaluate(
         """([name, data]) => {
           const files = new DataTransfer();
@@ -428,7 +456,7 @@ def test_a_skill_of_the_folder_is_looked_at_before_it_is_trusted(bench: Bench, p
 
 
 def test_narrow_wide_light_and_dark_it_is_accessible(bench: Bench, page: Any) -> None:
-    page.locator(".agk-run", has_text="Write a note").click()
+    page.locator(".agk-run", has_text="Write a note").last.click()
     tab(page, "Files").wait_for(timeout=SLOW)
     for theme in ("Light", "Dark"):
         lab.set_theme(page, f"JupyterLab {theme}")

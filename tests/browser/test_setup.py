@@ -76,6 +76,10 @@ def in_a_cell(context: Any, server: lab.Server) -> None:
     lab.run_cell(page, 1, wait=False)
     ask = lab.cell(page, 1)
     card = ask.get_by_role("region", name="How the model is reached")
+    card.get_by_role("button", name="Close").click(timeout=SLOW)
+    page.wait_for_function("() => window.__done", timeout=SLOW)
+    ask.get_by_text("ANTHROPIC_API_KEY").first.wait_for(timeout=SLOW)
+    lab.run_cell(page, 1, wait=False)
     card.get_by_text("Then your prompt runs.").wait_for(timeout=SLOW)
     for theme in ("Dark", "Light"):
         lab.set_theme(page, f"JupyterLab {theme}")

@@ -219,7 +219,12 @@ def test_a_conversation_is_compacted_and_cleared_between_its_runs(
     assert (event["type"], event["summary"], event["up_to_run"]) == ("compaction", "SUMMARY: 41.", first)
     assert jupyter.events(first)[-1]["seq"] == event["seq"], "it stands in the log"
     assert jupyter.post(f"sessions/{session}/compact").status_code == 409, "there is nothing more to say"
-    jupyter.ended(jupyter.run("Sure?", session))
+    second = jupyter.run("Sure?", session)
+    jupyter.ended(second)
+    before = jupyter.get(f"runs/{first}/ahead").json()
+    assert before["earlier"] == 0
+    assert min(before["system"], before["tools"], before["skills"]) > 100
+    assert jupyter.get(f"runs/{second}/ahead").json()["earlier"] >= len("SUMMARY: 41.")
     said = json.dumps(shared_api.bodies[-1]["messages"])
     assert "SUMMARY: 41." in said
     assert "How many?" not in said

@@ -23,7 +23,7 @@ def test_prompts(text: str) -> None:
 
 def test_the_registry_holds_the_binding_names() -> None:
     binding = "help status stop pause resume undo diff cost model skills tools runs show export retry"
-    assert " ".join(COMMANDS) == f"{binding} say approve fork schedule schedules"
+    assert " ".join(COMMANDS) == f"{binding} say approve fork schedule schedules compact clear"
 
 
 @pytest.mark.parametrize("text", ["a`b", "``", "`x", "<b>\n# title", "\x1b[31mred", ""])

@@ -20,6 +20,14 @@ describe('the window of a recorded run', () => {
     expect(fullness(run).used).toBeGreaterThan(0);
   });
 
+  it('is divided by what the server knows of what stood before', () => {
+    const parts = fillers(run, { system: 100, tools: 300, skills: 0, earlier: 0 });
+    const of = (name: string) => parts.find(part => part.of === name)?.tokens ?? 0;
+    expect(of('before')).toBe(0);
+    expect(of('tools') / of('system')).toBeCloseTo(3, 1);
+    expect(of('system') + of('tools')).toBeCloseTo(fillers(run).find(part => part.of === 'before')!.tokens, -1);
+  });
+
   it('says which share of the prompts came from the cache', () => {
     expect(cacheShare(run)).toBeCloseTo(
       run.usage.cache_read_tokens / (run.usage.input_tokens + run.usage.cache_read_tokens + run.usage.cache_write_tokens)

@@ -2,7 +2,7 @@
 import type { ContextUpdateEvent } from './events';
 import type { RunState } from './run';
 
-export type Filler = 'before' | 'people' | 'thoughts' | 'answers' | 'calls' | 'results';
+export type Filler = 'before' | 'system' | 'tools' | 'skills' | 'earlier' | 'files' | 'people' | 'thoughts' | 'answers' | 'calls' | 'results';
 
 export interface Part {
   of: Filler;
@@ -11,7 +11,11 @@ export interface Part {
 
 const CHARS_PER_TOKEN = 3.6;
 const TOKENS_OF_A_PICTURE = 1_500;
-const ORDER: readonly Filler[] = ['before', 'people', 'thoughts', 'answers', 'calls', 'results'];
+const ORDER: readonly Filler[] = ['before', 'system', 'tools', 'skills', 'earlier', 'people', 'thoughts', 'answers', 'calls', 'results', 'files'];
+const READERS = new Set(['read_file', 'notebook_read', 'list_files', 'search_files']);
+
+/** What stands before the run's own words, in characters. */
+export type Ahead = Record<'system' | 'tools' | 'skills' | 'earlier', number>;
 
 /** How full the window is after the last turn: tokens used, and tokens there are (0: not known). */
 export function fullness(run: RunState): { used: number; most: number } {
@@ -21,9 +25,9 @@ export function fullness(run: RunState): { used: number; most: number } {
 }
 
 /** The window's content by kind. The sum is what the provider counted; the shares are estimated by length. */
-export function fillers(run: RunState): Part[] {
+export function fillers(run: RunState, ahead: Ahead | null = null): Part[] {
   const { used } = fullness(run);
-  const sizes = { people: 0, thoughts: 0, answers: 0, calls: 0, results: 0 };
+  const sizes = { people: 0, thoughts: 0, answers: 0, calls: 0, results: 0, files: 0 };
   for (const entry of run.entries) {
     if (entry.kind === 'message') {
       sizes[entry.event.role === 'user' ? 'people' : 'answers'] += entry.event.text.length / CHARS_PER_TOKEN;
@@ -31,13 +35,21 @@ export function fillers(run: RunState): Part[] {
       sizes.thoughts += entry.event.text.length / CHARS_PER_TOKEN;
     } else if (entry.kind === 'call') {
       sizes.calls += JSON.stringify(entry.event.args).length / CHARS_PER_TOKEN;
-      sizes.results += (entry.result?.content ?? []).reduce((sum, block) => sum + sizeOf(block), 0);
+      sizes[READERS.has(entry.event.tool) ? 'files' : 'results'] += (entry.result?.content ?? []).reduce((sum, block) => sum + sizeOf(block), 0);
     }
   }
   const known = Object.values(sizes).reduce((sum, size) => sum + size, 0);
   const scale = known > used ? used / known : 1;
-  const parts = { before: Math.max(0, used - known), ...sizes };
-  return ORDER.map(of => ({ of, tokens: Math.round(parts[of] * (of === 'before' ? 1 : scale)) })).filter(part => part.tokens > 0);
+  const before = Math.max(0, used - known);
+  const own = Object.entries(sizes).map(([of, size]): [string, number] => [of, size * scale]);
+  const parts = new Map([...shared(before, ahead), ...own]);
+  return ORDER.map(of => ({ of, tokens: Math.round(parts.get(of) ?? 0) })).filter(part => part.tokens > 0);
+}
+
+/** What is not the run's own, divided by what the server knows of it. */
+function shared(tokens: number, ahead: Ahead | null): Array<[string, number]> {
+  const whole = ahead ? Object.values(ahead).reduce((sum, size) => sum + size, 0) : 0;
+  return ahead && whole ? Object.entries(ahead).map(([of, size]) => [of, (tokens * size) / whole]) : [['before', tokens]];
 }
 
 function sizeOf(block: Record<string, unknown>): number {

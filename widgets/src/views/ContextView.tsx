@@ -1,12 +1,17 @@
 // What fills the model's window, what it cost, and what one more turn would.
-import { memo } from 'react';
+import { memo, useEffect, useState } from 'react';
 import type { RunState } from '../run';
 import type { Action } from '../source';
-import { Filler, cacheShare, fillers, fullness, money, nextTurnCost, promptTokens, short } from '../window';
+import { Ahead, Filler, cacheShare, fillers, fullness, money, nextTurnCost, promptTokens, short } from '../window';
 import { visible } from './plain';
 
 const NAMES: Record<Filler, string> = {
   before: 'Instructions, tools and earlier runs',
+  system: 'Instructions',
+  tools: 'Descriptions of tools',
+  skills: 'Names of skills',
+  earlier: 'Earlier runs',
+  files: 'Files that were read',
   people: 'What people said',
   thoughts: 'Thoughts',
   answers: 'Answers',
@@ -20,9 +25,12 @@ interface Props {
   ended: boolean;
   /** Left out where the history cannot be shortened. */
   send?: (action: Action) => void;
+  /** What stands before the run; left out where nobody can tell. */
+  ahead?: () => Promise<Ahead>;
 }
 
-export const ContextView = memo(function ContextView({ run, ended, send }: Props) {
+export const ContextView = memo(function ContextView({ run, ended, send, ahead }: Props) {
+  const before = useAhead(ahead, run.turns.length > 0);
   if (!run.turns.length) {
     return <p className="agk-dim agk-empty agk-pane">Nothing was counted yet. After each turn this shows what fills the model's window, how much of it the cache carried, and what it cost.</p>;
   }
@@ -42,7 +50,7 @@ export const ContextView = memo(function ContextView({ run, ended, send }: Props
       <h4 className="agk-caption">
         {short(used)} {most ? `of ${short(most)} tokens in the window, ${Math.max(1, Math.round((used / most) * 100))} %` : 'tokens in the window'}
       </h4>
-      <Fill run={run} used={used} most={most} />
+      <Fill run={run} before={before} used={used} most={most} />
       {send && <Shorten run={run} ended={ended} send={send} />}
       <dl className="agk-facts">
         {facts.map(([name, value]) => (
@@ -57,8 +65,22 @@ export const ContextView = memo(function ContextView({ run, ended, send }: Props
   );
 });
 
-function Fill({ run, used, most }: { run: RunState; used: number; most: number }) {
-  const parts = fillers(run);
+function useAhead(ahead: (() => Promise<Ahead>) | undefined, begun: boolean): Ahead | null {
+  const [found, setFound] = useState<Ahead | null>(null);
+  useEffect(() => {
+    let gone = false;
+    if (begun) {
+      ahead?.().then(sizes => !gone && setFound(sizes), () => undefined);
+    }
+    return () => {
+      gone = true;
+    };
+  }, [ahead, begun]);
+  return found;
+}
+
+function Fill({ run, before, used, most }: { run: RunState; before: Ahead | null; used: number; most: number }) {
+  const parts = fillers(run, before);
   const whole = Math.max(used, 1);
   return (
     <>

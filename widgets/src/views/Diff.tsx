@@ -12,7 +12,16 @@ interface Row {
   text: string;
 }
 
-export const Diff = memo(function Diff({ change, onUndo }: { change: FileChangeEvent; onUndo: (() => void) | null }) {
+interface Props {
+  change: FileChangeEvent;
+  onUndo: (() => void) | null;
+  /** What stands above it says which file it is. */
+  bare?: boolean;
+}
+
+export const TAGS = { create: 'new', edit: 'edited', delete: 'deleted' };
+
+export const Diff = memo(function Diff({ change, onUndo, bare = false }: Props) {
   const [beside, setBeside] = useState(false);
   const [whole, setWhole] = useState(false);
   const rows = useMemo(() => rowsOf(change.diff), [change.diff]);
@@ -21,10 +30,14 @@ export const Diff = memo(function Diff({ change, onUndo }: { change: FileChangeE
   return (
     <section className="agk-diff" aria-label={`Change of ${change.path}`}>
       <header>
-        <span className={`agk-tag agk-${change.action}`}>{{ create: 'new', edit: 'edited', delete: 'deleted' }[change.action]}</span>
-        <code title={visible(change.path)}>{visible(change.path)}</code>
-        <span className="agk-plus">{change.added ? `+${change.added}` : ''}</span>
-        <span className="agk-minus">{change.removed ? `−${change.removed}` : ''}</span>
+        {!bare && (
+          <>
+            <span className={`agk-tag agk-${change.action}`}>{TAGS[change.action]}</span>
+            <code title={visible(change.path)}>{visible(change.path)}</code>
+            <span className="agk-plus">{change.added ? `+${change.added}` : ''}</span>
+            <span className="agk-minus">{change.removed ? `−${change.removed}` : ''}</span>
+          </>
+        )}
         <span className="agk-space" />
         {change.action === 'edit' && rows.length > 0 && (
           <button type="button" className="agk-quiet" aria-pressed={beside} onClick={() => setBeside(!beside)}>

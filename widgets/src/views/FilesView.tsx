@@ -3,7 +3,7 @@ import { memo, useEffect, useMemo, useState } from 'react';
 import type { FileChangeEvent } from '../events';
 import type { Call, RunState } from '../run';
 import type { Action } from '../source';
-import { Diff } from './Diff';
+import { Diff, TAGS } from './Diff';
 import { Icon } from './Icon';
 import { oneLine, visible } from './plain';
 
@@ -25,6 +25,8 @@ interface Group {
   changes: FileChangeEvent[];
   undo: Action;
   path: string | null;
+  /** What became of the one file it is about. */
+  action: FileChangeEvent['action'] | null;
 }
 
 const MOST_GROUPS = 60;
@@ -58,6 +60,7 @@ export const FilesView = memo(function FilesView({ run, ended, send, open, merge
           <header className="agk-group">
             <Icon name="files" />
             {group.code ? <code title={visible(group.title)}>{visible(group.title)}</code> : <span className="agk-name">{visible(group.title)}</span>}
+            {group.action && <span className={`agk-tag agk-${group.action}`}>{TAGS[group.action]}</span>}
             <span className="agk-plus">{group.added ? `+${group.added}` : ''}</span>
             <span className="agk-minus">{group.removed ? `−${group.removed}` : ''}</span>
             <span className="agk-space" />
@@ -68,12 +71,12 @@ export const FilesView = memo(function FilesView({ run, ended, send, open, merge
             )}
             {ended && group.changes.some(change => change.before) && (
               <button type="button" className="agk-quiet" aria-label={`Undo ${visible(group.title)}`} onClick={() => send(group.undo)}>
-                <Icon name="undo" /> Undo
+                <Icon name="undo" /> <span className="agk-word">Undo</span>
               </button>
             )}
           </header>
           {group.changes.map(change => (
-            <Diff key={change.seq} change={change} onUndo={null} />
+            <Diff key={change.seq} change={change} onUndo={null} bare={group.action !== null && group.changes.length === 1} />
           ))}
         </article>
       ))}
@@ -112,7 +115,7 @@ function byFiles(run: RunState, together: ReadonlyMap<string, FileChangeEvent>):
     const title = sum ? path : `${path} (as it was before)`;
     const one = list.length > 1 ? together.get(path) : undefined;
     const counted = one ?? { added: sum?.added ?? 0, removed: sum?.removed ?? 0 };
-    return { key: path, title, code: true, added: counted.added, removed: counted.removed, changes: one ? [one] : list, path: sum && sum.action !== 'delete' ? path : null, undo: { kind: 'undo', call_id: null, path } };
+    return { key: path, title, code: true, added: counted.added, removed: counted.removed, changes: one ? [one] : list, action: one?.action ?? sum?.action ?? null, path: sum && sum.action !== 'delete' ? path : null, undo: { kind: 'undo', call_id: null, path } };
   });
 }
 
@@ -120,7 +123,7 @@ function bySteps(run: RunState): Group[] {
   const groups = new Map<string, Group>();
   for (const change of run.changes) {
     const id = change.call_id ?? '';
-    const group = groups.get(id) ?? { key: id, title: titleOf(run, id), code: false, added: 0, removed: 0, changes: [], path: null, undo: { kind: 'undo', call_id: change.call_id } };
+    const group = groups.get(id) ?? { key: id, title: titleOf(run, id), code: false, added: 0, removed: 0, changes: [], action: null, path: null, undo: { kind: 'undo', call_id: change.call_id } };
     group.changes.push(change);
     group.added += change.added;
     group.removed += change.removed;

@@ -40,17 +40,19 @@ export function RunView({ source }: { source: RunSource }) {
 /** The first cell of somebody without a model. Its kernel sees that one is set up, and begins. */
 function FirstUse({ door, skip }: { door?: ModelDoor; skip: () => void }) {
   const [known, setKnown] = useState<ModelKnown>({ by: '', model: '', base_url: '', key: false, demo: false });
-  useEffect(() => void door?.get().then(setKnown, () => undefined), [door]);
+  useEffect(() => {
+    if (door) {
+      void door.get().then(setKnown, () => undefined);
+    } else {
+      skip(); // the run says what is missing
+    }
+  }, [door]);
   if (known.by) {
     return <p className="agk agk-note agk-starting" role="status">The model is set up. The agent is starting …</p>;
   }
   return (
     <section className="agk" aria-label="First use">
-      {door ? (
-        <Setup door={door} known={known} changed={setKnown} then="Then your prompt runs." close={skip} />
-      ) : (
-        <p className="agk-setup">No model is set up. Set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL for a compatible endpoint, before you start Jupyter.</p>
-      )}
+      {door && <Setup door={door} known={known} changed={setKnown} then="Then your prompt runs." close={skip} />}
     </section>
   );
 }
