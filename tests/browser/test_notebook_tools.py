@@ -252,7 +252,8 @@ def test_a_closed_notebook_is_a_file_and_its_cells_are_not_run(bench: Bench, pag
     name = written(bench.server.folder, "closed.ipynb")
     wanted = {"path": name, "cells": [{"cell": "one", "expected": digest("x = 1")}]}
     work = run(
-        bench, "Closed", [ToolUse("notebook_run", wanted)], [change(edit("one", "x = 1", "x = 9"), path=name)], [Text("Done.")]
+        bench, "Closed", [ToolUse("notebook_run", wanted)], [change(edit("one", "x = 1", "x = 9"), path=name)],
+        [Text("Done.")],
     )  # fmt: skip
     refused, done = ended(bench, page, work)
     assert "closed.ipynb is not open in JupyterLab" in refused
