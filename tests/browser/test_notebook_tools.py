@@ -284,6 +284,18 @@ def test_a_question_is_asked_at_a_cell_in_notebook_7(bench: Bench) -> None:
     bar(page, "one").get_by_role("button", name="Reject").click()
     page.get_by_text("0 accepted, 1 rejected").wait_for(timeout=SLOW)
     assert page.evaluate(SOURCES)["one"] == "x = 1"
+    lab.save(page)
+    ended(
+        bench,
+        page,
+        run(
+            bench,
+            "As a file",
+            [ToolUse("bash", {"command": f"sed -i 's/x = 1/x = 5/' {name}"})],
+            [Text("Done.")],
+        ),
+    )
+    page.wait_for_function(f"() => ({SOURCES})().one === 'x = 5'", timeout=SLOW)
     page.close()
 
 
