@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from agent_kernel import folds, foreign
 from agent_kernel.compaction import LOOP
-from agent_kernel.errors import SandboxError
+from agent_kernel.errors import SandboxError, ToolError
 from agent_kernel.events import (
     ApprovalAnswer,
     ApprovalRequest,
@@ -303,7 +304,17 @@ class CallExecutor:
         for event in events:
             if isinstance(event, ToolResult):
                 self.previews.heard(event, background=bool(call.args.get("background")))
-        return [*await self._changes(call, before), *events]
+        changes = await self._changes(call, before)
+        if tool.prepare is None:
+            await self._read_again(changes)
+        return [*changes, *events]
+
+    async def _read_again(self, changes: list[Event]) -> None:
+        """Notebooks that were changed as files, where a page has them open."""
+        for change in changes:
+            if self.notebooks and isinstance(change, FileChange) and change.path.endswith(".ipynb"):
+                with suppress(ToolError):
+                    await self.notebooks.ask(change.path, self.sandbox.workdir, "reload")
 
     async def _wait_for_kernel(self, tool: Tool, call: ToolCall) -> None:
         """The notebook's kernel appends the call's start and its result; until one is attached, it waits."""

@@ -36,8 +36,8 @@ _PERMISSIONS = {
     "bypass": "bypass, nothing asks",
 }
 _NOTEBOOK = (
-    "\n- The person works in the notebook `{name}`: `notebook_read` shows what they have saved of it, "
-    "`notebook_edit` changes its cells."
+    "\n- The person works in the notebook `{name}`: `notebook_read` shows it as it stands before them, "
+    "`notebook_edit` changes its cells, open or closed."
 )
 _KERNEL = (
     "\n- `notebook_variables` lists the variables in the person's own kernel. `notebook_python` runs there, "

@@ -107,17 +107,23 @@ function Lines({ change }: { change: Change }) {
   );
 }
 
-/** Over the notebook: all that a run changed. */
-export function RunBars({ board }: { board: Board }) {
+/** Over the notebook: all that a run changed. `fit` is told how high it is. */
+export function RunBars({ board, fit }: { board: Board; fit: (height: number) => void }) {
   useBoard(board);
+  const rows = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const seen = new ResizeObserver(() => fit(rows.current?.offsetHeight ?? 0));
+    seen.observe(rows.current!);
+    return () => seen.disconnect();
+  }, [fit]);
   const shown = board.changes.snapshot().filter(change => !change.closed);
   const runs = [...new Set(shown.map(({ run }) => run))];
   return (
-    <>
+    <div ref={rows}>
       {runs.map(run => (
         <RunBar key={run} board={board} changes={shown.filter(change => change.run === run)} />
       ))}
-    </>
+    </div>
   );
 }
 

@@ -35,8 +35,11 @@ export class Board {
     const unsubscribe = changes.subscribe(this.soon);
     panel.content.model?.contentChanged.connect(this.later);
     panel.content.modelContentChanged.connect(this.later);
-    const top = ReactWidget.create(<RunBars board={this} />);
-    top.addClass('agk-runbars');
+    const fit = (height: number): void => {
+      top.node.style.minHeight = `${height}px`; // Lumino's boxes go by it
+      panel.contentHeader.fit();
+    };
+    const top = ReactWidget.create(<RunBars board={this} fit={fit} />);
     panel.contentHeader.addWidget(top);
     panel.disposed.connect(() => {
       unsubscribe();
