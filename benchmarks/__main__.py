@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure
 
-PARTS = ("loop", "log", "sandbox", "sync", "load", "kernel", "server", "preview", "dom", "panel")
+PARTS = ("loop", "log", "session", "sandbox", "sync", "load", "kernel", "server", "preview", "dom", "panel")
 
 
 def main() -> None:

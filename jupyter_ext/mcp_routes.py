@@ -38,6 +38,49 @@ class ServersHandler(McpHandler):
         session = self.get_query_argument("session", "")
         self.reply(await (await self.account()).report_mcp(session))
 
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """Add a server of one's own, from a template or as a file would name it; then as `GET`."""
+        from agent_kernel.mcp.templates import TEMPLATES
+        from jupyter_ext.schemas import NewServer
+
+        self.only_persons()
+        body = self.body(NewServer)
+        if body.template is not None and body.template not in TEMPLATES:
+            raise BadRequest(
+                f"There is no template {body.template!r}.", hint=f"There are: {', '.join(TEMPLATES)}."
+            )
+        said = {**(TEMPLATES[body.template].said if body.template else {}), **body.said}
+        account = await self.account()
+        servers = account.app.mcp(await account.get_session(body.session))
+        await asyncio.to_thread(servers.configuration.add, body.name, said)
+        self.reply(await servers.report(), 201)
+
+
+class TemplatesHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Servers many people want: `name`, what it `says`, what it `needs`."""
+        from agent_kernel.mcp.templates import TEMPLATES
+
+        self.reply(
+            {"templates": [{"name": name, "says": t.says, "needs": t.needs} for name, t in TEMPLATES.items()]}
+        )
+
+
+class ServerHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def delete(self, name: str) -> None:
+        """Remove a server of one's own, and forget the login there."""
+        self.only_persons()
+        account = await self.account()
+        servers = account.app.mcp(await account.get_session(self.get_query_argument("session")))
+        known = {server.name: server for server in (await servers.find()).servers}
+        if name in known and known[name].source == "user":
+            await servers.logout(name)
+        await asyncio.to_thread(servers.configuration.remove, name)
+        self.reply(await servers.report())
+
 
 class RefreshHandler(McpHandler):
     @open_door  # type: ignore[untyped-decorator]
@@ -139,7 +182,9 @@ class CallbackHandler(McpHandler):
 
 
 MCP_ROUTES: tuple[Any, ...] = (
-    Route("mcp", ServersHandler, query=("session",)),
+    Route("mcp", ServersHandler, {"post": "NewServer"}, ("session",)),
+    Route("mcp/templates", TemplatesHandler),
+    Route("mcp/servers/{server}", ServerHandler, query=("session",)),
     Route("mcp/refresh", RefreshHandler, {"post": "OfSession"}),
     Route("mcp/trust", TrustHandler, {"post": "Trust"}),
     Route(CALLBACK, CallbackHandler, query=("code", "state")),

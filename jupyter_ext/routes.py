@@ -18,6 +18,7 @@ from jupyter_ext.preview import PreviewHandler
 from jupyter_ext.preview import handlers as preview_handlers
 from jupyter_ext.route import Route
 from jupyter_ext.shown import shown_run, shown_runs
+from jupyter_ext.skill_routes import SKILL_ROUTES
 from jupyter_ext.stream import StreamHandler
 from jupyter_ext.trust import AskingHandler
 
@@ -325,14 +326,6 @@ class ForkHandler(Handler):
         self.reply(asdict(copy), 201)
 
 
-class SkillsHandler(Handler):
-    @open_door  # type: ignore[untyped-decorator]
-    async def get(self) -> None:
-        """Skills and their state, nearest first; with `session`, those of its workspace too."""
-        account = await self.account()
-        self.reply({"skills": await account.skills(self.get_query_argument("session", None))})
-
-
 class AgentsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
@@ -442,7 +435,7 @@ ROUTES = (
     Route("sessions/{session}/compact", CompactHandler, {"post": "Nothing"}),
     Route("sessions/{session}/clear", ClearHandler, {"post": "Nothing"}),
     Route("sessions/{session}/skills/{skill}", SessionSkillHandler, {"put": "Switch"}),
-    Route("skills", SkillsHandler, query=("session",)),
+    *SKILL_ROUTES,
     Route("agents", AgentsHandler, query=("session",)),
     Route("runs", RunsHandler, {"post": "NewRun"}, ("session", "status", "limit", "before")),
     Route("runs/{run}", RunHandler),

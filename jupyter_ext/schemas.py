@@ -148,6 +148,28 @@ class OfSession(Body):
     session: Name
 
 
+class NewServer(Body):
+    """`template` names one of `GET mcp/templates`; else `said` is what an `mcpServers` entry of a file holds."""
+
+    session: Name
+    name: Name
+    template: Name | None = None
+    said: dict[str, Any] = Field(default_factory=dict)
+
+
+class NewSkill(Body):
+    """`description` is what the model chooses by."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    description: Annotated[str, Field(max_length=1_024)] = ""
+
+
+class SkillText(Body):
+    """The whole `SKILL.md`."""
+
+    text: Annotated[str, Field(min_length=1, max_length=262_144)]
+
+
 class Trust(Body):
     """`hash` is that of the `.mcp.json` the person saw: if it has changed since, nothing is trusted."""
 

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from agent_kernel.skills import Entry, Library, Skill, Trust
 
 CWD = click.option("--cwd", type=click.Path(path_type=Path), default=Path(), help="The workspace.")
-_TEMPLATE = """\
----
-name: {name}
-description: {description}
----
-
-# {title}
-
-1. What to look at first, and how.
-2. What to do, step by step. Scripts lie beside this file: `python scripts/example.py FILE`.
-3. How to tell that it is right, and what to leave behind.
-"""
 
 
 @click.group()
@@ -90,28 +78,15 @@ def show(name: str, cwd: Path) -> None:
 @CWD
 def new(name: str, description: str | None, workspace: bool, cwd: Path) -> None:
     """Begin a skill called NAME."""
-    from agent_kernel.skills.skill import MOST_NAME, slug
+    from agent_kernel.skills.own import begin
+    from agent_kernel.skills.skill import slug
 
     if name != slug(name):
-        known = slug(name)
-        raise click.UsageError(
-            f"{name[:80]!r} is no name for a skill: small letters, digits and hyphens, at most {MOST_NAME}."
-            + (f" Say {known}." if known else "")
-        )
-    place = _target(workspace, cwd) / name
-    said = " ".join((description or f"Says how {name.replace('-', ' ')} is done here. Use when …").split())
-    try:
-        (place / "scripts").mkdir(parents=True)
-        text = _TEMPLATE.format(
-            name=name,
-            description=json.dumps(said, ensure_ascii=False),
-            title=name.replace("-", " ").capitalize(),
-        )
-        (place / "SKILL.md").write_text(text, encoding="utf-8")
-    except FileExistsError:
-        raise SkillError(f"{place} is there already.") from None
-    except OSError as error:
-        raise SkillError(f"{place} cannot be made: {error.strerror}.") from None
+        try:
+            begin(_target(workspace, cwd), name)
+        except SkillError as error:
+            raise click.UsageError(str(error)) from None
+    place = begin(_target(workspace, cwd), name, description or "").folder
     click.echo(place / "SKILL.md")
     if workspace:
         click.echo("When it is written, have the agent use it: agent-kernel skills trust", err=True)

@@ -13,9 +13,11 @@ from typing import Any
 from agent_kernel._version import __version__
 from agent_kernel.errors import AgentKernelError, ToolError
 from agent_kernel.events import Json
+from agent_kernel.mcp.asking import Asking
 from agent_kernel.mcp.config import ServerConfig
 from agent_kernel.mcp.declared import Declared, declared
 from agent_kernel.mcp.wire import Program
+from agent_kernel.tools.base import Asker
 from agent_kernel.tools.output import line_of
 
 MOST_TOOLS, MOST_PAGES = 1_000, 50
@@ -54,6 +56,7 @@ class Connection:
         self._not_before = 0.0
         self._hung = 0
         self._refused: LoginNeeded | None = None
+        self._asking = Asking(config.name)
 
     @property
     def state(self) -> str:
@@ -100,8 +103,11 @@ class Connection:
                 break
         return found[:MOST_TOOLS]
 
-    async def call(self, tool: str, args: Json, *, seconds: float, emit: Callable[[str], None]) -> Any:
-        """The SDK's `CallToolResult`. Raises ToolError with words for the model."""
+    async def call(
+        self, tool: str, args: Json, *, seconds: float, emit: Callable[[str], None], ask: Asker
+    ) -> Any:
+        """The SDK's `CallToolResult`; `ask` hears what the server asks the person meanwhile. Raises ToolError with
+        words for the model."""
         from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
 
         async def progress(done: float, total: float | None, message: str | None) -> None:
@@ -110,12 +116,15 @@ class Connection:
 
         client, keeper = await self._connected(), self._keeper
         request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=args))
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(seconds):
-                # Not `call_tool`: that checks the result against a schema which may never end.
-                result = await client.session.send_request(
-                    request, CallToolResult, progress_callback=progress
-                )
+            async with asyncio.timeout(seconds) as clock:
+
+                def stopped(waiting: bool) -> None:
+                    clock.reschedule(None if waiting else loop.time() + seconds)
+
+                with self._asking.during(ask, emit, stopped):
+                    result = await self._send(client, request, CallToolResult, progress)
         except TimeoutError:
             await self._hang()
             raise ToolError(f"{self.config.name} gave no answer to {tool} within {seconds:g} s.") from None
@@ -123,6 +132,11 @@ class Connection:
             raise await self._call_failed(keeper, error) from error
         self._hung = 0
         return result
+
+    @staticmethod
+    async def _send(client: Any, request: Any, kind: Any, progress: Any) -> Any:
+        """Not `call_tool`: that checks the result against a schema which may never end."""
+        return await client.session.send_request(request, kind, progress_callback=progress)
 
     async def read(self, uri: str, *, seconds: float) -> Any:
         """The SDK's `ReadResourceResult`. Raises ToolError with words for the model."""
@@ -207,6 +221,7 @@ class Connection:
                         way,
                         client_info=Implementation(name="agent-kernel", version=__version__),
                         message_handler=self._heard,
+                        elicitation_callback=self._asking.asked,
                         cache=None,
                     )
                 )

@@ -57,7 +57,7 @@ class Storage:
         await self._vault.put(f"scope {self._url}", scope)
 
     async def get_client_info(self) -> Any:
-        if not self._client[0]:
+        if not self._client[0] or is_document(self._client[0]):
             return await self._get("client")
         from mcp.shared.auth import OAuthClientInformationFull
 
@@ -113,7 +113,13 @@ def provider(
         storage,
         redirect_handler=show,
         callback_handler=answered,
+        client_metadata_url=config.client_id if is_document(config.client_id) else None,
     )
+
+
+def is_document(client_id: str) -> bool:
+    """A client id that is the address of a document about the client, which the person has put on the web."""
+    return client_id.startswith("https://")
 
 
 class KeptLogin(httpx2.Auth):

@@ -89,7 +89,7 @@ async def call(
         raise ToolError(CHANGED.format(server=server, tool=tool.tool))
     if problem := invalid(_checked(tool), args):
         raise ToolError(problem)
-    result = await connection.call(tool.tool, args, seconds=seconds, emit=context.emit)
+    result = await connection.call(tool.tool, args, seconds=seconds, emit=context.emit, ask=context.ask)
     return await tool_output(server, result, context, _lie(tool, result))
 
 

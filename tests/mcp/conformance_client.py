@@ -15,6 +15,8 @@ from agent_kernel.errors import ToolError
 from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
 
+DOCUMENT = "https://conformance-test.local/client-metadata.json"
+"""Where the suite expects a client to say what it is."""
 CALLS = {"tools_call": ("add_numbers", {"a": 5, "b": 3}), "sse-retry": ("test_reconnection", {})}
 
 
@@ -23,6 +25,8 @@ async def main(url: str) -> None:
     home = Path(os.environ["CONFORMANCE_HOME"])
     configuration = Configuration(home / "data", "conformance")
     given = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+    if scenario == "auth/basic-cimd":
+        given["client_id"] = DOCUMENT
     client = {key: given[key] for key in ("client_id", "client_secret") if key in given}
     configuration.add("suite", {"url": url, **client})
     servers = McpServers(configuration, home, hide=lambda _: None)
@@ -35,15 +39,22 @@ async def main(url: str) -> None:
         name, args = CALLS.get(scenario, (tools[0].tool if tools else "", {}))
         if name and scenario != "initialize":
             try:
-                print(await connection.call(name, dict(args), seconds=30, emit=print))
+                print(await connection.call(name, dict(args), seconds=30, emit=print, ask=yes))
             except ToolError as error:
                 if scenario != "auth/scope-step-up" or "wants you to log in" not in str(error):
                     raise
                 print(error)  # a person hears it, and logs in with the rights that were missing
                 await log_in(servers)
-                print(await servers.connection("suite").call(name, dict(args), seconds=30, emit=print))
+                print(
+                    await servers.connection("suite").call(name, dict(args), seconds=30, emit=print, ask=yes)
+                )
     finally:
         await servers.close()
+
+
+async def yes(*, scope: str, what: str, reason: str) -> bool:
+    """A person who says yes to what a server asks."""
+    return True
 
 
 async def log_in(servers: McpServers) -> None:

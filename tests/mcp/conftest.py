@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -37,6 +38,8 @@ class Switchboard:
         self.servers, self.configuration, self.kept, self.address = servers, configuration, kept, address
         self.hidden: list[str] = []
         self.live: list[str] = []
+        self.asked: list[str] = []
+        self.answer = False
         self._calls = 0
 
     def add(self, name: str, **said: Any) -> None:
@@ -71,9 +74,15 @@ class Switchboard:
         assert self.servers.sandbox is not None
         context = ToolContext(
             run_id="run", call_id=f"call-{self._calls}", sandbox=self.servers.sandbox, emit=self.live.append,
-            ask=nobody, state={}, timeout=within, max_output=most,
+            ask=self.ask, state={}, timeout=within, max_output=most,
         )  # fmt: skip
         return await run_tool(tools_by_name(await self.tools()), name, args, context)
+
+    async def ask(self, *, scope: str, what: str, reason: str) -> bool:
+        """A person who thinks longer than calls may take, and says `answer`."""
+        self.asked.append(f"{what} | {reason}")
+        await asyncio.sleep(0.6)
+        return self.answer
 
     async def call(self, tool: str, /, server: str = "everything", **args: Any) -> ToolOutput:
         return await self.run("mcp_call", server=server, tool=tool, arguments=args)
@@ -87,10 +96,6 @@ class Switchboard:
         output = await self.call(tool, **args)
         assert output.is_error, said(output)
         return said(output)
-
-
-async def nobody(*, scope: str, what: str, reason: str) -> bool:
-    return False
 
 
 def said(output: ToolOutput) -> str:

@@ -79,6 +79,8 @@ def result_of(call: dict[str, Any]) -> Any:
         while True:
             note = {"level": "info", "data": "x" * 100}
             tell({"method": "notifications/message", "params": note}, flush=False)
+    if WHAT == "asks":
+        return ask(call["params"]["arguments"]["form"])
     if name == "liar":
         return {"content": [], "structuredContent": {"product": 6}}
     if name == "nonsense":
@@ -89,6 +91,19 @@ def result_of(call: dict[str, Any]) -> Any:
         return {"content": [{"type": "text", "text": str(os.getpid())}]}
     text = f"made {name.rpartition('_')[2]}" if WHAT == "thirty" else "slow but fine"
     return {"content": [{"type": "text", "text": text}]}
+
+
+def ask(form: str) -> Any:
+    """Ask the person for a size, which is proposed, or for a password, which is not; what they said."""
+    field = {"type": "integer", "default": 42} if form == "size" else {"type": "string"}
+    schema = {"type": "object", "properties": {form: field}, "required": [form]}
+    params = {"message": f"What {form}?", "requestedSchema": schema}
+    tell({"id": "question", "method": "elicitation/create", "params": params})
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message.get("id") == "question":
+            return {"content": [{"type": "text", "text": json.dumps(message["result"])}]}
+    return {"content": []}
 
 
 def tell(message: dict[str, Any], *, flush: bool = True) -> None:

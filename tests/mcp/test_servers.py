@@ -81,6 +81,19 @@ async def test_a_call_without_an_answer_ends_and_after_two_the_server_is_started
     assert await pid() != first
 
 
+async def test_what_a_server_asks_meanwhile_a_person_decides(board: Switchboard) -> None:
+    board.add_hostile("asks", timeout=0.5)
+    await board.tools()  # connected: what follows is the call's own time
+    assert '"action": "decline"' in await board.text("go", server="bad", form="size")
+    board.answer = True
+    accepted = await board.text("go", server="bad", form="size")
+    assert '"action": "accept"' in accepted and '"size": 42' in accepted
+    assert len(board.asked) == 2
+    assert board.asked[0].startswith("bad asks: What size? | ") and '{"size": 42}' in board.asked[0]
+    assert '"action": "decline"' in await board.text("go", server="bad", form="password")
+    assert len(board.asked) == 2 and "is told no: What password?" in board.live[-1]
+
+
 async def test_a_server_on_the_host_gets_the_variables_it_is_given_and_they_are_hidden(
     board: Switchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
