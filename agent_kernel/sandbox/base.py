@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 Tier: TypeAlias = Literal["bubblewrap", "landlock", "seatbelt", "daytona", "none"]
 Command: TypeAlias = str | Sequence[str]
@@ -96,6 +97,13 @@ class PortHandle:
     url: str = ""
     expires_ms: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, target: str) -> SplitResult:
+        """Where a path of the app is, for a way by url, whose own query (a signature) stays."""
+        parts = urlsplit(self.url)
+        path, _, query = target.partition("?")
+        query = "&".join(filter(None, (query, parts.query)))
+        return parts._replace(path=parts.path.rstrip("/") + path, query=query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,10 @@ LABEL_APP = {"app": "agent-kernel"}
 WRITABLE = [WORKSPACE, SESSION, "/tmp", "/home", "/root"]  # noqa: S108 - places inside
 MOST_ANSWER = MOST_FILE + MOST_PIECE + (64 << 20)
 MOST_PIECE_READ = 16 << 20
-PREVIEW, RENEW = 3600, 900
-"""Seconds: how long an address of a port is good for, and before its end it is made anew."""
+RENEW = 0.4
+"""With less than this share of its time left, the address of a port is made anew."""
+DIRECT = {"X-Daytona-Skip-Preview-Warning": "true"}
+"""Without it the service answers a browser with a page of its own first."""
 IDLE = 1800
 """Seconds without a call after which nobody keeps the sandbox awake."""
 AT_ONCE = 0.4
@@ -579,35 +581,42 @@ class DaytonaSandbox:
     # -- network ---------------------------------------------------------------------------------------
 
     async def open_port(self, port: int) -> PortHandle:
-        """An address that leads there, good for at least a quarter of an hour; ask again for one that is."""
+        """An address that leads there, kept good while somebody goes on asking for it before it ends."""
         try:
-            await self._again(lambda _: self.ask("port", port=port))
+            await self.ask("port", port=port)
         except OSError as error:
             raise SandboxNotFound(f"Nothing listens on port {port} inside ({error.strerror}).") from None
+        except Lost as error:  # a page that was left open does not start it again
+            raise SandboxNotFound(f"Nothing listens on port {port}: {error.message}") from None
         assert self._remote is not None
         url, until, _ = self._ports.get(port, ("", 0.0, 0.0))
-        now = time.monotonic()
-        if until - now < RENEW:
-            url, until = await self._service.preview(self._remote, port, PREVIEW), now + PREVIEW
+        now, lasts = time.monotonic(), self._service.patience.preview
+        if until - now < lasts * RENEW:
+            url, until = await self._service.preview(self._remote, port, int(lasts)), now + int(lasts)
         self._ports[port] = (url, until, now)
-        left = self._ports[port][1] - time.monotonic()
-        return PortHandle(url=url, expires_ms=int((time.time() + left) * 1e3))
+        left = until - time.monotonic()
+        return PortHandle(url=url, expires_ms=int((time.time() + left) * 1e3), headers=DIRECT)
 
     @property
     def life(self) -> str:
         return "" if self._remote is None else str(self._remote.id)
 
     async def ports(self) -> list[int]:
-        """None: what listens there beside the agent's own servers cannot be told apart yet."""
-        return []
+        if self._remote is None:
+            return []
+        try:
+            return [int(port) for port in (await self.ask("ports"))[0]["ports"]]
+        except (Lost, KeyError, TypeError, ValueError):
+            return []
 
     async def _renew(self, remote: AsyncSandbox) -> None:
-        now = time.monotonic()
+        now, lasts = time.monotonic(), self._service.patience.preview
         for port, (_, until, asked) in list(self._ports.items()):
-            if now - asked > PREVIEW:
+            if now - asked > lasts:
                 del self._ports[port]  # nobody looks any more: it does not keep the sandbox awake
-            elif until - now < RENEW:
-                self._ports[port] = (await self._service.preview(remote, port, PREVIEW), now + PREVIEW, asked)
+            elif until - now < lasts * RENEW:
+                url = await self._service.preview(remote, port, int(lasts))
+                self._ports[port] = (url, now + int(lasts), asked)
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         """A run begins. Daytona allows by name and asks nobody: what `policy` would ask about is refused."""

@@ -46,7 +46,8 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds. A job says something each `tick`; a stream that is silent for `silence` is opened anew.
-    `lease` is how long what runs goes on without a word from its host."""
+    `lease` is how long what runs goes on without a word from its host, `preview` how long the address of a port
+    is good for."""
 
     request: float = 60.0
     start: float = 180.0
@@ -56,6 +57,7 @@ class Patience:
     silence: float = 20.0
     tick: float = 5.0
     beat: float = 30.0
+    preview: float = 300.0
     lease: float = 120.0
 
 

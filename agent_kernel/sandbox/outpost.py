@@ -35,6 +35,7 @@ JOBS, ENDED, OWNERS, TREES = BASE + "/jobs", BASE + "/ended", BASE + "/owners", 
 ROOMS = ["/session/" + name for name in ("outputs", "python", "cache", "home")]
 ANSWER = "AGENT-KERNEL "
 TREE_MARK = "AGENT_KERNEL_TREE"
+ANY_MARK = TREE_MARK.encode() + b"="
 INLINE = 48 << 10
 LIVE = 12 << 10
 """Bytes of output that go through the service's log; its shell reads that log byte by byte."""
@@ -112,8 +113,23 @@ def last_beat(owner):
 
 
 def port(head, blob):
-    with socket.create_connection(("127.0.0.1", head["port"]), timeout=2):
+    """Somebody answers there, on IPv4 or IPv6."""
+    with socket.create_connection(("localhost", head["port"]), timeout=2):
         return {}
+
+
+def ports(head, blob):
+    """TCP ports that the jobs' processes listen on; the service's own servers are none of them."""
+    inodes = set()
+    for pid in marked():
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                link = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if link.startswith("socket:["):
+                    inodes.add(link[8:-1])
+        except OSError:
+            pass
+    return {"ports": sorted(wire.listening(inodes)) if inodes else []}
 
 
 def file(head, blob):
@@ -149,14 +165,15 @@ def alive(pid, name):
         return False
 
 
-def marked(name):
-    """Processes of the job's tree, wherever they went: each inherited its mark."""
+def marked(name=None):
+    """Processes of the job's tree (None: of any), wherever they went: each inherited its mark."""
     mark, found = f"{TREE_MARK}={name}".encode(), []
     for pid in os.listdir("/proc"):
         if pid.isdigit() and int(pid) != os.getpid():
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0"):
+                    values = file.read().split(b"\0")
+                    if mark in values if name else any(v.startswith(ANY_MARK) for v in values):
                         found.append(int(pid))
             except OSError:
                 pass
@@ -269,7 +286,7 @@ class Job:
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
-        environment = {"PATH": "/session/python/bin:" + path, **self.head["env"]}
+        environment = {"PATH": "/session/python/bin:" + path, **self.head["env"], TREE_MARK: self.name}
         config = {"env": environment, "workdir": self.head["workdir"], "writable": [], "rlimits": {"CORE": 0},
                   "memory": 1 << 60, "growth": 1 << 60, "reserve": 0, "frames": frames.detach(),
                   "sockets": sockets.detach()}  # fmt: skip
@@ -612,7 +629,7 @@ def remove(workdir, path):
 
 
 DO = {
-    "hello": hello, "beat": beat, "port": port, "file": file, "control": control, "kill": kill,
+    "hello": hello, "beat": beat, "port": port, "ports": ports, "file": file, "control": control, "kill": kill,
     "scan": scan, "fetch": fetch, "apply": apply,
 }  # fmt: skip
 

@@ -150,7 +150,9 @@ class Supervisor:
         elif kind == FILE:
             self.file(number, payload)
         elif kind == PORTS:
-            self.send(RESULT, number, sorted(self.listening()))
+            # without a network of its own, only what descendants of this process listen on
+            own = None if os.getpid() == 1 else self.own_sockets()
+            self.send(RESULT, number, sorted(listening(own)))
 
     # -- commands ------------------------------------------------------------------------------------
 
@@ -466,20 +468,6 @@ class Supervisor:
             if made is not None:
                 made.close()
 
-    def listening(self):
-        """TCP ports that processes in here listen on; without a network of its own, only this sandbox's."""
-        found, own = set(), None if os.getpid() == 1 else self.own_sockets()
-        for name in ("tcp", "tcp6"):
-            try:
-                with open(f"/proc/net/{name}") as file:
-                    rows = [line.split() for line in file.readlines()[1:]]
-            except OSError:  # no IPv6, or a tier whose walls hide it
-                continue
-            for row in rows:
-                if row[3] == "0A" and (own is None or row[9] in own):
-                    found.add(int(row[1].rpartition(":")[2], 16))
-        return found
-
     def own_sockets(self):
         """Inodes of the sockets that descendants of this process hold."""
         parents, inodes = {}, set()
@@ -611,6 +599,21 @@ class Supervisor:
             "size": found.st_size,
             "modified_ms": found.st_mtime_ns // 1_000_000,
         }
+
+
+def listening(own):
+    """TCP ports that are listened on, by sockets with these inodes (None: by any)."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{name}") as file:
+                rows = [line.split() for line in file.readlines()[1:]]
+        except OSError:  # no IPv6, or a tier whose walls hide it
+            continue
+        for row in rows:
+            if row[3] == "0A" and (own is None or row[9] in own):
+                found.add(int(row[1].rpartition(":")[2], 16))
+    return found
 
 
 def connected(port):
