@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from agent_kernel.errors import SandboxDenied, SandboxError, SandboxNotFound, SandboxUnavailable
 from agent_kernel.sandbox import outpost
@@ -33,10 +34,18 @@ from agent_kernel.sandbox.base import (
     Tier,
 )
 from agent_kernel.sandbox.commands import collect, exit_of, what
-from agent_kernel.sandbox.daytona_api import RUNNING, Busy, Service
+from agent_kernel.sandbox.daytona_api import (
+    ON_THE_WAY_DOWN,
+    RUNNING,
+    Access,
+    Busy,
+    Patience,
+    Service,
+    state_of,
+)
 from agent_kernel.sandbox.daytona_jobs import Begun, Jobs
 from agent_kernel.sandbox.environment import SESSION, WORKSPACE, python_tree
-from agent_kernel.sandbox.local import file_error
+from agent_kernel.sandbox.local import file_error, pieces
 from agent_kernel.sandbox.snapshots import Snapshots
 from agent_kernel.sandbox.sync import MOST_FILE, MOST_PIECE, Sync
 
@@ -262,6 +271,32 @@ class DaytonaSandbox:
             async with self._starting:
                 await self._lose()
             await self._service.close()
+
+    @property
+    def idle(self) -> float:
+        busy = self._ports or (self._jobs is not None and self._jobs.active)
+        return 0.0 if busy else time.monotonic() - self._used
+
+    async def unsaved(self) -> list[str]:
+        """What is too large or not allowed to be carried, once everything else is at home."""
+        if await self._service.find(self.name) is None:
+            return []
+        self._stale = True
+        await self._carry()
+        return self._sync.only_there()
+
+    async def leave(self) -> None:
+        async with self._starting:
+            await self._lose()
+        await self._service.close()
+
+    async def free(self) -> None:
+        """Stopped, and its disk in the service's storage: it costs next to nothing, and starts more slowly."""
+        await self.stop()
+        remote = await self._service.find(self.name)
+        if remote is not None:
+            await self._service.archive(remote)
+        await self._service.close()
 
     async def delete(self) -> None:
         """Delete it at Daytona, whoever made it, and forget its snapshots. The workspace stays."""
@@ -510,28 +545,30 @@ class DaytonaSandbox:
             raise file_error(error, path) from None
         return said.get("answer"), data
 
-    async def read(self, path: str, offset: int = 0, limit: int | None = None) -> bytes:
+    async def read(
+        self, path: str, offset: int = 0, limit: int | None = None, *, inside: bool = False
+    ) -> bytes:
         data = bytearray()
         while limit is None or len(data) < limit:
             piece = MOST_PIECE_READ if limit is None else min(MOST_PIECE_READ, limit - len(data))
-            _, got = await self._file("read", path, offset=offset + len(data), limit=piece)
+            _, got = await self._file("read", path, offset=offset + len(data), limit=piece, inside=inside)
             data += got
             if len(got) < piece:
                 break
         return bytes(data)
 
     async def write(self, path: str, data: bytes) -> None:
-        part = secrets.token_hex(4)
-        for offset in range(0, max(1, len(data)), MOST_PIECE):
-            last = offset + MOST_PIECE >= len(data)
-            piece = data[offset : offset + MOST_PIECE]
-            await self._file("write", path, piece, part=part, offset=offset, last=last)
+        await self.put(path, io.BytesIO(data))
 
-    async def stat(self, path: str) -> FileInfo:
-        return FileInfo(**(await self._file("stat", path))[0])
+    async def put(self, path: str, source: IO[bytes]) -> None:
+        async for piece, options in pieces(source, MOST_PIECE):
+            await self._file("write", path, piece, **options)
 
-    async def list_dir(self, path: str) -> list[FileInfo]:
-        found, _ = await self._file("list", path)
+    async def stat(self, path: str, *, inside: bool = False) -> FileInfo:
+        return FileInfo(**(await self._file("stat", path, inside=inside))[0])
+
+    async def list_dir(self, path: str, *, inside: bool = False) -> list[FileInfo]:
+        found, _ = await self._file("list", path, inside=inside)
         return sorted((FileInfo(**entry) for entry in found), key=lambda entry: entry.name)
 
     async def remove(self, path: str) -> None:
@@ -629,6 +666,23 @@ class DaytonaSandbox:
     async def _apply_network(self, remote: AsyncSandbox) -> None:
         await self._service.set_network(remote, self._network)
         self._set_network = True
+
+
+STATES = {RUNNING: "running", "paused": "stopped", **dict.fromkeys(ON_THE_WAY_DOWN, "stopped")}
+
+
+async def states(access: Access) -> dict[str, str]:
+    """`session → state` of our sandboxes there; asked once, and not for long."""
+    service = Service(access, Patience(request=10, attempts=2))
+    try:
+        found = await service.labelled(LABEL_APP)
+        return {
+            box.labels[LABEL]: STATES.get(state_of(box), state_of(box))
+            for box in found
+            if LABEL in box.labels
+        }
+    finally:
+        await service.close()
 
 
 def environment() -> dict[str, str]:

@@ -164,19 +164,28 @@ class Service:
         with suppress(SandboxNotFound):
             await self.retry(lambda: remote.stop(timeout=self.patience.request))
 
+    async def archive(self, remote: AsyncSandbox) -> None:
+        with suppress(SandboxNotFound):
+            if await self.state(remote) != "archived":
+                await self.retry(lambda: remote.archive(request_timeout=self.patience.request))
+
     async def delete(self, remote: AsyncSandbox) -> None:
         with suppress(SandboxNotFound):
             await self.retry(lambda: remote.delete(timeout=self.patience.request))
 
     async def count(self, labels: dict[str, str]) -> int:
         """How many sandboxes carry these labels; also shows that key and address are right."""
+        return len(await self.labelled(labels))
+
+    async def labelled(self, labels: dict[str, str]) -> list[AsyncSandbox]:
+        """Those that carry these labels."""
         client = await self._open()
 
-        async def count() -> int:
+        async def listed() -> list[AsyncSandbox]:
             query = self._sdk.ListSandboxesQuery(labels=labels)
-            return len([found async for found in client.list(query, request_timeout=self.patience.request)])
+            return [found async for found in client.list(query, request_timeout=self.patience.request)]
 
-        return await self.retry(count)
+        return await self.retry(listed)
 
     # -- one sandbox -------------------------------------------------------------------------------------
 

@@ -506,6 +506,7 @@ class Supervisor:
         self.send(RESULT, number, answer)
 
     def file_read(self, path, request, data):
+        self.inside(path, request)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -554,9 +555,11 @@ class Supervisor:
             os.umask(before)
 
     def file_stat(self, path, request, data):
+        self.inside(os.path.dirname(path.rstrip("/")), request)
         return self.entry(os.path.basename(path), os.lstat(path))
 
     def file_list(self, path, request, data):
+        self.inside(path, request)
         found = []
         with os.scandir(path) as entries:
             for entry in entries:
@@ -583,6 +586,13 @@ class Supervisor:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.rename(path, target)
         return {}
+
+    def inside(self, path, request):
+        """With `inside`, symlinks on the way lead nowhere but below the workspace."""
+        if request.get("inside"):
+            top, real = os.path.realpath(self.config["workdir"]), os.path.realpath(path)
+            if real != top and not real.startswith(top + "/"):
+                raise PermissionError(errno.EACCES, "It leads out of the workspace", path)
 
     def writable(self, path):
         """File operations of tools stay in the places made for writing, symlinks followed."""

@@ -106,6 +106,11 @@ class Sync:
             await asyncio.to_thread(_save, self._state, known)
             self._known = known
 
+    def only_there(self) -> list[str]:
+        """Files that are not carried home for what they are; those left out on purpose do not count."""
+        kept = self._kept_from_there()
+        return sorted(p for p, key in self._there.items() if self._refusal(p, key, kept) not in ("", "-"))
+
     # -- looking ---------------------------------------------------------------------------------------
 
     def _look(self) -> Manifest:

@@ -280,6 +280,7 @@ class FakeDaytona:
                 web.delete(api + "/{id}", self._delete),
                 web.post(api + "/{id}/start", self._start),
                 web.post(api + "/{id}/stop", self._stop),
+                web.post(api + "/{id}/archive", self._archive),
                 web.post(api + "/{id}/last-activity", self._touch),
                 web.post(api + "/{id}/network-settings", self._network),
                 web.get(api + "/{id}/ports/{port}/signed-preview-url", self._signed),
@@ -385,6 +386,13 @@ class FakeDaytona:
     async def _stop(self, request: web.Request) -> web.Response:
         container = self._of(request)
         container.stop()
+        return web.json_response(container.dto())
+
+    async def _archive(self, request: web.Request) -> web.Response:
+        container = self._of(request)
+        if container.state == "started":
+            return _error(400, "sandbox is not stopped")
+        container.state = "archived"
         return web.json_response(container.dto())
 
     async def _touch(self, request: web.Request) -> web.Response:
