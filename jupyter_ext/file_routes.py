@@ -83,8 +83,8 @@ class FileHandler(WorkspaceHandler):
         upload = await workspaces.upload(session_id, path, total, f"{self.owner}/{token}", most=most)
         if str(upload.place) in _arriving:
             raise HTTPError(409, "Another piece of this upload is on its way.")
-        if offset != UNKNOWN:
-            upload.begin(offset)
+        if offset != UNKNOWN or not total:
+            upload.begin(max(0, offset))
         self._upload = upload
         _arriving.add(str(upload.place))
 
