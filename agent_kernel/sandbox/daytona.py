@@ -367,7 +367,7 @@ class DaytonaSandbox:
             text = f"@{path}"
         else:
             text = base64.b64encode(packed).decode()
-        line = f"python3 -I -S {self._place}/outpost.py call <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
+        line = f"{outpost.started(self._place, 'call')} <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
         code, said = await self._service.execute(remote, line)
         answer = next((row for row in reversed(said.splitlines()) if row.startswith(outpost.ANSWER)), None)
         if answer is None:
