@@ -25,6 +25,7 @@ from agent_kernel.errors import (
     ModelError,
     OwnershipLost,
     RunBusy,
+    SandboxError,
     SettingsError,
 )
 from agent_kernel.events import FINAL_STATUSES, Error, Event, Json, Status, now_ms
@@ -390,6 +391,54 @@ class App:
         return (
             place.sandbox if place is not None and place.sandbox is not None and place.sandbox.life else None
         )
+
+    def sandbox_folder(self, session: Session) -> Path:
+        """What the session's sandbox keeps on this machine."""
+        return self.settings.folder / "sandboxes" / session.id
+
+    async def sandbox_for(self, session: Session) -> Sandbox:
+        """The session's sandbox, at the provider its last run had; it starts when something is asked of it."""
+        place = self._places[session.id]
+        return await self._sandbox(place, session, await self._last_settings(session))
+
+    @asynccontextmanager
+    async def resting(self, session: Session) -> AsyncIterator[Sandbox]:
+        """The same while no run has it, its Python and all else in it ended. Raises RunBusy."""
+        place = self._places[session.id]
+        if place.turn.locked() or place.write_lock.locked():
+            raise RunBusy("A run works in this workspace.", hint="Stop it first.")
+        async with place.turn, place.write_lock:
+            sandbox = await self._sandbox(place, session, await self._last_settings(session))
+            await _close(place)
+            yield sandbox
+
+    async def stop_idle(self, seconds: float) -> int:
+        """Stop sandboxes that nobody has asked anything of for so long, and in which nothing was left running."""
+        stopped = 0
+        for place in list(self._places.values()):
+            sandbox = place.sandbox
+            busy = place.turn.locked() or place.write_lock.locked()
+            if sandbox is not None and sandbox.life and not busy and sandbox.idle > seconds:
+                async with place.turn:
+                    await _close(place)
+                stopped += 1
+        return stopped
+
+    async def remote_states(self) -> dict[str, str]:
+        """What the provider says of sandboxes by session, in our words; empty where nobody can be asked."""
+        from agent_kernel.sandbox.daytona import states
+
+        try:
+            return await states(daytona_access(self.settings)) if self.settings.daytona_api_key else {}
+        except SandboxError as error:
+            logger.warning("the sandboxes at Daytona cannot be listed: %s", error)
+            return {}
+
+    async def _last_settings(self, session: Session) -> Settings:
+        last = await self.store.list_runs(session_id=session.id, limit=1)
+        if session.sandbox_id is not None:
+            return self.settings.with_overrides(f"session {session.id}", sandbox="daytona")
+        return self.settings_of(last[0]) if last else self.settings
 
     async def _sandbox(self, place: _Place, session: Session, settings: Settings) -> Sandbox:
         """The session's one sandbox; it starts with the first tool that needs it."""

@@ -26,11 +26,12 @@ from agent_kernel.runs.log import ALL_RUNS
 from agent_kernel.runs.records import RunRow, Schedule
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import RUN_SETTINGS
+from agent_kernel.workspaces import nothing_unsaved, tidy
 
 LOOK = 5.0
 """Seconds between looks for runs that nobody works on."""
 TIDY = 3_600.0
-"""Seconds between looks for sessions that are older than they are to be kept."""
+"""Seconds between looks for sessions, and sandboxes, that are older than they are to be kept."""
 MOST = 1_000
 WANTING_WORK = ("queued", "running", "waiting")
 """A paused run wants a person first."""
@@ -230,7 +231,10 @@ class Dispatcher:
             try:
                 if not tidied or time.monotonic() - tidied > TIDY:
                     await self.forget_unused()
+                    await tidy(self.app)
                     tidied = time.monotonic()
+                if self.app.settings.idle_minutes:
+                    await self.app.stop_idle(self.app.settings.idle_minutes * 60)
                 for run in await self.recover():
                     logger.info("going on with run %s", run)
                 await self.app.give_up_calls(await self._unfinished(), self.has_call)
@@ -253,6 +257,11 @@ class Dispatcher:
         forgotten = 0
         for session in await self.app.store.unused_sessions(now_ms() - days * DAY_MS, MOST):
             if session.host in (None, socket.gethostname()):
+                try:
+                    await nothing_unsaved(self.app, session)
+                except AgentKernelError as error:
+                    logger.warning("session %s is kept: %s", session.id, error)
+                    continue
                 await self.app.forget(session)
                 forgotten += 1
         if forgotten:

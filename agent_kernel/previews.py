@@ -16,11 +16,13 @@ from agent_kernel.tools.output import plain
 
 INTERVAL = 0.5
 """Seconds between looks, from the first call that may have started something to the end of the run."""
+FAR, MOST_FAR = 1.0, 15.0
+"""The same where each look is a request to somebody's service: first, and when nothing changes for long."""
 GRACE = 6.0
 """Seconds that a run waits at its end for a server it has left in the background."""
 PATIENCE = 5.0
 """Seconds for an answer; the first page of a development server may have to be built."""
-LISTING = ("bubblewrap", "none")
+LISTING = ("bubblewrap", "none", "daytona")
 """Tiers that can say what listens; in the others there is nothing to wait for."""
 MOST_TRIES = 20
 MOST_PORTS = 16
@@ -29,6 +31,8 @@ MOST_TITLE = 200
 _URL = re.compile(
     r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):(\d{1,5})(/[^\s\"'<>`\\\x00-\x1f]{0,200})?"
 )
+_NOBODY = re.compile(rb"HTTP/1\.[01] (40[134]|410|50[234])")
+"""What a provider says in place of an app that does not answer, or whose address has ended."""
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 
 
@@ -51,6 +55,7 @@ class PreviewWatch:
         self._paths: dict[int, str] = {}
         self._logs: list[str] = []
         self._expecting = False
+        self._pause = self._shortest = FAR if sandbox.tier == "daytona" else INTERVAL
         self._looking = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
@@ -62,6 +67,7 @@ class PreviewWatch:
             self._expecting = True
             if result.output_path:
                 self._logs.append(result.output_path)
+        self._pause = self._shortest
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
 
@@ -75,7 +81,7 @@ class PreviewWatch:
             async with asyncio.timeout(GRACE + PATIENCE):
                 await self._look()
                 while self._expecting and self._sandbox.life and loop.time() < until:
-                    await asyncio.sleep(INTERVAL / 2)
+                    await asyncio.sleep(self._shortest / 2)
                     await self._look()
 
     async def close(self) -> None:
@@ -86,7 +92,9 @@ class PreviewWatch:
     async def _watch(self) -> None:
         while True:
             await self._look()
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(self._pause)
+            if self._shortest == FAR:
+                self._pause = min(self._pause * 1.5, MOST_FAR)
 
     async def _look(self) -> None:
         """Compare what listens now with what was told."""
@@ -135,21 +143,28 @@ async def answer_of(sandbox: Sandbox, port: int, path: str = "/") -> Answer:
     """Ask a port inside for a page."""
     try:
         async with asyncio.timeout(PATIENCE):
-            handle = await sandbox.open_port(port)
-            if handle.socket is None:
-                return Answer(http=True)
-            return await _asked(handle, port, path)
+            return await _asked(await sandbox.open_port(port), port, path)
     except (TimeoutError, OSError, SandboxError):
         return Answer(http=None)
 
 
 async def _asked(handle: PortHandle, port: int, path: str) -> Answer:
-    reader, writer = await asyncio.open_connection(sock=handle.socket)
+    target = path.encode("ascii", "ignore").decode()
+    given = {"Host": f"localhost:{port}", **handle.headers}
+    if handle.socket is not None:
+        reader, writer = await asyncio.open_connection(sock=handle.socket)
+    else:
+        way = handle.at(target)
+        safe = way.scheme == "https"
+        reader, writer = await asyncio.open_connection(
+            way.hostname, way.port or (443 if safe else 80), ssl=safe
+        )
+        given["Host"], target = way.netloc, f"{way.path}?{way.query}" if way.query else way.path
     head = bytearray()
     try:
-        target = path.encode("ascii", "ignore").decode()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         writer.write(
-            f"GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html,*/*\r\n"
+            f"GET {target} HTTP/1.1\r\n{lines}Accept: text/html,*/*\r\n"
             "User-Agent: agent-kernel\r\nConnection: close\r\n\r\n".encode()
         )
         while len(head) < MOST_HEAD and not _TITLE.search(head):
@@ -164,7 +179,7 @@ async def _asked(handle: PortHandle, port: int, path: str) -> Answer:
             head += piece
     finally:
         writer.close()
-    if not head:
+    if not head or (handle.socket is None and _NOBODY.match(head)):
         return Answer(http=None)
     found = _TITLE.search(head)
     title = plain(html.unescape(found[1].decode("utf-8", "replace"))) if found else ""

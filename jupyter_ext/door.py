@@ -37,6 +37,8 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (errors.SkillError, 404),
     (errors.StoreError, 503),
     (errors.SandboxNotFound, 404),
+    (errors.SandboxDenied, 403),
+    (errors.SandboxLimit, 413),
     (errors.SandboxError, 502),
 )
 NAMES = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",

@@ -36,6 +36,9 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         config=True
     )
     requests_per_second = Int(50, help="Requests a user may make in the long run.").tag(config=True)
+    most_upload_bytes = Int(1 << 30, help="The largest file that can be uploaded into a workspace.").tag(
+        config=True
+    )
     most_body_bytes = Int(2 << 20, help="The largest request body taken.").tag(config=True)
 
     def initialize_settings(self) -> None:

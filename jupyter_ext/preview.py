@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPHeaders, split_host_and_port
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.routing import HostMatches, Rule
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
@@ -35,7 +36,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 MOST_CONNECTIONS = 128
 """At once, of one preview."""
 MOST_UPLOAD = 1 << 30
-FOREVER_MS = 0
+SOON_MS = 30_000
+"""A provider's address is not used any more so long before its end."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,13 @@ class Grant:
     @property
     def alive(self) -> bool:
         return self.sandbox.life == self.life
+
+    async def reach(self) -> IOStream:
+        """A connection to the app. Raises SandboxError or OSError."""
+        way = self.upstream.way
+        if way is None or way.expires_ms - time.time() * 1e3 < SOON_MS:
+            way = await self.sandbox.open_port(self.upstream.port)
+        return await self.upstream.connected(way)
 
 
 class Previews:
@@ -86,17 +95,16 @@ class Previews:
 class PreviewHandler(Handler):
     @allow_unauthenticated  # type: ignore[untyped-decorator]
     async def post(self, run_id: str, port: str) -> None:
-        """The address of what listens on a port of the run's sandbox: `url`, good until `expires_ms` (0: while the
-        sandbox lives). `host_url`, where there is one, lets addresses from the root work; try it first."""
+        """The address of what listens on a port of the run's sandbox: `url`. `host_url`, where there is one, lets
+        addresses from the root work; try it first. Where `expires_ms` is not 0, ask again before: the address stays
+        the same, and the sandbox awake."""
         if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
             raise BadRequest(f"port = {port[:40]!r} is not a number from 1 to 65535.")
         account = await self.account()
         sandbox = await account.previewed(run_id, int(port))
         handle = await sandbox.open_port(int(port))
-        if handle.socket is None:  # the provider's own address, signed and in an origin of its own
-            self.reply({"url": handle.url, "host_url": "", "expires_ms": handle.expires_ms}, 201)
-            return
-        handle.socket.close()
+        if handle.socket is not None:
+            handle.socket.close()
         give = self.extension.previews.give
         root = url_path_join(self.base_url, ROOT)
         grant = give(self.owner, sandbox, int(port), root, "'self'", on_host=False)
@@ -106,7 +114,8 @@ class PreviewHandler(Handler):
             page = f"http://{self.request.host}"
             own = give(self.owner, sandbox, int(port), root, page, on_host=True)
             host_url = f"http://preview-{own.secret}.localhost{f':{number}' if number else ''}/"
-        self.reply({"url": grant.upstream.prefix, "host_url": host_url, "expires_ms": FOREVER_MS}, 201)
+        said = {"url": grant.upstream.prefix, "host_url": host_url, "expires_ms": handle.expires_ms}
+        self.reply(said, 201)
 
 
 @stream_request_body
@@ -164,23 +173,21 @@ class AppHandler(RequestHandler):  # type: ignore[misc]
 
     async def _carry(self, grant: Grant, target: str) -> None:
         try:
-            handle = await grant.sandbox.open_port(grant.upstream.port)
-        except SandboxError:
+            stream = await grant.reach()
+        except (SandboxError, OSError, StreamClosedError, TimeoutError):
             raise HTTPError(502, f"Nothing answers on port {grant.upstream.port} any more.") from None
-        if handle.socket is None:
-            raise HTTPError(502, "This sandbox has previews of its own.")
         if (
             "upgrade" in self.request.headers.get("Connection", "").lower()
             and "Upgrade" in self.request.headers
         ):
             client = self.detach()
             try:
-                await upgrade(grant.upstream, handle.socket, self.request, target, client)
+                await upgrade(grant.upstream, stream, self.request, target, client)
             finally:
                 self._let_go()
             return
         self.request.connection.set_max_body_size(MOST_UPLOAD)
-        self._relay = Relay(grant.upstream, handle.socket, self)
+        self._relay = Relay(grant.upstream, stream, self)
         try:
             await self._relay.begin(self.request, target)
         except (StreamClosedError, ValueError):

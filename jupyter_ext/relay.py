@@ -7,17 +7,20 @@ into an origin of its own, whatever it says of itself.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, RequestStartLine
 from tornado.iostream import IOStream, StreamClosedError
+from tornado.tcpclient import TCPClient
+
+if TYPE_CHECKING:
+    from agent_kernel.sandbox.base import PortHandle
 
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 MOST_HEAD = 1 << 16
@@ -25,6 +28,8 @@ MOST_BODY = 1 << 40
 """Of an answer; it is never held, so this only bounds what a header may claim."""
 MOST_COOKIES = 50
 PIECE = 1 << 16
+LONGEST = 20.0
+"""Seconds to reach a provider."""
 _HOP_BY_HOP = """
 connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade
 """
@@ -52,6 +57,8 @@ class Upstream:
     prefix: str
     ancestor: str = "'self'"
     cookies: dict[str, str] = field(default_factory=dict)
+    way: PortHandle | None = None
+    """Where it is reached by an address of the provider's, which ends and is made anew."""
 
     @property
     def own(self) -> str:
@@ -61,6 +68,8 @@ class Upstream:
     def request_headers(self, request: HTTPServerRequest) -> HTTPHeaders:
         """What the app may know of a request."""
         headers = HTTPHeaders({"Host": f"localhost:{self.port}"})
+        if self.way is not None:
+            headers = HTTPHeaders({"Host": self.way.at("/").netloc, **self.way.headers})
         for name, value in request.headers.get_all():
             low = name.lower()
             if low not in KEPT_BACK and not low.startswith(("x-forwarded-", "sec-fetch-")):
@@ -108,15 +117,37 @@ class Upstream:
     def seen(self, location: str) -> str:
         """Where a redirect leads, as the browser has to say it."""
         parts = urlsplit(location)
-        own = ("", f"localhost:{self.port}", f"127.0.0.1:{self.port}")
+        own = ["", f"localhost:{self.port}", f"127.0.0.1:{self.port}"]
+        own += [self.way.at("/").netloc] if self.way is not None else []
         if (
-            parts.scheme in ("", "http")
+            parts.scheme in ("", "http", "https")
             and parts.netloc in own
             and (parts.netloc or parts.path.startswith("/"))
         ):
             path = parts._replace(scheme="", netloc="").geturl().lstrip("/")
             return f"{self.prefix}{path}"
         return location
+
+    async def connected(self, handle: PortHandle) -> IOStream:
+        """The bytes to the app and back. Raises OSError."""
+        if handle.socket is not None:
+            handle.socket.setblocking(False)
+            return IOStream(handle.socket)
+        self.way, there = handle, handle.at("/")
+        if there.scheme not in ("http", "https") or there.hostname is None:
+            raise OSError("the provider gave an address that is not of the web")
+        safe = there.scheme == "https"
+        port = there.port or (443 if safe else 80)
+        return await TCPClient().connect(
+            there.hostname, port, ssl_options={} if safe else None, timeout=LONGEST
+        )
+
+    def target(self, path: str) -> str:
+        """What is asked for, below the provider's address where there is one."""
+        if self.way is None:
+            return path
+        there = self.way.at(path)
+        return f"{there.path}?{there.query}" if there.query else there.path
 
     def _keep(self, text: str) -> None:
         try:
@@ -139,11 +170,10 @@ class Reply(Protocol):
 
 
 class Relay(HTTPMessageDelegate):  # type: ignore[misc]
-    """A request on its way through one socket. `begin`, `send` for each piece of the body, `answer`."""
+    """A request on its way through one connection. `begin`, `send` for each piece of the body, `answer`."""
 
-    def __init__(self, upstream: Upstream, made: socket.socket, reply: Reply) -> None:
-        made.setblocking(False)
-        self.stream = IOStream(made)
+    def __init__(self, upstream: Upstream, stream: IOStream, reply: Reply) -> None:
+        self.stream = stream
         self._upstream = upstream
         self._reply = reply
         self._connection = HTTP1Connection(
@@ -153,7 +183,8 @@ class Relay(HTTPMessageDelegate):  # type: ignore[misc]
 
     async def begin(self, request: HTTPServerRequest, target: str) -> None:
         await self._connection.write_headers(
-            RequestStartLine(request.method, target, "HTTP/1.1"), self._upstream.request_headers(request)
+            RequestStartLine(request.method, self._upstream.target(target), "HTTP/1.1"),
+            self._upstream.request_headers(request),
         )
 
     async def send(self, piece: bytes) -> None:
@@ -176,6 +207,8 @@ class Relay(HTTPMessageDelegate):  # type: ignore[misc]
 
     async def headers_received(self, start_line: object, headers: HTTPHeaders) -> None:
         code: int = start_line.code  # type: ignore[attr-defined]
+        if code in (401, 403, 502):  # perhaps the provider's word: its address is asked for again
+            self._upstream.way = None
         if code >= 200:
             self.answered = True
             self._reply.begin(code, headers)
@@ -194,15 +227,13 @@ class Relay(HTTPMessageDelegate):  # type: ignore[misc]
 
 
 async def upgrade(
-    upstream: Upstream, made: socket.socket, request: HTTPServerRequest, target: str, client: IOStream
+    upstream: Upstream, stream: IOStream, request: HTTPServerRequest, target: str, client: IOStream
 ) -> None:
     """A WebSocket (or whatever both agree on): the handshake is carried over, then bytes both ways."""
-    made.setblocking(False)
-    stream = IOStream(made)
     try:
         headers = upstream.request_headers(request)
         headers["Connection"], headers["Upgrade"] = "Upgrade", request.headers["Upgrade"]
-        await stream.write(_head(f"{request.method} {target} HTTP/1.1", headers.get_all()))
+        await stream.write(_head(f"{request.method} {upstream.target(target)} HTTP/1.1", headers.get_all()))
         head = (await stream.read_until(b"\r\n\r\n", max_bytes=MOST_HEAD)).decode("latin-1")
         first, _, rest = head.partition("\r\n")
         answer = HTTPHeaders.parse(rest)

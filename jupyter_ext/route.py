@@ -12,7 +12,7 @@ ROOT = r"/api/agent"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` with `{names}`; `bodies` names the schema of a request's body by method."""
+    """`path` with `{names}` (`{path}` holds slashes too); `bodies` names the schema of a request's body by method."""
 
     path: str
     handler: type[Handler]
@@ -21,4 +21,5 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        return f"{ROOT}/{re.sub(r'{[a-z]+}', '([^/]+)', self.path)}"
+        found = self.path.replace("{path}", "(.+)")
+        return f"{ROOT}/{re.sub(r'{[a-z]+}', '([^/]+)', found)}"

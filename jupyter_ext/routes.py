@@ -11,6 +11,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 
 from agent_kernel._version import __version__
 from jupyter_ext.door import BadRequest, Handler
+from jupyter_ext.file_routes import FILE_ROUTES
 from jupyter_ext.mcp_routes import MCP_ROUTES
 from jupyter_ext.models import ModelHandler, ModelTestHandler
 from jupyter_ext.pages import ClaimHandler, PageAnswerHandler, PageHandler
@@ -21,6 +22,7 @@ from jupyter_ext.shown import shown_run, shown_runs
 from jupyter_ext.skill_routes import SKILL_ROUTES
 from jupyter_ext.stream import StreamHandler
 from jupyter_ext.trust import AskingHandler
+from jupyter_ext.workspace_routes import WORKSPACE_ROUTES
 
 MOST_PAGE = 1_000
 MOST_DAYS = 3_650
@@ -436,6 +438,8 @@ ROUTES = (
     Route("sessions/{session}/clear", ClearHandler, {"post": "Nothing"}),
     Route("sessions/{session}/skills/{skill}", SessionSkillHandler, {"put": "Switch"}),
     *SKILL_ROUTES,
+    *FILE_ROUTES,
+    *WORKSPACE_ROUTES,
     Route("agents", AgentsHandler, query=("session",)),
     Route("runs", RunsHandler, {"post": "NewRun"}, ("session", "status", "limit", "before")),
     Route("runs/{run}", RunHandler),

@@ -49,6 +49,13 @@ class NewSession(Body):
     new: bool = False
 
 
+class NewWorkspace(Body):
+    """`folder` is below the server's own, and not there yet; `template` is one of `GET templates`."""
+
+    folder: Path
+    template: Name = "blank"
+
+
 class NewRun(Body):
     """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached.
     `transcript`: it leaves its notebook in the workspace when it has ended. `cell`: the cell

@@ -1,4 +1,5 @@
-"""The command line: `agent-kernel run | runs | sessions | schedules | agents | skills | mcp | worker | model | doctor`.
+"""The command line: `agent-kernel run | runs | sessions | workspaces | schedules | agents | skills | mcp | worker |
+model | doctor`.
 
 Exit status: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 paused by a bound (`--resume` goes on).
 """
@@ -19,6 +20,7 @@ from agent_kernel.cli.schedules import schedules
 from agent_kernel.cli.sessions import sessions
 from agent_kernel.cli.skills import skills
 from agent_kernel.cli.worker import worker
+from agent_kernel.cli.workspaces import workspaces
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,5 +29,5 @@ def main() -> None:
     """Agents that do real work, in notebooks and from the command line."""
 
 
-for command in (run, runs, sessions, schedules, agents, skills, mcp, worker, model, doctor):
+for command in (run, runs, sessions, workspaces, schedules, agents, skills, mcp, worker, model, doctor):
     main.add_command(command)

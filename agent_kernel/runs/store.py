@@ -123,7 +123,7 @@ class Store:
         await self.writer.do(lambda c: [c.execute(query).rowcount for query in queries])
 
     async def update_session(self, session_id: str, **fields: Any) -> None:
-        values = {**fields, "updated_ms": now_ms()}
+        values = {"updated_ms": now_ms(), **fields}
         query = update(SESSION).where(SESSION.c.id == session_id).values(**values)
         await self.writer.do(lambda c: c.execute(query).rowcount)
 

@@ -10,7 +10,8 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import IO, Literal, Protocol, Self, TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 Tier: TypeAlias = Literal["bubblewrap", "landlock", "seatbelt", "daytona", "none"]
 Command: TypeAlias = str | Sequence[str]
@@ -96,6 +97,13 @@ class PortHandle:
     url: str = ""
     expires_ms: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, target: str) -> SplitResult:
+        """Where a path of the app is, for a way by url, whose own query (a signature) stays."""
+        parts = urlsplit(self.url)
+        path, _, query = target.partition("?")
+        query = "&".join(filter(None, (query, parts.query)))
+        return parts._replace(path=parts.path.rstrip("/") + path, query=query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +198,23 @@ class Sandbox(Protocol):
         """End a job and everything it started; None: every process in the sandbox."""
         ...
 
-    async def read(self, path: str, offset: int = 0, limit: int | None = None) -> bytes: ...
+    async def read(
+        self, path: str, offset: int = 0, limit: int | None = None, *, inside: bool = False
+    ) -> bytes:
+        """A part of a file. With `inside`, here and below, one that a symlink has outside the workspace is refused."""
+        ...
 
     async def write(self, path: str, data: bytes) -> None:
         """Write the whole file at once (atomically), making its folders."""
         ...
 
-    async def stat(self, path: str) -> FileInfo: ...
+    async def put(self, path: str, source: IO[bytes]) -> None:
+        """The same, from a file of the host's that need not fit into memory."""
+        ...
 
-    async def list_dir(self, path: str) -> list[FileInfo]: ...
+    async def stat(self, path: str, *, inside: bool = False) -> FileInfo: ...
+
+    async def list_dir(self, path: str, *, inside: bool = False) -> list[FileInfo]: ...
 
     async def remove(self, path: str) -> None: ...
 
@@ -227,6 +243,24 @@ class Sandbox(Protocol):
 
     async def ports(self) -> list[int]:
         """TCP ports that processes inside listen on, in order; none while it is stopped."""
+        ...
+
+    @property
+    def idle(self) -> float:
+        """Seconds since somebody last asked something of it."""
+        ...
+
+    async def unsaved(self) -> list[str]:
+        """Files of the workspace that are only there, and would be lost with it, once all that can be has been brought
+        home. Raises SandboxError when that cannot be told."""
+        ...
+
+    async def leave(self) -> None:
+        """Let go of it: a remote one goes on running, a local one ends."""
+        ...
+
+    async def free(self) -> None:
+        """Stop it, and let go of what can be made again: caches and installed packages; at Daytona, archive it."""
         ...
 
     @property

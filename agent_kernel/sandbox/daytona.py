@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from agent_kernel.errors import SandboxDenied, SandboxError, SandboxNotFound, SandboxUnavailable
 from agent_kernel.sandbox import outpost
@@ -33,10 +34,18 @@ from agent_kernel.sandbox.base import (
     Tier,
 )
 from agent_kernel.sandbox.commands import collect, exit_of, what
-from agent_kernel.sandbox.daytona_api import RUNNING, Busy, Service
+from agent_kernel.sandbox.daytona_api import (
+    ON_THE_WAY_DOWN,
+    RUNNING,
+    Access,
+    Busy,
+    Patience,
+    Service,
+    state_of,
+)
 from agent_kernel.sandbox.daytona_jobs import Begun, Jobs
 from agent_kernel.sandbox.environment import SESSION, WORKSPACE, python_tree
-from agent_kernel.sandbox.local import file_error
+from agent_kernel.sandbox.local import file_error, pieces
 from agent_kernel.sandbox.snapshots import Snapshots
 from agent_kernel.sandbox.sync import MOST_FILE, MOST_PIECE, Sync
 
@@ -50,8 +59,10 @@ LABEL_APP = {"app": "agent-kernel"}
 WRITABLE = [WORKSPACE, SESSION, "/tmp", "/home", "/root"]  # noqa: S108 - places inside
 MOST_ANSWER = MOST_FILE + MOST_PIECE + (64 << 20)
 MOST_PIECE_READ = 16 << 20
-PREVIEW, RENEW = 3600, 900
-"""Seconds: how long an address of a port is good for, and before its end it is made anew."""
+RENEW = 0.4
+"""With less than this share of its time left, the address of a port is made anew."""
+DIRECT = {"X-Daytona-Skip-Preview-Warning": "true"}
+"""Without it the service answers a browser with a page of its own first."""
 IDLE = 1800
 """Seconds without a call after which nobody keeps the sandbox awake."""
 AT_ONCE = 0.4
@@ -261,6 +272,32 @@ class DaytonaSandbox:
                 await self._lose()
             await self._service.close()
 
+    @property
+    def idle(self) -> float:
+        busy = self._ports or (self._jobs is not None and self._jobs.active)
+        return 0.0 if busy else time.monotonic() - self._used
+
+    async def unsaved(self) -> list[str]:
+        """What is too large or not allowed to be carried, once everything else is at home."""
+        if await self._service.find(self.name) is None:
+            return []
+        self._stale = True
+        await self._carry()
+        return self._sync.only_there()
+
+    async def leave(self) -> None:
+        async with self._starting:
+            await self._lose()
+        await self._service.close()
+
+    async def free(self) -> None:
+        """Stopped, and its disk in the service's storage: it costs next to nothing, and starts more slowly."""
+        await self.stop()
+        remote = await self._service.find(self.name)
+        if remote is not None:
+            await self._service.archive(remote)
+        await self._service.close()
+
     async def delete(self) -> None:
         """Delete it at Daytona, whoever made it, and forget its snapshots. The workspace stays."""
         async with self._starting:
@@ -330,7 +367,7 @@ class DaytonaSandbox:
             text = f"@{path}"
         else:
             text = base64.b64encode(packed).decode()
-        line = f"python3 -I -S {self._place}/outpost.py call <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
+        line = f"{outpost.started(self._place, 'call')} <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
         code, said = await self._service.execute(remote, line)
         answer = next((row for row in reversed(said.splitlines()) if row.startswith(outpost.ANSWER)), None)
         if answer is None:
@@ -508,28 +545,30 @@ class DaytonaSandbox:
             raise file_error(error, path) from None
         return said.get("answer"), data
 
-    async def read(self, path: str, offset: int = 0, limit: int | None = None) -> bytes:
+    async def read(
+        self, path: str, offset: int = 0, limit: int | None = None, *, inside: bool = False
+    ) -> bytes:
         data = bytearray()
         while limit is None or len(data) < limit:
             piece = MOST_PIECE_READ if limit is None else min(MOST_PIECE_READ, limit - len(data))
-            _, got = await self._file("read", path, offset=offset + len(data), limit=piece)
+            _, got = await self._file("read", path, offset=offset + len(data), limit=piece, inside=inside)
             data += got
             if len(got) < piece:
                 break
         return bytes(data)
 
     async def write(self, path: str, data: bytes) -> None:
-        part = secrets.token_hex(4)
-        for offset in range(0, max(1, len(data)), MOST_PIECE):
-            last = offset + MOST_PIECE >= len(data)
-            piece = data[offset : offset + MOST_PIECE]
-            await self._file("write", path, piece, part=part, offset=offset, last=last)
+        await self.put(path, io.BytesIO(data))
 
-    async def stat(self, path: str) -> FileInfo:
-        return FileInfo(**(await self._file("stat", path))[0])
+    async def put(self, path: str, source: IO[bytes]) -> None:
+        async for piece, options in pieces(source, MOST_PIECE):
+            await self._file("write", path, piece, **options)
 
-    async def list_dir(self, path: str) -> list[FileInfo]:
-        found, _ = await self._file("list", path)
+    async def stat(self, path: str, *, inside: bool = False) -> FileInfo:
+        return FileInfo(**(await self._file("stat", path, inside=inside))[0])
+
+    async def list_dir(self, path: str, *, inside: bool = False) -> list[FileInfo]:
+        found, _ = await self._file("list", path, inside=inside)
         return sorted((FileInfo(**entry) for entry in found), key=lambda entry: entry.name)
 
     async def remove(self, path: str) -> None:
@@ -579,35 +618,42 @@ class DaytonaSandbox:
     # -- network ---------------------------------------------------------------------------------------
 
     async def open_port(self, port: int) -> PortHandle:
-        """An address that leads there, good for at least a quarter of an hour; ask again for one that is."""
+        """An address that leads there, kept good while somebody goes on asking for it before it ends."""
         try:
-            await self._again(lambda _: self.ask("port", port=port))
+            await self.ask("port", port=port)
         except OSError as error:
             raise SandboxNotFound(f"Nothing listens on port {port} inside ({error.strerror}).") from None
+        except Lost as error:  # a page that was left open does not start it again
+            raise SandboxNotFound(f"Nothing listens on port {port}: {error.message}") from None
         assert self._remote is not None
         url, until, _ = self._ports.get(port, ("", 0.0, 0.0))
-        now = time.monotonic()
-        if until - now < RENEW:
-            url, until = await self._service.preview(self._remote, port, PREVIEW), now + PREVIEW
+        now, lasts = time.monotonic(), self._service.patience.preview
+        if until - now < lasts * RENEW:
+            url, until = await self._service.preview(self._remote, port, int(lasts)), now + int(lasts)
         self._ports[port] = (url, until, now)
-        left = self._ports[port][1] - time.monotonic()
-        return PortHandle(url=url, expires_ms=int((time.time() + left) * 1e3))
+        left = until - time.monotonic()
+        return PortHandle(url=url, expires_ms=int((time.time() + left) * 1e3), headers=DIRECT)
 
     @property
     def life(self) -> str:
         return "" if self._remote is None else str(self._remote.id)
 
     async def ports(self) -> list[int]:
-        """None: what listens there beside the agent's own servers cannot be told apart yet."""
-        return []
+        if self._remote is None:
+            return []
+        try:
+            return [int(port) for port in (await self.ask("ports"))[0]["ports"]]
+        except (Lost, KeyError, TypeError, ValueError):
+            return []
 
     async def _renew(self, remote: AsyncSandbox) -> None:
-        now = time.monotonic()
+        now, lasts = time.monotonic(), self._service.patience.preview
         for port, (_, until, asked) in list(self._ports.items()):
-            if now - asked > PREVIEW:
+            if now - asked > lasts:
                 del self._ports[port]  # nobody looks any more: it does not keep the sandbox awake
-            elif until - now < RENEW:
-                self._ports[port] = (await self._service.preview(remote, port, PREVIEW), now + PREVIEW, asked)
+            elif until - now < lasts * RENEW:
+                url = await self._service.preview(remote, port, int(lasts))
+                self._ports[port] = (url, now + int(lasts), asked)
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         """A run begins. Daytona allows by name and asks nobody: what `policy` would ask about is refused."""
@@ -620,6 +666,23 @@ class DaytonaSandbox:
     async def _apply_network(self, remote: AsyncSandbox) -> None:
         await self._service.set_network(remote, self._network)
         self._set_network = True
+
+
+STATES = {RUNNING: "running", "paused": "stopped", **dict.fromkeys(ON_THE_WAY_DOWN, "stopped")}
+
+
+async def states(access: Access) -> dict[str, str]:
+    """`session → state` of our sandboxes there; asked once, and not for long."""
+    service = Service(access, Patience(request=10, attempts=2))
+    try:
+        found = await service.labelled(LABEL_APP)
+        return {
+            box.labels[LABEL]: STATES.get(state_of(box), state_of(box))
+            for box in found
+            if LABEL in box.labels
+        }
+    finally:
+        await service.close()
 
 
 def environment() -> dict[str, str]:

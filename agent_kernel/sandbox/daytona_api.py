@@ -46,7 +46,8 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds. A job says something each `tick`; a stream that is silent for `silence` is opened anew.
-    `lease` is how long what runs goes on without a word from its host."""
+    `lease` is how long what runs goes on without a word from its host, `preview` how long the address of a port
+    is good for."""
 
     request: float = 60.0
     start: float = 180.0
@@ -56,6 +57,7 @@ class Patience:
     silence: float = 20.0
     tick: float = 5.0
     beat: float = 30.0
+    preview: float = 300.0
     lease: float = 120.0
 
 
@@ -162,19 +164,28 @@ class Service:
         with suppress(SandboxNotFound):
             await self.retry(lambda: remote.stop(timeout=self.patience.request))
 
+    async def archive(self, remote: AsyncSandbox) -> None:
+        with suppress(SandboxNotFound):
+            if await self.state(remote) != "archived":
+                await self.retry(lambda: remote.archive(request_timeout=self.patience.request))
+
     async def delete(self, remote: AsyncSandbox) -> None:
         with suppress(SandboxNotFound):
             await self.retry(lambda: remote.delete(timeout=self.patience.request))
 
     async def count(self, labels: dict[str, str]) -> int:
         """How many sandboxes carry these labels; also shows that key and address are right."""
+        return len(await self.labelled(labels))
+
+    async def labelled(self, labels: dict[str, str]) -> list[AsyncSandbox]:
+        """Those that carry these labels."""
         client = await self._open()
 
-        async def count() -> int:
+        async def listed() -> list[AsyncSandbox]:
             query = self._sdk.ListSandboxesQuery(labels=labels)
-            return len([found async for found in client.list(query, request_timeout=self.patience.request)])
+            return [found async for found in client.list(query, request_timeout=self.patience.request)]
 
-        return await self.retry(count)
+        return await self.retry(listed)
 
     # -- one sandbox -------------------------------------------------------------------------------------
 

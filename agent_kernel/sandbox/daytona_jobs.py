@@ -96,7 +96,7 @@ class Jobs:
             path = f"{outpost.BASE}/in/{secrets.token_hex(8)}"
             await self._service.retry(lambda: self._service.upload(self._remote, path, packed))
             text = f"@{path}"
-        return f"python3 -I -S {self._place}/outpost.py run <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
+        return f"{outpost.started(self._place, 'run')} <<'AGENT_KERNEL'\n{text}\nAGENT_KERNEL"
 
     async def _session(self) -> str:
         if self._idle:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from agent_kernel.errors import (
     SandboxDenied,
@@ -83,6 +85,8 @@ class LocalSandbox:
         self._jobs: dict[str, int] = {}
         self._starting = asyncio.Lock()
         self._life = ""
+        self._used = time.monotonic()
+        self._left_running = False
 
     # -- its life --------------------------------------------------------------------------------------
 
@@ -165,6 +169,7 @@ class LocalSandbox:
             await self._stop()
 
     async def _stop(self) -> None:
+        self._left_running = False
         await self._proxy.stop()
         if self._channel is not None:
             await self._channel.close()
@@ -178,6 +183,23 @@ class LocalSandbox:
                 process.kill()
                 await asyncio.to_thread(process.wait)
 
+    @property
+    def idle(self) -> float:
+        """What was left running in the background is in use, for all we know."""
+        return 0.0 if self._left_running else time.monotonic() - self._used
+
+    async def unsaved(self) -> list[str]:
+        """None: the workspace is the person's own folder."""
+        return []
+
+    async def leave(self) -> None:
+        await self.stop()
+
+    async def free(self) -> None:
+        await self.stop()
+        for name in ("cache", "python"):
+            await asyncio.to_thread(shutil.rmtree, self.folder / "session" / name, ignore_errors=True)
+
     async def delete(self) -> None:
         """Stop, and forget what it installed and its snapshots. The workspace stays."""
         await self.stop()
@@ -185,6 +207,7 @@ class LocalSandbox:
 
     async def _open(self) -> Channel:
         """The way in; whoever needs it first starts the sandbox."""
+        self._used = time.monotonic()
         if self._channel is None or self._channel.dead.is_set():
             await self.start()
         assert self._channel is not None
@@ -225,7 +248,7 @@ class LocalSandbox:
                         return ExecResult(last.exit_code, out.decode("utf-8", "replace"), error=last.error)
                     out += payload
         except TimeoutError:
-            pass
+            self._left_running = True
         return ExecResult(0, out.decode("utf-8", "replace"))
 
     async def stream(
@@ -303,28 +326,30 @@ class LocalSandbox:
         except OSError as error:
             raise file_error(error, path) from None
 
-    async def read(self, path: str, offset: int = 0, limit: int | None = None) -> bytes:
+    async def read(
+        self, path: str, offset: int = 0, limit: int | None = None, *, inside: bool = False
+    ) -> bytes:
         data = bytearray()
         while limit is None or len(data) < limit:
             piece = READ_PIECE if limit is None else min(READ_PIECE, limit - len(data))
-            got = await self._file("read", path, offset=offset + len(data), limit=piece)
+            got = await self._file("read", path, offset=offset + len(data), limit=piece, inside=inside)
             data += got
             if len(got) < piece:
                 break
         return bytes(data)
 
     async def write(self, path: str, data: bytes) -> None:
-        part, view = secrets.token_hex(4), memoryview(data)
-        for offset in range(0, max(1, len(data)), READ_PIECE):
-            last = offset + READ_PIECE >= len(data)
-            piece = bytes(view[offset : offset + READ_PIECE])
-            await self._file("write", path, piece, part=part, offset=offset, last=last)
+        await self.put(path, io.BytesIO(data))
 
-    async def stat(self, path: str) -> FileInfo:
-        return FileInfo(**json.loads(await self._file("stat", path)))
+    async def put(self, path: str, source: IO[bytes]) -> None:
+        async for piece, options in pieces(source, READ_PIECE):
+            await self._file("write", path, piece, **options)
 
-    async def list_dir(self, path: str) -> list[FileInfo]:
-        entries = [FileInfo(**entry) for entry in json.loads(await self._file("list", path))]
+    async def stat(self, path: str, *, inside: bool = False) -> FileInfo:
+        return FileInfo(**json.loads(await self._file("stat", path, inside=inside)))
+
+    async def list_dir(self, path: str, *, inside: bool = False) -> list[FileInfo]:
+        entries = [FileInfo(**entry) for entry in json.loads(await self._file("list", path, inside=inside))]
         return sorted(entries, key=lambda entry: entry.name)
 
     async def remove(self, path: str) -> None:
@@ -368,6 +393,18 @@ class LocalSandbox:
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         self._proxy.policy = policy
+
+
+async def pieces(source: IO[bytes], size: int) -> AsyncIterator[tuple[bytes, dict[str, Any]]]:
+    """What a file is written with, one request after another; it is there with the last."""
+    part, offset = secrets.token_hex(4), 0
+    piece = await asyncio.to_thread(source.read, size)
+    while True:
+        following = await asyncio.to_thread(source.read, size) if piece else b""
+        yield piece, {"part": part, "offset": offset, "last": not following}
+        if not following:
+            return
+        offset, piece = offset + len(piece), following
 
 
 def file_error(error: OSError, path: str) -> SandboxError:

@@ -6,41 +6,52 @@ its own around one command, its frames printed as lines, for the service's log c
 Requests and answers are `length of JSON, JSON, bytes`. Small ones travel in base64, large ones as files.
 """
 
-import base64
+import binascii
 import errno
 import fcntl
-import hashlib
 import io
 import json
 import os
-import secrets
 import select
-import shutil
 import signal
 import socket
 import stat
 import struct
 import sys
-import tarfile
 import time
 
-if __name__ == "__main__":  # over there it lies beside this one
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import supervisor as wire
-else:
+if __package__:
     from agent_kernel.sandbox import supervisor as wire
+else:  # over there it lies beside this one
+    import supervisor as wire
 
 BASE = "/session/.agent-kernel"
 JOBS, ENDED, OWNERS, TREES = BASE + "/jobs", BASE + "/ended", BASE + "/owners", BASE + "/trees"
 ROOMS = ["/session/" + name for name in ("outputs", "python", "cache", "home")]
 ANSWER = "AGENT-KERNEL "
 TREE_MARK = "AGENT_KERNEL_TREE"
+ANY_MARK = TREE_MARK.encode() + b"="
 INLINE = 48 << 10
 LIVE = 12 << 10
 """Bytes of output that go through the service's log; its shell reads that log byte by byte."""
 FORGOTTEN, FETCHED = 24 * 3600, 600
 MOST_FILES, MOST_DEEP = 100_000, 64
+SMALL, MOST_SMALL = 64 << 10, 256 << 10
+"""Bytes of a file, and of all of them, that come along with the news that they changed."""
 SIZE = struct.Struct(">I")
+
+
+def started(place, what):
+    """The shell's word that runs it: imported, so that it is compiled once."""
+    return f'python3 -I -S -c \'import sys; sys.path.insert(0, "{place}"); import outpost; outpost.main("{what}")\''
+
+
+def token(size):
+    return os.urandom(size).hex()
+
+
+def encoded(data):
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def pack(head, blob=b""):
@@ -71,6 +82,8 @@ def hello(head, blob):
     """Who is here: a mark that this disk keeps for its life, and the owners of jobs that still run."""
     for folder in (JOBS, ENDED, OWNERS, TREES, BASE + "/in", *ROOMS):
         os.makedirs(folder, exist_ok=True)
+    import shutil
+
     for folder in (JOBS, ENDED, BASE + "/in", OWNERS):
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
@@ -89,7 +102,7 @@ def disk():
         with open(path) as file:
             return file.read()
     except FileNotFoundError:
-        made = secrets.token_hex(16)
+        made = token(16)
         with open(path + ".new", "w") as file:
             file.write(made)
         os.replace(path + ".new", path)
@@ -112,8 +125,23 @@ def last_beat(owner):
 
 
 def port(head, blob):
-    with socket.create_connection(("127.0.0.1", head["port"]), timeout=2):
+    """Somebody answers there, on IPv4 or IPv6."""
+    with socket.create_connection(("localhost", head["port"]), timeout=2):
         return {}
+
+
+def ports(head, blob):
+    """TCP ports that the jobs' processes listen on; the service's own servers are none of them."""
+    inodes = set()
+    for pid in marked():
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                link = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if link.startswith("socket:["):
+                    inodes.add(link[8:-1])
+        except OSError:
+            pass
+    return {"ports": sorted(wire.listening(inodes)) if inodes else []}
 
 
 def file(head, blob):
@@ -149,14 +177,15 @@ def alive(pid, name):
         return False
 
 
-def marked(name):
-    """Processes of the job's tree, wherever they went: each inherited its mark."""
+def marked(name=None):
+    """Processes of the job's tree (None: of any), wherever they went: each inherited its mark."""
     mark, found = f"{TREE_MARK}={name}".encode(), []
     for pid in os.listdir("/proc"):
         if pid.isdigit() and int(pid) != os.getpid():
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0"):
+                    values = file.read().split(b"\0")
+                    if mark in values if name else any(v.startswith(ANY_MARK) for v in values):
                         found.append(int(pid))
             except OSError:
                 pass
@@ -203,6 +232,8 @@ def kill(head, blob):
 
 def tidy():
     """Output of jobs that ended a while ago: whoever followed them has it."""
+    import shutil
+
     for name in os.listdir(JOBS):
         try:
             if time.time() - os.stat(os.path.join(ENDED, name)).st_mtime > FETCHED:
@@ -218,7 +249,9 @@ class Job:
         self.head, self.stdin = head, stdin
         self.name = head["job"]
         self.place = os.path.join(JOBS, self.name)
-        self.number = secrets.randbits(31) | 1  # supervisors of other jobs look for their own numbers only
+        self.number = (
+            int.from_bytes(os.urandom(4), "big") >> 1 | 1
+        )  # supervisors of other jobs look for their own numbers only
         self.lines = 0
         self.heard = set()
         self.spooled = False
@@ -261,6 +294,8 @@ class Job:
         with open(os.path.join(ENDED, self.name), "w"):
             pass  # should it be asked for a second time
         if not self.spooled:
+            import shutil
+
             shutil.rmtree(self.place, ignore_errors=True)
 
     def supervise(self, frames, sockets):
@@ -269,7 +304,7 @@ class Job:
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
-        environment = {"PATH": "/session/python/bin:" + path, **self.head["env"]}
+        environment = {"PATH": "/session/python/bin:" + path, **self.head["env"], TREE_MARK: self.name}
         config = {"env": environment, "workdir": self.head["workdir"], "writable": [], "rlimits": {"CORE": 0},
                   "memory": 1 << 60, "growth": 1 << 60, "reserve": 0, "frames": frames.detach(),
                   "sockets": sockets.detach()}  # fmt: skip
@@ -302,7 +337,7 @@ class Job:
                 file.write(payload)
             self.spooled, shown = True, f"@{len(payload)}"
         else:
-            shown = base64.b64encode(payload).decode()
+            shown = encoded(payload)
         self.put(f"{self.lines} {kind} {shown}\n")
 
     def put(self, line):
@@ -427,21 +462,21 @@ class Tree:
     time for a hash. The state before the last one is kept, for an answer that never arrived.
     """
 
-    def __init__(self, workdir, token, limit):
+    def __init__(self, workdir, known, limit):
         self.workdir, self.limit = workdir, limit
         self.token, self.files = "", {}
-        for name in ("now", "before") if token else ():
+        for name in ("now", "before") if known else ():
             try:
                 with open(os.path.join(TREES, name)) as file:
-                    known = json.load(file)
+                    kept = json.load(file)
             except (OSError, ValueError):
                 continue
-            if known["token"] == token:
-                self.token, self.files = token, known["files"]
+            if kept["token"] == known:
+                self.token, self.files = known, kept["files"]
                 break
 
     def save(self, files):
-        self.token, self.files = secrets.token_hex(8), files
+        self.token, self.files = token(8), files
         now, before = os.path.join(TREES, "now"), os.path.join(TREES, "before")
         with open(now + ".new", "w") as file:
             file.write(json.dumps({"token": self.token, "files": files}))  # `dump` takes ten times as long
@@ -498,18 +533,24 @@ class Tree:
 
 
 def hash_of(file):
-    found = hashlib.blake2b(digest_size=20)
+    from _blake2 import blake2b  # `hashlib` loads OpenSSL first
+
+    found = blake2b(digest_size=20)
     while piece := file.read(1 << 20):
         found.update(piece)
     return found.hexdigest()
 
 
 def scan(head, blob):
-    """What differs from what the host knows (`token`), or everything. `fresh`: the folder was not there."""
+    """What differs from what the host knows (`token`), or everything. `fresh`: the folder was not there.
+
+    What the host has to `write` meanwhile is written when it is known what was there, and small contents of what
+    differs come along: most of the time nothing more is to be asked.
+    """
     fresh = not os.path.isdir(head["workdir"])
     os.makedirs(head["workdir"], exist_ok=True)
     tree, files = Tree(head["workdir"], head["token"], head["limit"]), {}
-    known, skipped = tree.files, frozenset(head["skipped"])
+    known, skipped, full = tree.files, frozenset(head["skipped"]), not tree.token
     for path, info in tree.walk(skipped):
         if len(files) >= MOST_FILES:
             return {"many": MOST_FILES}
@@ -518,39 +559,52 @@ def scan(head, blob):
         path: found[1] for path, found in files.items() if path not in known or known[path][1] != found[1]
     }
     gone = [path for path in known if path not in files]
-    full = not tree.token
-    if full or files != known:
+    different, keys, failed = files != known, {}, {}
+    if head.get("write") and not full and not fresh:
+        tree.files = files
+        keys, failed = written(tree, head["write"], blob)
+    if full or different or keys:
         tree.save(files)
+    said = {"disk": disk(), "fresh": fresh, "full": full, "token": tree.token, "changed": changed, "gone": gone,
+            "keys": keys, "failed": failed}  # fmt: skip
+    small = [p for p, key in changed.items() if key[0] != "→" and key[2] <= SMALL]
+    if full or sum(changed[path][2] for path in small) > MOST_SMALL:
+        return said
+    contents, packed = packed_files(head["workdir"], small, head["limit"])
     return {
-        "disk": disk(),
-        "fresh": fresh,
-        "full": full,
-        "token": tree.token,
-        "changed": changed,
-        "gone": gone,
-    }
+        **said,
+        "contents": {small[int(number)]: [number, key] for number, key in contents.items()},
+    }, packed
 
 
 def fetch(head, blob):
     """The contents of `paths` as a tar of numbered members, each with the key it has by now."""
-    tree, keys = Tree(head["workdir"], "", head["limit"]), {}
-    packed = io.BytesIO()
+    keys, packed = packed_files(head["workdir"], head["paths"], head["limit"])
+    return {"keys": keys}, packed
+
+
+def packed_files(workdir, paths, limit):
+    if not paths:
+        return {}, b""
+    import tarfile
+
+    keys, packed = {}, io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for number, path in enumerate(head["paths"]):
+        for number, path in enumerate(paths):
             try:
-                full = os.path.join(head["workdir"], path)
+                full = os.path.join(workdir, path)
                 with open(os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
                     info = os.fstat(file.fileno())
-                    data = file.read(head["limit"] + 1)
+                    data = file.read(limit + 1)
             except OSError:
                 continue  # it has gone since: the next look tells
-            if stat.S_ISREG(info.st_mode) and len(data) <= tree.limit:
+            if stat.S_ISREG(info.st_mode) and len(data) <= limit:
                 member = tarfile.TarInfo(str(number))
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
                 keys[str(number)] = [stat.S_IMODE(info.st_mode), hash_of(io.BytesIO(data)), len(data)]
         end = tar.offset
-    return {"keys": keys}, packed.getvalue()[:end]
+    return keys, packed.getvalue()[:end]
 
 
 def apply(head, blob):
@@ -559,7 +613,7 @@ def apply(head, blob):
     The host says what it believes to be there. What changed since its last look is left for its next.
     """
     tree = Tree(head["workdir"], head["token"], head["limit"])
-    files, keys, failed = dict(tree.files), {}, {}
+    tree.files, keys, failed = dict(tree.files), {}, {}
     for path, expected in head["delete"]:
         if tree.now(path) != expected:
             continue
@@ -567,18 +621,29 @@ def apply(head, blob):
             remove(head["workdir"], path)
         except OSError as error:
             failed[path] = error.strerror or str(error)
-        files.pop(path, None)
+        tree.files.pop(path, None)
         keys[path] = None
+    made, wrong = written(tree, head["write"], blob)
+    tree.save(tree.files)
+    return {"token": tree.token, "keys": {**keys, **made}, "failed": {**failed, **wrong}}
+
+
+def written(tree, write, blob):
+    """(keys of what is there now, why others are not) of what the host had to write."""
+    import shutil
+    import tarfile
+
+    keys, failed = {}, {}
     with tarfile.open(fileobj=io.BytesIO(blob or bytes(1024)), mode="r|") as tar:
         members = iter(tar)
-        for path, mode, target, expected in head["write"]:
+        for path, mode, target, expected in write:
             source = tar.extractfile(next(members)) if target is None else None
             if tree.now(path) != expected:
                 continue
-            full = os.path.join(head["workdir"], path)
+            full = os.path.join(tree.workdir, path)
             try:
                 os.makedirs(os.path.dirname(full), exist_ok=True)
-                partial = f"{os.path.dirname(full)}/.{secrets.token_hex(6)}.part"
+                partial = f"{os.path.dirname(full)}/.{token(6)}.part"
                 try:
                     if target is not None:
                         os.symlink(target, partial)
@@ -590,12 +655,11 @@ def apply(head, blob):
                 finally:
                     if os.path.lexists(partial):
                         os.unlink(partial)
-                files[path] = tree.entry(path, os.lstat(full))
-                keys[path] = files[path][1]
+                tree.files[path] = tree.entry(path, os.lstat(full))
+                keys[path] = tree.files[path][1]
             except OSError as error:
                 failed[path] = error.strerror or str(error)
-    tree.save(files)
-    return {"token": tree.token, "keys": keys, "failed": failed}
+    return keys, failed
 
 
 def remove(workdir, path):
@@ -612,21 +676,21 @@ def remove(workdir, path):
 
 
 DO = {
-    "hello": hello, "beat": beat, "port": port, "file": file, "control": control, "kill": kill,
+    "hello": hello, "beat": beat, "port": port, "ports": ports, "file": file, "control": control, "kill": kill,
     "scan": scan, "fetch": fetch, "apply": apply,
 }  # fmt: skip
 
 
-def main():
+def main(do):
     what = sys.stdin.read().strip()
     if what.startswith("@"):
         with open(what[1:], "rb") as file:
             data = file.read()
         os.unlink(what[1:])
     else:
-        data = base64.b64decode(what)
+        data = binascii.a2b_base64(what)
     head, blob = unpack(data)
-    if sys.argv[1] == "run":
+    if do == "run":
         try:
             Job(head, blob).run()
         except FileExistsError:
@@ -637,13 +701,9 @@ def main():
             fcntl.flock(lock, fcntl.LOCK_EX)
         answer = call(head, blob)
     if len(answer) > INLINE:
-        path = BASE + "/in/" + secrets.token_hex(8)
+        path = BASE + "/in/" + token(8)
         with open(path, "wb") as file:
             file.write(answer)
         print(ANSWER + "@" + path)
     else:
-        print(ANSWER + base64.b64encode(answer).decode())
-
-
-if __name__ == "__main__":
-    main()
+        print(ANSWER + encoded(answer))

@@ -150,7 +150,9 @@ class Supervisor:
         elif kind == FILE:
             self.file(number, payload)
         elif kind == PORTS:
-            self.send(RESULT, number, sorted(self.listening()))
+            # without a network of its own, only what descendants of this process listen on
+            own = None if os.getpid() == 1 else self.own_sockets()
+            self.send(RESULT, number, sorted(listening(own)))
 
     # -- commands ------------------------------------------------------------------------------------
 
@@ -466,20 +468,6 @@ class Supervisor:
             if made is not None:
                 made.close()
 
-    def listening(self):
-        """TCP ports that processes in here listen on; without a network of its own, only this sandbox's."""
-        found, own = set(), None if os.getpid() == 1 else self.own_sockets()
-        for name in ("tcp", "tcp6"):
-            try:
-                with open(f"/proc/net/{name}") as file:
-                    rows = [line.split() for line in file.readlines()[1:]]
-            except OSError:  # no IPv6, or a tier whose walls hide it
-                continue
-            for row in rows:
-                if row[3] == "0A" and (own is None or row[9] in own):
-                    found.add(int(row[1].rpartition(":")[2], 16))
-        return found
-
     def own_sockets(self):
         """Inodes of the sockets that descendants of this process hold."""
         parents, inodes = {}, set()
@@ -518,6 +506,7 @@ class Supervisor:
         self.send(RESULT, number, answer)
 
     def file_read(self, path, request, data):
+        self.inside(path, request)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -566,9 +555,11 @@ class Supervisor:
             os.umask(before)
 
     def file_stat(self, path, request, data):
+        self.inside(os.path.dirname(path.rstrip("/")), request)
         return self.entry(os.path.basename(path), os.lstat(path))
 
     def file_list(self, path, request, data):
+        self.inside(path, request)
         found = []
         with os.scandir(path) as entries:
             for entry in entries:
@@ -596,6 +587,13 @@ class Supervisor:
         os.rename(path, target)
         return {}
 
+    def inside(self, path, request):
+        """With `inside`, symlinks on the way lead nowhere but below the workspace."""
+        if request.get("inside"):
+            top, real = os.path.realpath(self.config["workdir"]), os.path.realpath(path)
+            if real != top and not real.startswith(top + "/"):
+                raise PermissionError(errno.EACCES, "It leads out of the workspace", path)
+
     def writable(self, path):
         """File operations of tools stay in the places made for writing, symlinks followed."""
         parent = os.path.realpath(os.path.dirname(os.path.normpath(path)))
@@ -611,6 +609,21 @@ class Supervisor:
             "size": found.st_size,
             "modified_ms": found.st_mtime_ns // 1_000_000,
         }
+
+
+def listening(own):
+    """TCP ports that are listened on, by sockets with these inodes (None: by any)."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{name}") as file:
+                rows = [line.split() for line in file.readlines()[1:]]
+        except OSError:  # no IPv6, or a tier whose walls hide it
+            continue
+        for row in rows:
+            if row[3] == "0A" and (own is None or row[9] in own):
+                found.add(int(row[1].rpartition(":")[2], 16))
+    return found
 
 
 def connected(port):

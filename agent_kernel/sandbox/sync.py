@@ -14,10 +14,10 @@ import os
 import re
 import secrets
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 from agent_kernel.errors import SandboxError, SandboxLimit
 from agent_kernel.sandbox import folder, guards
@@ -30,6 +30,8 @@ MOST_PIECE = 64 << 20
 """Bytes of one archive."""
 MOST_FILES = 100_000
 LONGEST_PATH = 4096
+EARLY, MOST_EARLY = 4 << 20, 500
+"""Bytes and files that are sent along with the question what is there."""
 
 Key: TypeAlias = "tuple[Any, ...]"
 """What tells one state of a file from another: mode, hash and size there; mode and mark here."""
@@ -83,6 +85,7 @@ class Sync:
         self._known: _Known | None = None
         self._there: dict[str, Key] = {}
         self._ignored = Ignored({})
+        self._along: dict[str, tuple[Key, bytes]] = {}
         self._lock = asyncio.Lock()
         self.notes: list[Note] = []
 
@@ -92,7 +95,7 @@ class Sync:
             known = self._known if self._known is not None else await asyncio.to_thread(_load, self._state)
             self._known = None  # whatever goes wrong: the next one reads what was written last
             here = await asyncio.to_thread(self._look)
-            await self._look_there(far, workdir, known)
+            await self._look_there(far, workdir, known, here)
             plan = self._plan(known, here)
             await asyncio.to_thread(self._delete_here, known, plan.delete_here)
             for paths in _pieces(plan.pull, lambda path: self._there[path][2]):
@@ -105,6 +108,11 @@ class Sync:
                 delete = []
             await asyncio.to_thread(_save, self._state, known)
             self._known = known
+
+    def only_there(self) -> list[str]:
+        """Files that are not carried home for what they are; those left out on purpose do not count."""
+        kept = self._kept_from_there()
+        return sorted(p for p, key in self._there.items() if self._refusal(p, key, kept) not in ("", "-"))
 
     # -- looking ---------------------------------------------------------------------------------------
 
@@ -124,12 +132,15 @@ class Sync:
         own = [path for path, writable in guards.read_only(self._workspace, self._python) if not writable]
         return frozenset(os.fspath(path.relative_to(self._workspace)) for path in (*hidden, *own))
 
-    async def _look_there(self, far: Far, workdir: str, known: _Known) -> None:
-        """Bring `self._there` up to date; forget what was agreed on with a disk that is no more."""
+    async def _look_there(self, far: Far, workdir: str, known: _Known, here: Manifest) -> None:
+        """Bring `self._there` up to date; forget what was agreed on with a disk that is no more.
+
+        What has changed here alone, for all we know, goes along, and small files that changed there come along.
+        """
         token = known.token if self._there or not known.pairs else ""
-        found, _ = await far.ask(
-            "scan", workdir=workdir, token=token, limit=MOST_FILE, skipped=sorted(folder.SKIPPED)
-        )
+        write, packed = await asyncio.to_thread(self._pack, here, self._early(known, here))
+        found, blob = await far.ask("scan", packed if write else b"", workdir=workdir, token=token, limit=MOST_FILE,
+                                    skipped=sorted(folder.SKIPPED), write=write)  # fmt: skip
         if "many" in found:
             raise SandboxLimit(
                 f"The sandbox's workspace has more than {found['many']:,} files; changes are not carried over.",
@@ -143,7 +154,35 @@ class Sync:
             self._there[path] = _key(key)
         for path in found["gone"]:
             self._there.pop(path, None)
-        known.token = str(found["token"])
+        self._took(known, here, {"keys": {}, "failed": {}, **found})
+        self._along = await asyncio.to_thread(_contents, found.get("contents") or {}, blob)
+
+    def _early(self, known: _Known, here: Manifest) -> list[str]:
+        """Files that only the person has changed since both sides agreed; none when there are many."""
+        found, size = [], 0
+        for path, entry in here.items() if self._there else ():
+            before = known.pairs.get(path, (None, None))
+            if _near(entry) != before[0] and self._there.get(path) == before[1]:
+                found.append(path)
+                size += entry.size
+                if size > EARLY or len(found) > MOST_EARLY:
+                    return []
+        return found
+
+    def _took(self, known: _Known, here: Manifest, answer: dict[str, Any]) -> None:
+        """What the other side has done of what it was told to."""
+        for path, key in answer["keys"].items():
+            if key is None:
+                self._there.pop(path, None)
+                known.pairs.pop(path, None)
+            elif path in here:
+                self._there[path] = _key(key)
+                known.pairs[path] = (_near(here[path]), _key(key))
+        for path, reason in answer["failed"].items():
+            if path in here or path in known.pairs:
+                text = f"could not be written in the sandbox: {reason}"
+                self._note(known, path, _near(here.get(path)), self._there.get(path), text)
+        known.token = str(answer["token"])
 
     # -- deciding --------------------------------------------------------------------------------------
 
@@ -231,12 +270,17 @@ class Sync:
         paths: list[str],
         conflicts: frozenset[str],
     ) -> None:
-        files = [path for path in paths if self._there[path][0] != "→"]
+        along = {path: self._along[path] for path in paths if path in self._along}
+        files = [path for path in paths if self._there[path][0] != "→" and path not in along]
         keys: dict[str, Any] = {}
         blob = b""
         if files:
             answer, blob = await far.ask("fetch", workdir=workdir, paths=files, limit=MOST_FILE)
             keys = answer["keys"]
+        for path, (key, data) in along.items():
+            await asyncio.to_thread(
+                self._put, known, path, self._place(path, here, conflicts), key, io.BytesIO(data)
+            )
         await asyncio.to_thread(self._unpack, known, here, files, keys, blob, conflicts)
         for path in paths:
             if self._there[path][0] == "→":
@@ -252,26 +296,11 @@ class Sync:
         blob: bytes,
         conflicts: frozenset[str],
     ) -> None:
-        """Members are numbers into our own list; anything else in the archive is passed over."""
-        if not blob:
-            return
-        try:
-            with tarfile.open(fileobj=io.BytesIO(blob), mode="r|") as tar:
-                for member in tar:
-                    number = member.name
-                    plain = member.type == tarfile.REGTYPE and 0 <= member.size <= MOST_FILE
-                    if (
-                        plain
-                        and re.fullmatch("[0-9]{1,6}", number)
-                        and number in keys
-                        and int(number) < len(files)
-                    ):
-                        path, key = files[int(number)], _key(keys.pop(number))
-                        self._put(
-                            known, path, self._place(path, here, conflicts), key, tar.extractfile(member)
-                        )
-        except (tarfile.TarError, ValueError, EOFError, OSError) as error:
-            raise SandboxError(f"The sandbox sent an archive that cannot be read: {error}.") from error
+        named = {str(number): path for number, path in enumerate(files)}
+        for number, source in _members(blob):
+            if number in named and number in keys:
+                path, key = named[number], _key(keys.pop(number))
+                self._put(known, path, self._place(path, here, conflicts), key, source)
 
     def _place(self, path: str, here: Manifest, conflicts: frozenset[str]) -> str:
         """Where the agent's file goes: beside the person's, when both changed it."""
@@ -326,18 +355,7 @@ class Sync:
         delete = [[path, self._there.get(path)] for path in gone]
         answer, _ = await far.ask("apply", blob, workdir=workdir, token=known.token, limit=MOST_FILE, write=write,
                                   delete=delete)  # fmt: skip
-        for path, key in answer["keys"].items():
-            if key is None:
-                self._there.pop(path, None)
-                known.pairs.pop(path, None)
-            elif path in here:
-                self._there[path] = _key(key)
-                known.pairs[path] = (_near(here[path]), _key(key))
-        for path, reason in answer["failed"].items():
-            if path in here or path in known.pairs:
-                text = f"could not be written in the sandbox: {reason}"
-                self._note(known, path, _near(here.get(path)), self._there.get(path), text)
-        known.token = str(answer["token"])
+        self._took(known, here, answer)
 
     def _pack(self, here: Manifest, paths: list[str]) -> tuple[list[Any], bytes]:
         """([path, mode, target of a link, what is there now], …) and an archive of the files in the same order."""
@@ -362,6 +380,24 @@ class Sync:
                     write.append([path, entry.mode & 0o777, None, expected])
             end = tar.offset
         return write, packed.getvalue()[:end]
+
+
+def _members(blob: bytes) -> Iterator[tuple[str, IO[bytes]]]:
+    """Plain files of an archive whose names are numbers; anything else in it is passed over. Raises SandboxError."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(blob or bytes(1024)), mode="r|") as tar:
+            for member in tar:
+                plain = member.type == tarfile.REGTYPE and 0 <= member.size <= MOST_FILE
+                if plain and re.fullmatch("[0-9]{1,6}", member.name) and (source := tar.extractfile(member)):
+                    yield member.name, source
+    except (tarfile.TarError, ValueError, EOFError, OSError) as error:
+        raise SandboxError(f"The sandbox sent an archive that cannot be read: {error}.") from error
+
+
+def _contents(named: dict[str, Any], blob: bytes) -> dict[str, tuple[Key, bytes]]:
+    """`path → (key, content)` of what came along with a look."""
+    paths = {str(number): (path, _key(key)) for path, (number, key) in named.items()}
+    return {paths[n][0]: (paths[n][1], source.read()) for n, source in _members(blob) if n in paths}
 
 
 def _near(entry: Entry | None) -> Key | None:

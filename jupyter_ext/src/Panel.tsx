@@ -17,6 +17,7 @@ import { parse } from './commands';
 import type { Host } from './host';
 import type { Hub } from './hub';
 import { folderOf, fromRoot, join, nameOf } from './paths';
+import { Workspaces } from './Workspaces';
 import { titleOf } from './shown';
 
 export const PERMISSIONS: Array<[string, string]> = [
@@ -36,6 +37,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [wishedAgent, setAgent] = useState('');
   const [said, setSaid] = useState('');
   const [settingUp, setSettingUp] = useState(false);
+  const [places, setPlaces] = useState(false);
   const row = hub.row(known.selected);
   const shownRow = known.runs.find(other => other.id === known.selected) ?? row;
   const run = hub.fold(known.selected);
@@ -55,6 +57,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
 
   useEffect(() => {
     setTab('chat');
+    setPlaces(false);
     setFresh(false);
     setSaid('');
   }, [known.selected]);
@@ -103,15 +106,16 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   );
   return (
     <div className="agk agk-panel">
-      <div className={shownRow ? 'agk-split agk-opened' : 'agk-split'}>
+      <div className={shownRow || places ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
           <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
-        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} />
+        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showPlaces={() => setPlaces(true)} />
       </aside>
       <main className="agk-main">
-        {shownRow && (
+        {places && <Workspaces hub={hub} host={host} root={root} first={session?.id ?? null} close={() => setPlaces(false)} />}
+        {shownRow && !places && (
           <div className="agk-top">
             <button type="button" className="agk-quiet agk-back" onClick={() => void hub.select(null)}>
               <Icon name="back" /> Runs
@@ -134,7 +138,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
           </div>
         )}
         {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup door={hub.api.model} changed={hub.setModel} known={known.model} />}
-        {shownRow && <RunDetail hub={hub} host={host} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} replaying={known.replaying} />}
+        {shownRow && !places && <RunDetail hub={hub} host={host} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} replaying={known.replaying} />}
         {known.online && root && (
           <Trust hub={hub} workspace={inSession ? session.workspace : join(root, start)} session={inSession ? session.id : null} after={shownRow && !going ? shownRow.id : ''} />
         )}

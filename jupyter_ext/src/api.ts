@@ -191,6 +191,10 @@ export class Api {
     }
   }
 
+  url(path: string): string {
+    return URLExt.join(this.settings.baseUrl, 'api/agent', path);
+  }
+
   transcriptUrl(run: string, format: string): string {
     return URLExt.join(this.settings.baseUrl, 'api/agent/runs', run, `transcript?format=${format}`);
   }
@@ -204,7 +208,7 @@ export class Api {
 
   private post = <T>(path: string, body: object): Promise<T> => this.call<T>(path, { method: 'POST', body: JSON.stringify(body) });
 
-  private async call<T>(path: string, init: RequestInit): Promise<T> {
+  async call<T>(path: string, init: RequestInit): Promise<T> {
     const response = await this.checked(await this.request(path, init));
     return (await response.json()) as T;
   }

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,23 +82,76 @@ async def open_remote(
         await sandbox.stop()
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How a sandbox of one kind is opened, and what can befall it."""
+
+    provider: str
+    options: dict[str, Any]
+    service: FakeDaytona | None = None
+
+    async def open(self, **options: Any) -> Sandbox:
+        return await open_sandbox(**{**self.options, **options})
+
+    def vanish(self, sandbox: Sandbox) -> None:
+        """It is gone from one moment to the next, with all that runs in it."""
+        if self.service is not None:
+            self.service.vanish()
+        else:
+            for pid in family(sandbox):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def stall(self, sandbox: Sandbox) -> Callable[[], None]:
+        """Nothing is heard of it any more until what is returned is called."""
+        if self.service is not None:
+            self.service.stall()
+            return self.service.go_on
+        stopped = family(sandbox)
+
+        def signalled(number: int) -> None:
+            for pid in stopped:
+                os.kill(pid, number)
+
+        signalled(signal.SIGSTOP)
+        return lambda: signalled(signal.SIGCONT)
+
+
+def family(sandbox: Any) -> list[int]:
+    """The supervisor of a local sandbox and all below it, itself first."""
+    parents: dict[int, int] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, ValueError):
+            parents[int(name)] = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
+    found = [int(sandbox._process.pid)]
+    for pid in found:  # it grows while we look
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
 @pytest.fixture(params=PROVIDERS)
-async def sandbox(request: pytest.FixtureRequest, workspace: Path, tmp_path: Path) -> AsyncIterator[Sandbox]:
+def opening(request: pytest.FixtureRequest, workspace: Path, tmp_path: Path) -> Opening:
     """Whatever the contract is held to: each local tier, Daytona at the wire, and the real one with a key."""
-    if request.param.startswith("daytona"):
-        real = request.param == "daytona-real"
-        service: Access = Access(REAL) if real else request.getfixturevalue("access")
-        options: dict[str, Any] = {
-            "provider": "daytona",
-            "daytona": service,
-            "patience": None if real else QUICK,
-        }
-    else:
-        options = {"tier": request.param}
-    opened = await open_sandbox(workspace=workspace, data_dir=tmp_path / "data", **options)
+    options: dict[str, Any] = {
+        "workspace": workspace,
+        "data_dir": tmp_path / "data",
+        "id": f"s-{os.urandom(4).hex()}",
+    }
+    if request.param == "daytona-real":
+        return Opening(request.param, {**options, "provider": "daytona", "daytona": Access(REAL)})
+    if request.param == "daytona":
+        access = request.getfixturevalue("access")
+        there = {"provider": "daytona", "daytona": access, "patience": QUICK}
+        return Opening(request.param, {**options, **there}, request.getfixturevalue("daytona"))
+    return Opening(request.param, {**options, "tier": request.param})
+
+
+@pytest.fixture
+async def sandbox(opening: Opening) -> AsyncIterator[Sandbox]:
+    opened = await opening.open()
     try:
         async with opened:
             yield opened
     finally:
-        if request.param == "daytona-real":
+        if opening.provider == "daytona-real":
             await opened.delete()

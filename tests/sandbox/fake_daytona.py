@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientError, ClientSession, WSMsgType, web
+from multidict import CIMultiDict
 
 KEY = "key-of-the-fake"
 MARKS = {"stdout": b"\x01\x01\x01", "stderr": b"\x02\x02\x02"}
@@ -184,6 +185,8 @@ class FakeDaytona:
         self.bytes_out = 0
         self.faults: list[tuple[str, str, int, dict[str, str]]] = []
         self.lost_answers: list[tuple[str, str]] = []
+        self.signed: dict[str, tuple[Container, int, float]] = {}
+        self.previewed: list[str] = []
         self._stalled = threading.Event()
         self._sockets: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
@@ -261,7 +264,7 @@ class FakeDaytona:
     # -- serving -----------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        self._http = ClientSession()
+        self._http = ClientSession(auto_decompress=False)
 
         @web.middleware
         async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -277,10 +280,11 @@ class FakeDaytona:
                 web.delete(api + "/{id}", self._delete),
                 web.post(api + "/{id}/start", self._start),
                 web.post(api + "/{id}/stop", self._stop),
+                web.post(api + "/{id}/archive", self._archive),
                 web.post(api + "/{id}/last-activity", self._touch),
                 web.post(api + "/{id}/network-settings", self._network),
                 web.get(api + "/{id}/ports/{port}/signed-preview-url", self._signed),
-                web.get("/preview/{port}/{token}/{path:.*}", self._preview),
+                web.route("*", "/preview/{port}/{token}/{path:.*}", self._preview),
                 web.post(box + "/process/execute", self._execute),
                 web.post(box + "/process/session", self._session_create),
                 web.get(box + "/process/session/{s}", self._session_get),
@@ -384,6 +388,13 @@ class FakeDaytona:
         container.stop()
         return web.json_response(container.dto())
 
+    async def _archive(self, request: web.Request) -> web.Response:
+        container = self._of(request)
+        if container.state == "started":
+            return _error(400, "sandbox is not stopped")
+        container.state = "archived"
+        return web.json_response(container.dto())
+
     async def _touch(self, request: web.Request) -> web.Response:
         self._of(request).touched += 1
         return web.Response(status=201)
@@ -396,15 +407,61 @@ class FakeDaytona:
     async def _signed(self, request: web.Request) -> web.Response:
         port, token = int(request.match_info["port"]), uuid4().hex[:12]
         seconds = int(request.query.get("expiresInSeconds", 60))
+        self.signed[token] = (self._of(request), port, time.monotonic() + seconds)
         url = f"{self.base}/preview/{port}/{token}/?seconds={seconds}"
         return web.json_response(
             {"sandboxId": self._of(request).id, "port": port, "token": token, "url": url}
         )
 
-    async def _preview(self, request: web.Request) -> web.Response:
-        place = f"http://127.0.0.1:{int(request.match_info['port'])}/{request.match_info['path']}"
-        async with self._http.get(place) as answer:
-            return web.Response(status=answer.status, body=await answer.read())
+    async def _preview(self, request: web.Request) -> web.StreamResponse:
+        """As the service's proxy: by token and for its time only, and to browsers first with a page of its own."""
+        port = int(request.match_info["port"])
+        container, signed, until = self.signed.get(request.match_info["token"], (None, 0, 0.0))
+        if signed != port or time.monotonic() > until:
+            return _error(401, "unauthorized: token is invalid or expired")
+        if container is None or container.state != "started":
+            return _error(502, "the sandbox is not running")
+        self.previewed.append(request.match_info["token"])
+        place = f"http://127.0.0.1:{port}/{request.match_info['path']}"
+        query = {name: value for name, value in request.query.items() if name != "seconds"}
+        left_out = ("host", "connection", "upgrade", "content-length", "transfer-encoding", "accept-encoding")
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in left_out}
+        if headers.pop("X-Daytona-Skip-Preview-Warning", None) != "true" and "Upgrade" not in request.headers:
+            return web.Response(text="<title>Preview URL Warning</title>", content_type="text/html")
+        try:
+            if "Upgrade" in request.headers:
+                return await self._upgraded(request, place, headers)
+            body = request.content if request.body_exists else None
+            async with self._http.request(
+                request.method, place, params=query, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in left_out]
+                response = web.StreamResponse(status=answer.status, headers=CIMultiDict(kept))
+                await response.prepare(request)
+                async for piece in answer.content.iter_any():
+                    await response.write(piece)
+                await response.write_eof()
+                return response
+        except ClientError as error:
+            return _error(502, f"bad gateway: {error}")
+
+    async def _upgraded(
+        self, request: web.Request, place: str, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        kept = {k: v for k, v in headers.items() if not k.lower().startswith("sec-websocket")}
+        asked = [p.strip() for p in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if p.strip()]
+        async with self._http.ws_connect(place, headers=kept, protocols=asked) as there:
+            here = web.WebSocketResponse(protocols=[there.protocol] if there.protocol else [])
+            await here.prepare(request)
+
+            async def pump(source: Any, target: Any) -> None:
+                async for message in source:
+                    send = target.send_str if message.type == WSMsgType.TEXT else target.send_bytes
+                    await send(message.data)
+                await target.close()
+
+            await asyncio.gather(pump(here, there), pump(there, here))
+            return here
 
     # -- the toolbox -------------------------------------------------------------------------------------
 

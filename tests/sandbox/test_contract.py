@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from agent_kernel.errors import SandboxError, SandboxNotFound
+from agent_kernel.errors import SandboxDenied, SandboxError, SandboxNotFound
 from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
+from tests.sandbox.conftest import Opening, eventually
 
 NAMES = [
     "plain.txt",
@@ -265,3 +270,96 @@ async def test_a_port_inside_can_be_reached(sandbox: Sandbox) -> None:
             answer = (await client.get(handle.url, headers=dict(handle.headers))).content
     assert answer.endswith(b"hello")
     await stream.aclose()  # type: ignore[attr-defined]
+
+
+# -- when things go wrong --------------------------------------------------------------------------------
+
+HOST = """
+import asyncio, json, sys
+from agent_kernel.sandbox import open_sandbox
+from agent_kernel.sandbox.daytona_api import Access, Patience
+given = json.loads(sys.argv[1])
+for name, kind in {"daytona": Access, "patience": Patience}.items():
+    given |= {name: kind(**given[name])} if given.get(name) else {}
+async def main():
+    async with await open_sandbox(**given) as sandbox:
+        beat = "(setsid sh -c 'while :; do date +%N >beat; sleep 0.05; done' &)"
+        async for _ in sandbox.stream(f"echo go; {beat}; sleep 4321"):
+            print("begun", flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_what_runs_ends_with_a_host_that_is_killed(opening: Opening) -> None:
+    given = {k: asdict(v) if k in ("daytona", "patience") else v for k, v in opening.options.items()}
+    told = json.dumps(given, default=str)
+    with subprocess.Popen([sys.executable, "-c", HOST, told], stdout=subprocess.PIPE) as host:  # noqa: ASYNC220
+        assert host.stdout is not None
+        assert await asyncio.to_thread(host.stdout.readline) == b"begun\n"
+        host.kill()
+    async with await opening.open() as sandbox:  # at Daytona, who comes next ends what the dead one has left
+        await sandbox.exec("rm -f beat; sleep 0.3")
+        assert [entry.name for entry in await sandbox.list_dir(".")] == []
+        if opening.provider == "daytona-real":
+            await sandbox.delete()
+
+
+async def test_a_sandbox_that_vanishes_says_so_and_the_next_call_has_one(
+    opening: Opening, sandbox: Sandbox, workspace: Path
+) -> None:
+    if opening.provider == "daytona-real":
+        pytest.skip("nobody else deletes it")
+    (workspace / "mine.txt").write_text("of a person")
+    begun = workspace if opening.service is None else opening.service.only.path("/workspace")
+    task = asyncio.create_task(sandbox.exec("touch begun; sleep 4321"))
+    await eventually((begun / "begun").exists)
+    await asyncio.to_thread(opening.vanish, sandbox)
+    try:
+        result = await asyncio.wait_for(task, 60)
+        assert result.exit_code != 0 and result.error, result
+    except SandboxError as error:
+        assert error.message
+    assert (await sandbox.exec("cat mine.txt")).stdout == "of a person"
+
+
+async def test_one_that_is_not_heard_of_for_a_while_loses_nothing(opening: Opening, sandbox: Sandbox) -> None:
+    if opening.provider == "daytona-real":
+        pytest.skip("its network is not ours to stall")
+    lines = [f"{number}\n" for number in range(400)]
+    seen = b""
+    async for item in sandbox.stream("for i in $(seq 0 399); do echo $i; sleep 0.002; done"):
+        if isinstance(item, Stdout):
+            if not seen:
+                go_on = await asyncio.to_thread(opening.stall, sandbox)
+                asyncio.get_running_loop().call_later(1.5, go_on)
+            seen += item.data
+        elif isinstance(item, Exit):
+            assert (item.exit_code, item.dropped) == (0, 0), item
+    assert seen.decode() == "".join(lines)
+
+
+async def test_links_that_lead_out_are_not_followed_for_a_person(
+    sandbox: Sandbox, workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("of the host")
+    before = await sandbox.snapshot()
+    await sandbox.exec(
+        "mkdir d; echo in > d/x; ln -s ../../secret up; ln -s /etc/passwd abs; ln -s / root; ln -s d/x near;"
+        "ln -s . self"
+    )
+    for path in ("up", "abs", "root/etc/passwd", "self/abs"):
+        with pytest.raises((SandboxDenied, SandboxNotFound)):
+            await sandbox.read(path, inside=True)
+    for path in ("root", "root/etc"):
+        with pytest.raises((SandboxDenied, SandboxNotFound)):
+            await sandbox.list_dir(path, inside=True)
+    with pytest.raises((SandboxDenied, SandboxNotFound)):
+        await sandbox.stat("root/etc/passwd", inside=True)
+    assert await sandbox.read("near", inside=True) == b"in\n"
+    assert await sandbox.read("self/d/x", inside=True) == b"in\n"
+    after = await sandbox.snapshot()
+    shown = "".join(change.diff for change in await sandbox.diff(before, after))
+    assert "of the host" not in shown and "root:" not in shown
+    await sandbox.restore(before)
+    assert (tmp_path / "secret").read_text() == "of the host"
+    assert not (workspace / "d" / "x").exists()

@@ -8,11 +8,13 @@ import re
 import shutil
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent_kernel.errors import SandboxDenied, SandboxUnavailable
+from agent_kernel.errors import SandboxDenied, SandboxNotFound, SandboxUnavailable
+from agent_kernel.previews import Answer, answer_of
 from agent_kernel.sandbox.base import Exit, NetworkPolicy, Sandbox, Stdout
 from agent_kernel.sandbox.daytona_api import Access
 from tests.sandbox.conftest import QUICK, eventually
@@ -242,19 +244,32 @@ async def test_it_is_kept_awake_while_something_runs_or_is_looked_at(
     await eventually(lambda: daytona.only.touched >= 2)
 
 
-async def test_addresses_of_ports_are_good_for_an_hour_and_kept(
+async def test_servers_are_listed_and_their_addresses_renewed_while_somebody_looks(
     daytona: FakeDaytona, open_remote: OpenRemote
 ) -> None:
-    sandbox = await open_remote()
+    sandbox = await open_remote(patience=replace(QUICK, preview=6, beat=0.2))
     port = 40_000 + os.getpid() % 20_000
-    await sandbox.exec(f"python3 -m http.server {port} --bind 127.0.0.1 >/dev/null 2>&1", background=True)
+    assert await sandbox.ports() == []
+    page = "<title>Far &amp; away</title>"
+    await sandbox.write("index.html", page.encode())
+    serve = f"(setsid python3 -m http.server {port} --bind 127.0.0.1 >/dev/null 2>&1 &) ; sleep 0.1"
+    await sandbox.exec(serve, background=True)
     await eventually(lambda: listens(port))
+    assert await sandbox.ports() == [port], "also what has left its parent; nothing of the service's own"
+    assert await answer_of(sandbox, port) == Answer(http=True, title="Far & away")
     first = await sandbox.open_port(port)
-    assert "seconds=3600" in first.url
+    assert "seconds=6" in first.url
     assert (await sandbox.open_port(port)).url == first.url
     assert asked(daytona, "GET", "signed-preview-url") == 1
+    touched = daytona.only.touched
+    await eventually(lambda: asked(daytona, "GET", "signed-preview-url") == 2)
+    assert daytona.only.touched > touched, "it is kept awake"
+    assert (await sandbox.open_port(port)).url != first.url
     await sandbox.kill()
     assert not any("http.server" in line for line in daytona.only.processes())
+    assert await sandbox.ports() == []
+    with pytest.raises(SandboxNotFound, match=str(port)):
+        await sandbox.open_port(port)
 
 
 async def test_deleting_leaves_nothing_there_and_the_workspace_here(
@@ -281,6 +296,4 @@ async def test_an_image_without_what_is_needed_says_so(daytona: FakeDaytona, ope
 
 
 def _impatient(**changes: float) -> object:
-    from dataclasses import replace
-
     return replace(QUICK, request=1, silence=1, tick=0.2, **{"attempts": 12, **changes})  # type: ignore[arg-type]

@@ -318,30 +318,6 @@ async def test_a_link_in_the_place_of_a_repository_shows_nothing(tmp_path: Path)
         assert SECRET not in (await opened.exec("cat .git/config; find . -name config | xargs cat")).stdout
 
 
-HOST = """
-import asyncio, sys
-from agent_kernel.sandbox import open_sandbox
-async def main():
-    sandbox = await open_sandbox(workspace=sys.argv[1], data_dir=sys.argv[2], tier=sys.argv[3])
-    async with sandbox:
-        await sandbox.exec("(setsid sh -c 'sleep 2; touch survived' &) ; sleep 0.1", background=True)
-        print("ready", flush=True)
-        await sandbox.exec("sleep 60")
-asyncio.run(main())
-"""
-
-
-async def test_nothing_survives_a_killed_host(tier: Tier, tmp_path: Path) -> None:
-    (tmp_path / "w").mkdir()
-    command = [sys.executable, "-c", HOST, str(tmp_path / "w"), str(tmp_path / "d"), tier]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as host:  # noqa: ASYNC220
-        assert host.stdout is not None
-        assert host.stdout.readline() == b"ready\n"
-        os.kill(host.pid, signal.SIGKILL)
-    await asyncio.sleep(2.5)
-    assert not (tmp_path / "w" / "survived").exists()
-
-
 # -- without walls ---------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,8 @@ const PATHS: Record<string, string> = {
   retry: 'M13 8a5 5 0 1 1-1.5-3.5L13 6M13 3v3h-3',
   trash: 'M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.5 9h6l.5-9',
   download: 'M8 2.5v8M4.5 7.5L8 11l3.5-3.5M3 13.5h10',
+  upload: 'M8 10.5v-8M4.5 6L8 2.5 11.5 6M3 13.5h10',
+  archive: 'M2.5 3h11v3h-11zM3.5 6v7h9V6M6.5 8.5h3',
   open: 'M6 3H3v10h10v-3M9 3h4v4M13 3L7.5 8.5',
   folder: 'M2 4h4l1.5 2H14v7H2z',
   clip: 'M11.5 7.5l-4 4a2.5 2.5 0 0 1-3.5-3.5l5-5a1.8 1.8 0 0 1 2.5 2.5l-5 5',
