@@ -11,6 +11,7 @@ import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
 import { Trust } from './Trust';
+import { UsagePage } from './UsagePage';
 import { FORMATS, carryOut, download } from './carryout';
 import { parse } from './commands';
 import type { Host } from './host';
@@ -34,6 +35,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [permission, setPermission] = useState('');
   const [said, setSaid] = useState('');
   const [settingUp, setSettingUp] = useState(false);
+  const [usage, setUsage] = useState(false);
   const row = hub.row(known.selected);
   const shownRow = known.runs.find(other => other.id === known.selected) ?? row;
   const run = hub.fold(known.selected);
@@ -51,6 +53,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
     setTab('chat');
     setFresh(false);
     setSaid('');
+    setUsage(false);
   }, [known.selected]);
 
   const begin = useCallback(
@@ -97,12 +100,13 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   );
   return (
     <div className="agk agk-panel">
+      {usage && <UsagePage hub={hub} close={() => setUsage(false)} />}
       <div className={shownRow ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
           <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
-        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} />
+        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showUsage={() => setUsage(true)} />
       </aside>
       <main className="agk-main">
         {shownRow && (

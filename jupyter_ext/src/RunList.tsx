@@ -28,10 +28,11 @@ const MOST_SHOWN = 80;
 interface Props {
   hub: Hub;
   setUp: () => void;
+  showUsage: () => void;
   known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online' | 'today'>;
 }
 
-export const RunList = memo(function RunList({ hub, known, setUp }: Props) {
+export const RunList = memo(function RunList({ hub, known, setUp, showUsage }: Props) {
   const [search, setSearch] = useState('');
   const [filter, setFilter] = useState<Filter>('all');
   const [most, setMost] = useState(MOST_SHOWN);
@@ -54,6 +55,9 @@ export const RunList = memo(function RunList({ hub, known, setUp }: Props) {
             onKeyDown={event => event.stopPropagation()}
           />
         </span>
+        <button type="button" className="agk-quiet" title="Usage: runs, cost, tokens" aria-label="Usage" onClick={showUsage}>
+          <Icon name="context" />
+        </button>
         <button type="button" className="agk-quiet" title="How the model is reached" aria-label="How the model is reached" onClick={setUp}>
           <Icon name="settings" />
         </button>

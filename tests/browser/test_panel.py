@@ -124,7 +124,7 @@ def test_nothing_was_asked_yet_and_the_panel_says_what_to_do(page: Any) -> None:
     page.screenshot(path=OUTPUT / "panel-empty.png")
 
 
-def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any) -> None:
+def test_a_run_without_a_cell_is_seen_live_and_seven_ways(bench: Bench, page: Any) -> None:
     bench.api.add(
         [
             Thinking("First a file."),
@@ -148,6 +148,9 @@ def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any)
     tab(page, "Context").click()
     view.get_by_text("tokens in the window").wait_for()
     assert view.locator("tbody tr").count() == 4, "a row a turn"
+    tab(page, "Trace").click()
+    view.get_by_text("Time went to the model").wait_for()
+    assert view.locator(".agk-lane").count() == 7, "a bar for each answer and each call"
     tab(page, "Preview").click()
     view.get_by_text("Nothing is served").wait_for()
     tab(page, "Files").click()
@@ -235,6 +238,27 @@ def test_the_window_is_compacted_and_cleared(bench: Bench, page: Any) -> None:
     ended(page)
     (said,) = bench.api.bodies[-1]["messages"]
     assert "SUMMARY" not in json.dumps(said)
+
+
+def test_usage_adds_up_what_runs_used(bench: Bench, page: Any) -> None:
+    bench.api.add([Text("Done.")])
+    ask(page, "Use something")
+    ended(page)
+    to_list(page)
+    page.get_by_role("button", name="Usage").click()
+    usage = page.get_by_role("region", name="Usage", exact=True)
+    usage.locator("dd").first.wait_for(timeout=SLOW)
+    assert int(usage.locator("dd").first.inner_text()) >= 1
+    plot = usage.locator(".agk-plot").first
+    plot.locator("svg").press("End")
+    assert "not completed" in plot.inner_text() or plot.inner_text().count(":") == 1, "the last day is named"
+    usage.get_by_role("button", name="Agent").click()
+    usage.get_by_role("rowheader", name="no agent file").wait_for()
+    usage.get_by_role("button", name="7 days").click()
+    usage.locator("dd").first.wait_for()
+    assert violations(page, ".agk-panel") == []
+    page.get_by_role("button", name="Close usage").click()
+    page.locator(".agk-run").first.wait_for()
 
 
 def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Bench, page: Any) -> None:
