@@ -65,8 +65,9 @@ function Numbers({ rows, days, along, choose }: { rows: readonly Worked[]; days:
     ['Runs', all.runs.toLocaleString('en')],
     ['Completed', share(all)],
     ['Cost', cost(all)],
+    ['A run took', average(all)],
     ['Tokens', short(all.tokens)],
-    ['A run took', average(all)]
+    ['From the cache', all.prompt ? `${Math.round((all.cached / all.prompt) * 100)} %` : '–']
   ];
   return (
     <>

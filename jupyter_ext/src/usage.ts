@@ -11,6 +11,9 @@ export interface Total {
   ended: number;
   seconds: number;
   tokens: number;
+  /** Tokens of prompts, and those of them that came from the cache. */
+  prompt: number;
+  cached: number;
   cost: number;
   /** Some of it has no known price. */
   unpriced: boolean;
@@ -21,14 +24,17 @@ const DAY = 86_400_000;
 export const NO_AGENT = 'no agent file';
 
 export function total(name: string, rows: readonly Worked[]): Total {
-  const sum: Total = { name, runs: 0, completed: 0, ended: 0, seconds: 0, tokens: 0, cost: 0, unpriced: false };
+  const sum: Total = { name, runs: 0, completed: 0, ended: 0, seconds: 0, tokens: 0, prompt: 0, cached: 0, cost: 0, unpriced: false };
   for (const row of rows) {
     const { used } = row;
     sum.runs += row.runs;
     sum.completed += row.status === 'completed' ? row.runs : 0;
     sum.ended += ENDED.has(row.status) ? row.runs : 0;
     sum.seconds += ENDED.has(row.status) ? row.seconds : 0;
-    sum.tokens += used.input_tokens + used.output_tokens + used.cache_read_tokens + used.cache_write_tokens;
+    const prompt = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens;
+    sum.tokens += prompt + used.output_tokens;
+    sum.prompt += prompt;
+    sum.cached += used.cache_read_tokens;
     sum.cost += used.cost_usd ?? 0;
     sum.unpriced ||= used.turns > 0 && used.cost_usd === null;
   }

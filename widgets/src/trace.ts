@@ -135,7 +135,7 @@ export function took(ms: number): string {
   }
   const seconds = ms / 1_000;
   if (seconds < 60) {
-    return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+    return `${Number(seconds.toFixed(seconds < 10 ? 1 : 0))} s`;
   }
   return seconds < 3_600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${Math.floor(seconds / 3_600)} h ${Math.round((seconds % 3_600) / 60)} min`;
 }

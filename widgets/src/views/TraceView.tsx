@@ -7,6 +7,7 @@ import { Icon } from './Icon';
 import { visible } from './plain';
 
 const MOST = 200;
+const KINDS = ['chat', 'tool', 'approval'] as const;
 const NAMES = { chat: 'Model', tool: 'Tool', approval: 'Waits for you', compaction: 'Summary', run: 'Run' };
 
 export const TraceView = memo(function TraceView({ run }: { run: RunState }) {
@@ -25,7 +26,7 @@ export const TraceView = memo(function TraceView({ run }: { run: RunState }) {
     <div className="agk-pane">
       <h4 className="agk-caption">{summary(all, now)}</h4>
       <ul className="agk-keys" aria-hidden="true">
-        {(['chat', 'tool', 'approval'] as const).map(kind => (
+        {KINDS.filter(kind => shown.some(span => span.kind === kind)).map(kind => (
           <li key={kind}>
             <span className={`agk-swatch agk-span-${kind}`} /> {NAMES[kind]}
           </li>
@@ -67,7 +68,7 @@ export const TraceView = memo(function TraceView({ run }: { run: RunState }) {
 });
 
 function label(span: Span): string {
-  return span.kind === 'chat' ? `Turn ${span.turn}` : span.kind === 'tool' ? visible(span.name) : span.kind === 'approval' ? 'Question' : 'Summary';
+  return span.kind === 'chat' ? `Turn ${span.turn}${span.attempts > 1 ? `, ${span.attempts} tries` : ''}` : span.kind === 'tool' ? visible(span.name) : span.kind === 'approval' ? 'Question' : 'Summary';
 }
 
 /** One span in words: for a pointer that rests on it, and for those who do not see the bars. */
@@ -95,8 +96,7 @@ function told(span: Span, now: number): string {
 
 /** How much of the whole the model, the tools and the people took; calls side by side count once. */
 function summary(spans: readonly Span[], now: number): string {
-  const said = (['chat', 'tool', 'approval'] as const)
-    .map(kind => [kind, covered(spans.filter(span => span.kind === kind), now)] as const)
+  const said = KINDS.map(kind => [kind, covered(spans.filter(span => span.kind === kind), now)] as const)
     .filter(([, ms]) => ms > 0)
     .map(([kind, ms]) => `${{ chat: 'the model', tool: 'tools', approval: 'people' }[kind]} ${took(ms)}`);
   return said.length ? `Time went to ${said.join(', ')}` : 'It took no time';
