@@ -55,7 +55,9 @@ class Bench:
 
 def show(page: Any) -> None:
     page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('agent-kernel:open')", timeout=SLOW)
-    page.evaluate("() => window.jupyterapp.restored")
+    # The promise is held by the page: one that only the driver waits for may be collected.
+    page.evaluate("() => { window.jupyterapp.restored.then(() => { window.isRestored = true; }); }")
+    page.wait_for_function("() => window.isRestored", timeout=SLOW)
     page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:open')")
     page.locator(".agk-panel").wait_for(timeout=SLOW)
 
