@@ -36,11 +36,12 @@ def answer(body: object) -> list[object]:
     return [ToolUse("add", {"a": 1, "b": results})] if results < TURNS else [Text("Wait."), Stall()]
 
 
-async def growth(count: int, url: str) -> float:
-    """Megabytes a run, while `count` of them wait for the model."""
+async def growth(url: str) -> dict[int, float]:
+    """Megabytes a run, while so many of them wait for the model."""
     from agent_kernel.account import Account
     from benchmarks.loop import adding_app
 
+    found: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(model="scripted", base_url=url, data_dir=f"{folder}/data")
         async with adding_app(settings) as app:
@@ -55,38 +56,42 @@ async def growth(count: int, url: str) -> float:
                     if isinstance(event, Status) and event.turn > TURNS:
                         return  # the last request is on its way; its answer never ends
 
+            async def settled() -> float:
+                await asyncio.sleep(SETTLED)
+                gc.collect()
+                return resident()
+
             await waits(await start(-1))
-            await asyncio.sleep(SETTLED)  # what is imported and opened once is not a run's
-            gc.collect()
-            before = resident()
-            await asyncio.gather(*[waits(run) for run in [await start(number) for number in range(count)]])
-            await asyncio.sleep(SETTLED)
-            gc.collect()
-            return (resident() - before) / count
+            before, running = await settled(), 0  # what is imported and opened once is not a run's
+            for count in COUNTS:
+                runs = [await start(number) for number in range(running, count)]
+                await asyncio.gather(*map(waits, runs))
+                running = count
+                found[count] = (await settled() - before) / count
+    return found
 
 
 def main() -> None:
-    print(asyncio.run(growth(int(sys.argv[1]), sys.argv[2])))
+    print(json.dumps(list(asyncio.run(growth(sys.argv[1])).values())))
 
 
 async def figures() -> list[Figure]:
-    found = []
+    grown: list[list[float]] = []
     with ScriptedMessages(default=answer) as api:  # type: ignore[arg-type]
-        for count in COUNTS:
-            grown = []
-            for _ in range(ROUNDS):
-                command = [sys.executable, "-m", "benchmarks.memory", str(count), api.url]
-                done = await asyncio.to_thread(
-                    subprocess.run, command, capture_output=True, text=True, check=True
-                )
-                grown.append(float(done.stdout.split()[-1]))
-            found.append(
-                Figure(
-                    f"memory of a run, {count} at once", statistics.median(grown), "MB",
-                    "growth of a process that had one run already", "< 1.5", f"{min(grown):.2f}–{max(grown):.2f}",
-                )
-            )  # fmt: skip
-    return found
+        for _ in range(ROUNDS):
+            command = [sys.executable, "-m", "benchmarks.memory", api.url]
+            done = await asyncio.to_thread(
+                subprocess.run, command, capture_output=True, text=True, check=True
+            )
+            grown.append(json.loads(done.stdout.splitlines()[-1]))
+    reference = "growth of a process that had one run already"
+    return [
+        Figure(
+            f"memory of a run, {count} at once", statistics.median(values), "MB", reference, "< 1.5",
+            f"{min(values):.2f}–{max(values):.2f}",
+        )
+        for count, values in zip(COUNTS, zip(*grown, strict=True), strict=True)
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def test_no_request_makes_the_server_fail(jupyter: Jupyter, tmp_path: Path) -> N
                 return
             answer = case.call(base_url=jupyter.url, headers={"Authorization": f"token {TOKEN}"}, timeout=30)
             sent += 1
-            said = f"{case.method} {answer.request.url} {answer.request.body!r}: {answer.status_code} {answer.text[:500]}"
+            asked = f"{case.method} {answer.request.url} {answer.request.body!r}"
+            said = f"{asked}: {answer.status_code} {answer.text[:500]}"
             assert answer.status_code < 500, said
             assert "Traceback" not in answer.text, said
             if answer.status_code >= 400 and "/api/agent/" in str(answer.request.url):
