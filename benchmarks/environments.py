@@ -35,8 +35,7 @@ def environment(name: str, *requirements: str, make: bool = True) -> Path:
         raise RuntimeError(f"{' '.join(requirements)} was not installed within {PATIENCE:g} s") from None
     if done.returncode:
         words = done.stderr.strip().splitlines()
-        raise RuntimeError(
-            f"{' '.join(requirements)} cannot be installed here: {words[-1][:120] if words else ''}"
-        )
+        why = words[-1].removeprefix("ERROR: ")[:120] if words else ""
+        raise RuntimeError(f"no installation with Python {sys.version_info[0]}.{sys.version_info[1]}: {why}")
     (place / "complete").touch()
     return python

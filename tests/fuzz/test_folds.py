@@ -76,7 +76,10 @@ def of(kind: type[Event]) -> st.SearchStrategy[Event]:
 
 STORED = [kind for kind in KNOWN_EVENTS if kind is not Delta]
 EVENTS = st.lists(
-    st.one_of(*map(of, STORED), st.builds(lambda text: UnknownEvent(type="later", text=text), TEXT)),
+    st.one_of(
+        *map(of, STORED),
+        st.builds(lambda text: UnknownEvent.model_validate({"type": "later", "text": text}), TEXT),
+    ),
     max_size=25,
 ).map(lambda events: [event.numbered("r", seq) for seq, event in enumerate(events, 1)])
 
