@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Measure = Callable[[], Awaitable[float]]
+COMPARE = {"≤": operator.le, "≥": operator.ge, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,7 @@ class Figure:
         if not self.goal or self.value is None:
             return None
         sign, bound = self.goal.split()[:2]
-        compare = {
-            "≤": self.value.__le__,
-            "≥": self.value.__ge__,
-            "<": self.value.__lt__,
-            "=": self.value.__eq__,
-        }
-        return bool(compare[sign](float(bound)))
+        return bool(COMPARE[sign](self.value, float(bound)))
 
     def row(self) -> dict[str, Any]:
         return {

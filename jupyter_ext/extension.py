@@ -130,8 +130,8 @@ def _opener() -> Any:
     from agent_kernel.app import open_app
     from agent_kernel.dispatch import Dispatcher
     from agent_kernel.settings import load_settings
-    from agent_kernel.tools.notebook.pages import Pages
     from agent_kernel.telemetry.logs import configure_logs
+    from agent_kernel.tools.notebook.pages import Pages
 
     settings = load_settings()
     configure_logs(settings)

@@ -31,7 +31,14 @@ def test_every_part_can_be_measured_and_every_module_is_a_part() -> None:
 
 @pytest.mark.parametrize(
     ("goal", "value", "holds"),
-    [("≤ 1.3", 1.3, True), ("≥ 0.9", 0.8, False), ("< 1.5", 1.5, False), ("= 100", 100, True), ("", 1, None)],
+    [
+        ("≤ 1.3", 1.3, True),
+        ("≥ 0.9", 0.8, False),
+        ("< 1.5", 1.5, False),
+        ("= 100", 100, True),
+        ("= 100", 99, False),
+        ("", 1, None),
+    ],
 )
 def test_a_goal_is_compared(goal: str, value: float, holds: bool | None) -> None:
     assert Figure("f", value, "×", "r", goal, "").holds is holds

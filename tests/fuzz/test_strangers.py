@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_kernel import foreign
+from agent_kernel.definitions import AgentDefinition, parse_definition
 from agent_kernel.errors import AgentKernelError, ToolError
 from agent_kernel.mcp.config import _workspace_servers
 from agent_kernel.settings import Settings, tightened
@@ -102,3 +103,32 @@ def test_nothing_between_the_lines_ends_them(content: list[Any], source: str) ->
     word = text[1:].partition(" ")[0]
     assert text.endswith(f"</{word}>") and text.count(f"</{word}>") == 1 and text.count(f"<{word} ") == 1
     assert "\n" not in text.partition(">")[0]
+
+
+FIELDS = st.sampled_from([*AgentDefinition.model_fields, "x", "!!python/object:os.system", "&a", "<<"])
+YAML = st.dictionaries(FIELDS, VALUES, max_size=4).map(
+    lambda fields: "\n".join(f"{k}: {json.dumps(v)}" for k, v in fields.items())
+)
+
+
+@given(
+    YAML
+    | st.text()
+    | st.sampled_from(["a: &a [*a]", "? {}: 1", "prompt: !!python/name:os.system ''", "- " * 5_000])
+)
+@examples(120)
+def test_an_agent_file_is_a_definition_or_refused_with_a_sentence(text: str) -> None:
+    try:
+        definition = parse_definition("theirs", text)
+    except AgentKernelError:
+        return
+    assert definition.name == "theirs", "a file cannot take another's name"
+    before = Settings(permission="ask", budget=5.0, max_turns=10, api_key="k", base_url="http://one.example")
+    after = definition.applied(before)
+    assert after.permission in ("plan", "ask") and 0 < after.budget <= 5 and 0 < after.max_turns <= 10
+    assert (after.base_url, after.api_key, after.sandbox, after.network) == (
+        "http://one.example",
+        "k",
+        "local",
+        (),
+    )
