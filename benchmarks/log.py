@@ -18,7 +18,7 @@ from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.store import Store, open_store
 from benchmarks.figure import Figure, percentile, ratio, skipped
 
-EVENTS, WRITERS, BATCH = 4_000, 200, 50
+EVENTS, WRITERS, BATCH, PUBLISHED = 4_000, 200, 50, 200
 FOLLOWED = 300
 TEXT = "x" * 1_000
 
@@ -135,7 +135,7 @@ async def on_postgresql(address: str) -> list[Figure]:
             ),
             await ratio(
                 "published per second, Redis", lambda: raw_xadd(redis.url), lambda: published(redis.url),
-                reference="raw XADD, one after the other", goal="≥ 0.5",
+                reference="raw XADD, one after the other, nobody listening", goal="≥ 0.5",
             ),
             await latency(
                 "append → follower, PostgreSQL and Redis, p95", address, RedisBus(redis.url), RedisBus(redis.url)
@@ -190,15 +190,17 @@ async def published(url: str) -> float:
     try:
         with receiver.subscribe(run) as bell:
             await bell.next(0.2)
-            since, heard = time.perf_counter(), 0
-            for number in range(EVENTS):
-                sender.publish(run, Delta(run_id=run, kind="text", id=str(number), text=TEXT))
-                if number % 20 == 0:
-                    await asyncio.sleep(0)
-            while heard < EVENTS:
-                item = await bell.next(5.0)
-                assert item is not None, f"only {heard} of {EVENTS} came"
-                heard += isinstance(item, Delta)
+            since = time.perf_counter()
+            for begin in range(
+                0, EVENTS, PUBLISHED
+            ):  # more at once than a bus holds is dropped, and meant to be
+                for number in range(begin, begin + PUBLISHED):
+                    sender.publish(run, Delta(run_id=run, kind="text", id=str(number), text=TEXT))
+                heard = 0
+                while heard < PUBLISHED:
+                    item = await bell.next(10.0)
+                    assert item is not None, f"only {heard} of {PUBLISHED} came"
+                    heard += isinstance(item, Delta)
             return time.perf_counter() - since
     finally:
         await sender.close()

@@ -111,8 +111,11 @@ class Postgres:
 
     def kill(self) -> None:
         """The postmaster, with SIGKILL; then it starts again and mends itself."""
-        os.kill(self._server.get_pid(), signal.SIGKILL)
+        file = self.folder / "postmaster.pid"
+        os.kill(int(file.read_text().split()[0]), signal.SIGKILL)
         time.sleep(0.5)
+        for lock in (file, *self.folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink(missing_ok=True)  # where nobody reaps the dead, they would pass for alive
         for _ in range(20):
             try:
                 self._server.ensure_postgres_running()
