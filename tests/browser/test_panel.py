@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -14,10 +15,14 @@ from typing import Any
 import nbformat
 import pytest
 
+from agent_kernel.events import Status
+from agent_kernel.runs.store import open_store
+from agent_kernel.settings import local_user
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, Thinking, ToolUse
 from tests.browser import lab
 from tests.browser.axe import violations
+from tests.transcript.runs import hostile
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "tests" / "output"
@@ -261,6 +266,47 @@ def test_usage_adds_up_what_runs_used(bench: Bench, page: Any) -> None:
     assert violations(page, ".agk-panel") == []
     page.get_by_role("button", name="Close usage").click()
     page.locator(".agk-run").first.wait_for()
+
+
+def test_hostile_text_runs_nothing_in_any_view(bench: Bench, page: Any) -> None:
+    attack = "<img src=x onerror=window.__xss=1>"
+    asyncio.run(stored(bench, attack))
+    page.get_by_label("Search runs").fill("onerror")
+    page.locator(".agk-run", has_text="onerror").first.click()
+    for name in ("Chat", "Thoughts", "Tools", "Files", "Preview", "Context", "Trace"):
+        tab(page, name).click()
+        page.locator(f"#agk-view[aria-labelledby='agk-tab-{name.lower()}']").wait_for(timeout=SLOW)
+        page.eval_on_selector_all(
+            ".agk-view button[aria-expanded=false]", "all => all.forEach(one => one.click())"
+        )
+    assert page.locator(".agk-lane").count() > 10, "what is hostile is shown, as text"
+    to_list(page)
+    page.get_by_label("Search runs").fill("")
+    page.get_by_role("button", name="Usage").click()
+    page.get_by_role("rowheader", name=attack).wait_for(timeout=SLOW)
+    page.get_by_role("button", name="Agent").click()
+    page.get_by_role("rowheader", name=attack).wait_for(timeout=SLOW)
+    assert page.locator(".agk-panel [onerror], .agk-panel script").count() == 0
+    assert page.evaluate("() => window.__xss") is None
+    page.get_by_role("button", name="Close usage").click()
+    page.evaluate(f"() => {{ document.createElement('div').innerHTML = '{attack}'; }}")
+    page.wait_for_function("() => window.__xss === 1", timeout=SLOW)  # the canary would have sung
+    page.evaluate("() => { delete window.__xss; }")
+
+
+async def stored(bench: Bench, attack: str) -> None:
+    """A run whose every word is an attack, as if it had been worked on here."""
+    place = bench.home / "data" / "agent-kernel" / "runs.db"
+    store = await open_store(place)
+    session = await store.create_session(
+        owner=local_user(), name=attack, workspace=str(bench.server.folder / attack[:9])
+    )
+    run = await store.create_run(
+        session_id=session.id, prompt=attack, model=attack, owner=local_user(), agent=attack
+    )
+    events = [event.model_copy(update={"seq": 0}) for event in hostile()]
+    await store.append(run.id, [*events, Status(status="failed", reason=attack)])
+    await store.close()
 
 
 def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Bench, page: Any) -> None:
