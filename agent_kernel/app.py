@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -126,7 +127,9 @@ class App:
         kernel: KernelBridge | AttachedKernel | None = None,
     ) -> None:
         """Work on the run in this process, from wherever its log stands."""
-        task = asyncio.create_task(self._observed(run, settings, interactive, kernel))
+        task = asyncio.create_task(
+            self._observed(run, partial(self._activate, run, settings, interactive, kernel))
+        )
         self._tasks[run.id] = task
 
         def ended(task: asyncio.Task[Status]) -> None:
@@ -249,15 +252,9 @@ class App:
         finally:
             await model.close()
 
-    async def _observed(
-        self,
-        run: RunRow,
-        settings: Settings,
-        interactive: bool,
-        kernel: KernelBridge | AttachedKernel | None,
-    ) -> Status:
+    async def _observed(self, run: RunRow, work: Callable[[], Awaitable[Status]]) -> Status:
         with self.observers.working_on(run):
-            return await self._activate(run, settings, interactive, kernel)
+            return await work()
 
     async def _activate(
         self,

@@ -1,6 +1,7 @@
 // What all runs used: how many, how they ended, what they cost and how long they took; by day, model and agent.
 import { useEffect, useMemo, useState } from 'react';
 import { took } from '../../widgets/src/trace';
+import { Facts } from '../../widgets/src/views/Facts';
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import { money, short } from '../../widgets/src/window';
@@ -71,14 +72,7 @@ function Numbers({ rows, days, along, choose }: { rows: readonly Worked[]; days:
   ];
   return (
     <>
-      <dl className="agk-facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
       <div className="agk-plots">
         <Plot title="Runs" partSays="not completed" say={value => value.toLocaleString('en')} bars={each.map(one => ({ name: one.name, value: one.runs, part: one.ended - one.completed }))} />
         <Plot title="Cost" say={money} bars={each.map(one => ({ name: one.name, value: one.cost }))} />
