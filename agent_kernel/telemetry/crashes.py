@@ -80,7 +80,7 @@ def open_crashes(settings: Settings) -> Crashes:
     try:
         client = Client(
             dsn=settings.sentry_dsn, release=f"agent-kernel@{__version__}", default_integrations=False,
-            auto_enabling_integrations=False, send_default_pii=False, include_local_variables=False,
+            auto_enabling_integrations=False, include_local_variables=False,
             max_breadcrumbs=0, before_send=without_content,
         )  # fmt: skip
     except BadDsn:
