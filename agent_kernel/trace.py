@@ -93,6 +93,10 @@ class Trace:
                 return self._end("compaction", "", event)
         return []
 
+    def forget(self) -> None:
+        """Keep only what goes on: whoever has been told of the rest need not hold it."""
+        self.spans = list(self._open.values())
+
     def _status(self, event: Status) -> list[Span]:
         if settles(event):
             state: Any = "error" if event.status == "failed" else "ok"

@@ -101,10 +101,10 @@ async def of_one_run(
     url: str, api: ScriptedMessages, client: httpx2.AsyncClient, folder: str
 ) -> list[Figure]:
     speeds = []
-    for number in range(3):
+    for number in range(5):
         everyone, seconds = await watched(url, api, client, folder, number, FAST)
         speeds.append(sum(one.arrived for one in everyone) / seconds)
-    everyone, _ = await watched(url, api, client, folder, 3, USUAL)
+    everyone, _ = await watched(url, api, client, folder, 5, USUAL)
     late = [value for one in everyone for value in one.late]
     name = f"{FOLLOWERS} followers of one run"
     said = f"{DELTAS} deltas, {1 / USUAL:.0f} a second"

@@ -83,5 +83,5 @@ async def beside(title: str, name: str, python: Path, program: str, tool: str) -
                 assert (await agent.run("go")).status == "completed"
                 return time.perf_counter() - since
 
-            reference = f"{name}, without a log of events"
+            reference = f"{name}, warm, the same script"
             return await ratio(title, ours, theirs, reference=reference, goal="< 1", rounds=7)

@@ -101,6 +101,7 @@ class Metrics:
                     self._traces[run.id] = trace = Trace()
             if event.type == "status":
                 self._news.set()
+        trace.forget()
 
     def end(self, run: RunRow) -> None:
         self._traces.pop(run.id, None)

@@ -24,6 +24,16 @@ def test_each_span_is_told_once_when_it_ends(name: str) -> None:
     assert {id(span) for span in ended} == {id(span) for span in trace.spans if span.end}
 
 
+def test_what_was_told_need_not_be_held() -> None:
+    trace, told = Trace(), []
+    for event in RUNS["resumed"]():
+        told += trace.add(event)
+        trace.forget()
+        assert all(not span.end for span in trace.spans)
+    whole = Trace(RUNS["resumed"]())
+    assert sorted(str(span.row()) for span in told) == sorted(str(span.row()) for span in whole.spans)
+
+
 def test_a_retried_request_a_denied_call_and_a_failed_turn_are_told_apart() -> None:
     spans = Trace(RUNS["resumed"]()).spans
     told = [(span.kind, span.state, span.reason, span.attempts) for span in spans]

@@ -74,6 +74,7 @@ class Tracing:
                     self._child(run, activation, span)
             if isinstance(event, Status) and settles(event):
                 self._runs[run.id] = activation = _Activation(Trace())
+        activation.trace.forget()
 
     def end(self, run: RunRow) -> None:
         activation = self._runs.pop(run.id, None)
