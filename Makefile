@@ -12,13 +12,15 @@ FRONT_END := $(shell find widgets/src jupyter_ext/src jupyter_ext/schema -type f
 PANEL := $(VENV)/share/jupyter/labextensions/agent-kernel
 ARGS ?=
 ONLY ?=
+LONG ?=
 
-.PHONY: help install lab test check fix build bench clean system
+.PHONY: help install lab test check fix build bench soak fuzz clean system
 help:
 	@echo "make lab      open JupyterLab on the quickstart (ARGS='--no-browser --port 9999')"
 	@echo "make test     all tests, the browser's too      make check   linters, types, generated files"
 	@echo "make fix      format and mend                   make build   wheel and sdist in dist/"
-	@echo "make bench    the figures (ONLY=name)           make clean   remove what was made"
+	@echo "make bench    the figures (ONLY=name, LONG=1)   make clean   remove what was made"
+	@echo "make soak     faults for 20 minutes (ARGS='--minutes 60')   make fuzz   hostile input (FUZZ=50)"
 
 ifeq ($(OS),Windows_NT)
 $(error agent-kernel needs Linux or macOS; on Windows use WSL 2)
@@ -82,7 +84,15 @@ build: install
 
 bench: install
 	@bash tests/system.sh sandbox browser
-	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(LONG),--long)
+
+soak: install
+	@bash tests/system.sh sandbox
+	$(BIN)/python -m tests.faults.soak $(ARGS)
+
+fuzz: install
+	@bash tests/system.sh sandbox
+	AGENT_KERNEL_FUZZ=$(or $(FUZZ),50) $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist build agent_kernel/static jupyter_ext/labextension jupyter_ext/lib node_modules bench.json

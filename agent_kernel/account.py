@@ -50,7 +50,7 @@ from agent_kernel.jobs.schedules import Missed, Overlap, Schedules
 from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
 from agent_kernel.runner import LEASE_MS, has_owner
-from agent_kernel.runs.records import Planned, RunRow, Schedule, Session, Used, UsedOn
+from agent_kernel.runs.records import Planned, RunRow, Schedule, Session, Used, UsedOn, Worked
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.runs.watch import changed_runs
 from agent_kernel.sandbox.base import Sandbox
@@ -340,6 +340,12 @@ class Account:
         if self.notebook is not None:
             raise RunNotFound("What all of the owner's runs used is not for a kernel to see.")
         return await self.app.store.used_on(self.owner, (now_ms() // DAY_MS - days + 1) * DAY_MS)
+
+    async def worked_on(self, days: int) -> list[Worked]:
+        """The owner's runs of the last `days` days, today included, by day, model, agent and status."""
+        if self.notebook is not None:
+            raise RunNotFound("What all of the owner's runs used is not for a kernel to see.")
+        return await self.app.store.worked_on(self.owner, (now_ms() // DAY_MS - days + 1) * DAY_MS)
 
     async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """The run's stored events with a `seq` greater than `after`."""

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -47,6 +48,7 @@ from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.sandbox.daytona_api import Access
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
 from agent_kernel.skills import Library, Trust, catalogue, open_library
+from agent_kernel.telemetry import Observer, Observers, open_observers
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
 from agent_kernel.tools.notebook.pages import OpenNotebooks, Pages
@@ -81,11 +83,15 @@ class _Place:
 class App:
     """Runs, their log and their sandboxes in this process. Open one with `open_app`."""
 
-    def __init__(self, settings: Settings, store: Store, bus: Bus, blobs: Blobs):
+    def __init__(
+        self, settings: Settings, store: Store, bus: Bus, blobs: Blobs, observers: Observers | None = None
+    ):
         self.settings = settings
+        self.observers = observers or Observers()
         self.store = store
         self.redactor = Redactor(settings.secrets())
         self.log = RunLog(store, bus, redact=self.redactor)
+        self.log.stored = self.observers.stored if self.observers else None
         self.blobs = blobs
         self.choices = Choices(Vault(settings.folder / "secrets"))
         self.worker = worker_name()
@@ -106,6 +112,11 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def observe(self, observer: Observer) -> None:
+        """Have somebody told of the runs that are worked on here."""
+        self.observers.add(observer)
+        self.log.stored = self.observers.stored
+
     # -- runs ------------------------------------------------------------------------------------------
 
     def start(
@@ -117,7 +128,9 @@ class App:
         kernel: KernelBridge | AttachedKernel | None = None,
     ) -> None:
         """Work on the run in this process, from wherever its log stands."""
-        task = asyncio.create_task(self._activate(run, settings, interactive, kernel))
+        task = asyncio.create_task(
+            self._observed(run, partial(self._activate, run, settings, interactive, kernel))
+        )
         self._tasks[run.id] = task
 
         def ended(task: asyncio.Task[Status]) -> None:
@@ -239,6 +252,10 @@ class App:
             return {"ok": False, "model": settings.model, "message": error.message, "hint": error.hint}
         finally:
             await model.close()
+
+    async def _observed(self, run: RunRow, work: Callable[[], Awaitable[Status]]) -> Status:
+        with self.observers.working_on(run):
+            return await work()
 
     async def _activate(
         self,
@@ -559,6 +576,8 @@ class App:
             await model.close()
         await self.log.bus.close()
         await self.store.close()
+        if self.observers:
+            await asyncio.to_thread(self.observers.close)
 
 
 def notebook_of(session: Session) -> str:
@@ -661,4 +680,5 @@ async def open_app(settings: Settings) -> App:
         ) from error
     bus = open_bus(settings)
     blobs = await open_blobs(settings)
-    return App(settings, await open_store(settings.database_url or folder / "runs.db"), bus, blobs)
+    observers = await asyncio.to_thread(open_observers, settings)
+    return App(settings, await open_store(settings.database_url or folder / "runs.db"), bus, blobs, observers)

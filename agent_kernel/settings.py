@@ -25,6 +25,7 @@ WORKSPACE_FILE = "agent-kernel.toml"
 Permission = Literal["plan", "ask", "accept-edits", "bypass"]
 PERMISSIONS: tuple[str, ...] = get_args(Permission)
 SANDBOXES = ("local", "daytona", "none")
+LOG_FORMATS = ("text", "json")
 SEARCHES = ("auto", "provider", "searxng", "brave", "tavily", "off")
 
 
@@ -70,6 +71,14 @@ class Settings:
     python: str = ""
     user: str = ""
     demo_delay: float = 0.02
+    log_format: str = "text"
+    otlp_url: str = ""
+    otlp_headers: str = field(default="", repr=False)
+    trace_content: bool = False
+    langfuse_url: str = "https://cloud.langfuse.com"
+    langfuse_public_key: str = ""
+    langfuse_secret_key: str = field(default="", repr=False)
+    sentry_dsn: str = field(default="", repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -91,6 +100,9 @@ class Settings:
                 self.auth_token,
                 self.search_key,
                 self.daytona_api_key,
+                self.langfuse_secret_key,
+                self.sentry_dsn,
+                *(part.partition("=")[2].strip() for part in self.otlp_headers.split(",")),
                 *map(_credentials, urls),
             )
             if value
@@ -116,8 +128,12 @@ TOKEN_VARIABLE = "AGENT_KERNEL_TOKEN"  # noqa: S105 - the variable's name
 """What a Jupyter server with the extension puts into the environment of its kernels."""
 TOKEN_HEADER = "X-Agent-Kernel"  # noqa: S105
 SECRET_SETTINGS = frozenset(
-    {"api_key", "auth_token", "search_key", "daytona_api_key", "database_url", "redis_url", "blobs_url"}
-)
+    {
+        "api_key", "auth_token", "search_key", "daytona_api_key", "database_url", "redis_url", "blobs_url",
+        "otlp_headers", "langfuse_secret_key", "sentry_dsn",
+    }
+)  # fmt: skip
+_ADDRESSES = ("base_url", "search_url", "daytona_api_url", "otlp_url", "langfuse_url")
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -254,14 +270,14 @@ def _checked(name: str, value: Any, source: str) -> Any:
             f"{source}: {name} = {_shown(name, value)} is not a {kind.__name__}.",
             hint=f"The default is {_FIELDS[name].default!r}.",
         ) from None
-    choices = {"permission": PERMISSIONS, "sandbox": SANDBOXES, "search": SEARCHES}.get(name)
+    choices = {
+        "permission": PERMISSIONS, "sandbox": SANDBOXES, "search": SEARCHES, "log_format": LOG_FORMATS,
+    }.get(name)  # fmt: skip
     if choices and value not in choices:
         raise SettingsError(f"{source}: {name} = {value!r} is not one of {', '.join(choices)}.")
     if kind in (int, float) and value < 0:
         raise SettingsError(f"{source}: {name} = {value!r} is negative.")
-    if name in ("base_url", "search_url", "daytona_api_url") and not value.startswith(
-        ("http://", "https://")
-    ):
+    if name in _ADDRESSES and value and not value.startswith(("http://", "https://")):
         raise SettingsError(f"{source}: {name} = {value!r} is not an http(s) address.")
     return value
 

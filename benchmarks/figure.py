@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Measure = Callable[[], Awaitable[float]]
+COMPARE = {"≤": operator.le, "≥": operator.ge, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of the table. `goal` compares `value`; an empty goal is for information."""
+    """One row of the table. `goal` compares `value`; an empty goal is for information. A `value` of None was not
+    measured; `reference` then says why."""
 
     name: str
-    value: float
+    value: float | None
     unit: str
     reference: str
     goal: str
@@ -22,14 +26,26 @@ class Figure:
 
     @property
     def holds(self) -> bool | None:
-        if not self.goal:
+        if not self.goal or self.value is None:
             return None
         sign, bound = self.goal.split()[:2]
-        return self.value <= float(bound) if sign == "≤" else self.value >= float(bound)
+        return bool(COMPARE[sign](self.value, float(bound)))
 
-    def row(self) -> dict[str, object]:
-        return {"name": self.name, "value": round(self.value, 3), "unit": self.unit,
-                "reference": self.reference, "goal": self.goal, "holds": self.holds}  # fmt: skip
+    def row(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "value": None if self.value is None else round(self.value, 3), "unit": self.unit,
+            "reference": self.reference, "goal": self.goal, "holds": self.holds, "spread": self.spread,
+        }  # fmt: skip
+
+
+def skipped(name: str, why: str, goal: str = "") -> Figure:
+    """A figure that could not be measured here, with the reason."""
+    return Figure(name, None, "", f"not measured: {why}", goal, "")
+
+
+def percentile(found: Sequence[float], share: float) -> float:
+    """The value that `share` (0 to 1) of `found` do not exceed."""
+    return sorted(found)[min(len(found) - 1, int(len(found) * share))]
 
 
 async def ratio(

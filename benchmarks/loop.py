@@ -6,16 +6,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_kernel.client import Agent
 from agent_kernel.events import ToolResult
 from agent_kernel.settings import Settings
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from benchmarks.figure import Figure, ratio
+
+if TYPE_CHECKING:
+    from agent_kernel.app import App
 
 CALLS = 20
 ADD: dict[str, Any] = {
@@ -34,9 +37,9 @@ async def add(args: dict[str, Any], context: ToolContext) -> ToolOutput:
 
 
 @contextmanager
-def scripted_api() -> Iterator[str]:
+def scripted_api(*options: str) -> Iterator[str]:
     """The scripted Messages API in a process of its own, so that its work is nobody's cost."""
-    command = [sys.executable, "-m", "agent_kernel.testing.messages_api"]
+    command = [sys.executable, "-m", "agent_kernel.testing.messages_api", *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = server.stdout.readline().split()[-1]
@@ -84,15 +87,12 @@ def block_param(block: Any) -> dict[str, Any]:
     return dict(block.model_dump(exclude_none=True))
 
 
-async def figures() -> list[Figure]:
-    import anthropic
-
-    from agent_kernel.account import Account
+@asynccontextmanager
+async def adding_app(settings: Settings) -> AsyncIterator[App]:
+    """An App whose only tool is `add`: the same work as the bare loop's."""
     from agent_kernel.app import App, open_app
 
     class Adding(App):
-        """An App whose only tool is `add`: the same work as the bare loop's."""
-
         def tools(self, *, kernel: bool = False, skills: Any = None) -> list[Tool]:
             return [
                 Tool(
@@ -105,36 +105,44 @@ async def figures() -> list[Figure]:
                 )
             ]
 
+    opened = await open_app(settings)
+    async with Adding(settings, opened.store, opened.log.bus, opened.blobs) as app:
+        yield app
+
+
+async def figures() -> list[Figure]:
+    import anthropic
+
+    from agent_kernel.account import Account
+
     with scripted_api() as base_url, tempfile.TemporaryDirectory() as folder:
         settings = Settings(model="scripted", base_url=base_url, data_dir=f"{folder}/data")
         Path(folder, "work").mkdir()
-        opened = await open_app(settings)
-        app = Adding(settings, opened.store, opened.log.bus, opened.blobs)
         client = anthropic.AsyncAnthropic(base_url=base_url, api_key="none", max_retries=0)
-        agent = Agent(workspace=f"{folder}/work", settings=settings, host=Account(app))
+        async with adding_app(settings) as app:
+            agent = Agent(workspace=f"{folder}/work", settings=settings, host=Account(app))
 
-        async def ours() -> float:
-            await agent.new_session()
-            since = time.perf_counter()
-            run = await agent.run("go")
-            took = time.perf_counter() - since
-            assert run.status == "completed", run.events[-2:]
-            results = [event for event in run.events if isinstance(event, ToolResult)]
-            assert len(results) == CALLS
-            assert not any(result.is_error for result in results)
-            return took
+            async def ours() -> float:
+                await agent.new_session()
+                since = time.perf_counter()
+                run = await agent.run("go")
+                took = time.perf_counter() - since
+                assert run.status == "completed", run.events[-2:]
+                results = [event for event in run.events if isinstance(event, ToolResult)]
+                assert len(results) == CALLS
+                assert not any(result.is_error for result in results)
+                return took
 
-        async def theirs() -> float:
-            return await bare(client)
+            async def theirs() -> float:
+                return await bare(client)
 
-        figure = await ratio(
-            f"agent loop, {CALLS} tool calls",
-            ours,
-            theirs,
-            reference="bare anthropic streaming loop",
-            goal="≤ 1.3",
-            rounds=31,
-        )
-        await agent.close()
-        await app.close()
-        return [figure]
+            figure = await ratio(
+                f"agent loop, {CALLS} tool calls",
+                ours,
+                theirs,
+                reference="bare anthropic streaming loop",
+                goal="≤ 1.3",
+                rounds=31,
+            )
+            await agent.close()
+            return [figure]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -79,4 +80,42 @@ async def figures() -> list[Figure]:
                     goal="≤ 1.5",
                 )
             )
+        found += await files(opened)
     return found
+
+
+async def files(opened: Sandbox) -> list[Figure]:
+    """The sandbox's own reading and writing, beside plain files."""
+    data = os.urandom(1 << 20)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.bin"
+
+        async def write() -> float:
+            since = time.perf_counter()
+            for _ in range(TIMES):
+                await opened.write("ours.bin", data)
+            return time.perf_counter() - since
+
+        async def read() -> float:
+            since = time.perf_counter()
+            for _ in range(TIMES):
+                assert len(await opened.read("ours.bin")) == len(data)
+            return time.perf_counter() - since
+
+        async def plain_write() -> float:
+            since = time.perf_counter()
+            for _ in range(TIMES):
+                await asyncio.to_thread(plain.write_bytes, data)
+            return time.perf_counter() - since
+
+        async def plain_read() -> float:
+            since = time.perf_counter()
+            for _ in range(TIMES):
+                await asyncio.to_thread(plain.read_bytes)
+            return time.perf_counter() - since
+
+        reference = "the same on a plain file of the host, in a thread"
+        return [
+            await ratio("write of 1 MB", write, plain_write, reference=reference, goal=""),
+            await ratio("read of 1 MB", read, plain_read, reference=reference, goal=""),
+        ]

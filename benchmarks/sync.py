@@ -57,14 +57,14 @@ async def figures() -> list[Figure]:
                 f"sync of one changed file among {FILES:,}, up",
                 lambda: one_changed(here),
                 unit="ms",
-                reference=f"the first of all: {first:.0f} ms",
+                reference=f"the first of all ({first:,.0f} ms)",
                 goal="≤ 1000",
             ),
             await median(
                 f"sync of one changed file among {FILES:,}, down",
                 lambda: one_changed(there),
                 unit="ms",
-                reference=f"the first of all: {first:.0f} ms",
+                reference=f"the first of all ({first:,.0f} ms)",
                 goal="≤ 1000",
             ),
         ]

@@ -65,6 +65,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         async with self._opening:
             if self._app is None:
                 self._app, self._dispatcher = await (await asyncio.to_thread(_opener))(self.kernels.lives)
+                self._metrics = _metrics(self._app)
         self._app.redactor.keep(self.kernels.tokens)
         return self._app
 
@@ -102,6 +103,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         if self._warming is not None:
             self._warming.cancel()
         if self._app is not None:
+            await self._metrics.stop()
             await self._dispatcher.close()
             await self._app.close()
             self._app = None
@@ -115,6 +117,14 @@ def _unfinished() -> bool:
     return bool(settings.database_url) or unfinished(settings.folder / "runs.db")
 
 
+def _metrics(app: App) -> Any:
+    from jupyter_ext.metrics import Metrics
+
+    metrics = Metrics(app)
+    metrics.start()
+    return metrics
+
+
 def _opener() -> Any:
     """Everything that is slow to import, imported; how to open the App."""
     import anthropic  # noqa: F401 - the first run should not wait for it
@@ -123,9 +133,11 @@ def _opener() -> Any:
     from agent_kernel.app import open_app
     from agent_kernel.dispatch import Dispatcher
     from agent_kernel.settings import load_settings
+    from agent_kernel.telemetry.logs import configure_logs
     from agent_kernel.tools.notebook.pages import Pages
 
     settings = load_settings()
+    configure_logs(settings)
 
     async def opened(lives: Callable[[str], bool]) -> tuple[App, Dispatcher]:
         app = await open_app(settings)

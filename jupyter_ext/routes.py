@@ -391,10 +391,11 @@ def _planned(planned: Any) -> dict[str, Any]:
 class UsageHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
-        """Tokens and money of the last `days` days, by day and model."""
-        account = await self.account()
-        on = [asdict(used) for used in await account.used_on(max(self.number("days", 30, MOST_DAYS), 1))]
-        self.reply({"days": on, "budget_day": account.app.settings.budget_day or None})
+        """Tokens and money of the last `days` days, by day and model; `runs` also by agent and status."""
+        account, days = await self.account(), max(self.number("days", 30, MOST_DAYS), 1)
+        on = [asdict(used) for used in await account.used_on(days)]
+        runs = [asdict(worked) for worked in await account.worked_on(days)]
+        self.reply({"days": on, "runs": runs, "budget_day": account.app.settings.budget_day or None})
 
 
 class ControlHandler(Handler):

@@ -26,11 +26,14 @@ async def _work(at_once: int) -> None:
     from agent_kernel.dispatch import Dispatcher
     from agent_kernel.jobs.limits import Limits
     from agent_kernel.settings import load_settings
+    from agent_kernel.telemetry.logs import configure_logs
 
+    settings = load_settings()
+    configure_logs(settings)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with await open_app(load_settings()) as app:
+    async with await open_app(settings) as app:
         dispatcher = Dispatcher(app, limits=Limits(per_worker=at_once))
         await dispatcher.start()
         click.echo(f"Worker {app.worker} is ready. Stop it with Ctrl-C; what it works on goes on elsewhere.")

@@ -21,6 +21,8 @@ class RunLog:
         self.store = store
         self.bus = bus
         self._redact = redact
+        self.stored: Callable[[str, list[Event]], None] | None = None
+        """Told of whatever was appended through this log, for those who watch over runs."""
 
     def redacted(self, run_id: str, events: Iterable[Event]) -> tuple[Event, ...]:
         """The events as they may be stored, shown, and sent to a model."""
@@ -32,6 +34,8 @@ class RunLog:
         """Store events, then ring. See `Store.append`."""
         stored = await self.store.append(run_id, self.redacted(run_id, events), fence)
         if stored:
+            if self.stored is not None:
+                self.stored(run_id, stored)
             self.bus.publish(run_id, tuple(stored))
             if Status in map(type, stored):
                 self.bus.publish(ALL_RUNS, stored[-1].seq)

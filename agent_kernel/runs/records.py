@@ -78,6 +78,20 @@ class UsedOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Worked:
+    """An owner's runs that were started on one day (`YYYY-MM-DD`, UTC), of one model and agent and with one status.
+    `seconds` is from start to end, of those that ended."""
+
+    day: str
+    model: str
+    agent: str
+    status: str
+    runs: int
+    seconds: float
+    used: Used
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """A prompt that starts by the clock. `options` is for whoever submits its runs; `next_ms` is None while
     it is paused; `last_result` says what came of the last time it was due."""

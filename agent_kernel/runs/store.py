@@ -18,7 +18,7 @@ from agent_kernel.errors import OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import ContextUpdate, Delta, Event, Status, now_ms, parse_event
 from agent_kernel.runs.database import open_engine, said_plainly
 from agent_kernel.runs.models import EVENT, RUN, SESSION, TURN
-from agent_kernel.runs.records import UNFINISHED, RunRow, Session, Used, UsedOn, new_id
+from agent_kernel.runs.records import UNFINISHED, RunRow, Session, Used, UsedOn, Worked, new_id
 from agent_kernel.runs.writer import Append, Writer
 
 T = TypeVar("T")
@@ -276,6 +276,39 @@ class Store:
         )
         rows = await self.read_rows(lambda c: list(c.execute(query).mappings()))
         return [UsedOn(_date(row["day"]), row["model"], row["runs"], _used(row)) for row in rows]
+
+    async def worked_on(self, owner: str, since: int) -> list[Worked]:
+        """The owner's runs started since `since` (ms), by day, model, agent and status, the newest day first."""
+        sums = [func.sum(TURN.c[name]).label(name) for name in _SUMMED]
+        turns = select(TURN.c.run_id, func.count().label("turns"), *sums).group_by(TURN.c.run_id).subquery()
+        day = (RUN.c.created_ms // literal(DAY_MS, literal_execute=True)).label("day")
+        agent = func.coalesce(RUN.c.agent, "").label("agent")
+        took = func.sum(func.coalesce(RUN.c.ended_ms - RUN.c.started_ms, 0)).label("ms")
+        used = [
+            func.sum(turns.c[name] if name == "cost_usd" else func.coalesce(turns.c[name], 0)).label(name)
+            for name in ("turns", *_SUMMED)
+        ]
+        query = (
+            select(day, RUN.c.model, agent, RUN.c.status, func.count().label("runs"), took, *used)
+            .join(turns, turns.c.run_id == RUN.c.id, isouter=True)
+            .where(RUN.c.owner == owner, RUN.c.created_ms >= since)
+            .group_by(day, RUN.c.model, agent, RUN.c.status)
+            .order_by(day.desc(), RUN.c.model, agent, RUN.c.status)
+        )
+        rows = await self.read_rows(lambda c: list(c.execute(query).mappings()))
+        return [
+            Worked(
+                day=_date(row["day"]), model=row["model"], agent=row["agent"], status=row["status"],
+                runs=row["runs"], seconds=(_plain(row["ms"]) or 0) / 1000,
+                used=Used(**{name: _plain(row[name]) for name in ("turns", *_SUMMED)}),
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    async def standing(self) -> dict[str, int]:
+        """How many runs of everybody have each status, of those that may go on."""
+        query = select(RUN.c.status, func.count()).where(RUN.c.status.in_(UNFINISHED)).group_by(RUN.c.status)
+        return await self.read_rows(lambda c: {row[0]: row[1] for row in c.execute(query)})
 
     # -- who works on a run ------------------------------------------------------------------------------
 

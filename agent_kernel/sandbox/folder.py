@@ -83,6 +83,13 @@ def open_file(root: Path, path: str) -> IO[bytes]:
         return file
 
 
+def is_folder(root: Path, path: str) -> bool:
+    """Whether a folder lies at `path`, and no link to one."""
+    with contextlib.suppress(OSError), parent(root, path) as (directory, name):
+        return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    return False
+
+
 # -- changing ------------------------------------------------------------------------------------------
 
 

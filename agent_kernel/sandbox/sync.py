@@ -316,6 +316,10 @@ class Sync:
 
     def _put(self, known: _Known, path: str, place: str, key: Key, source: Any) -> None:
         if place == path and self._snapshots.differs(path):
+            if folder.is_folder(self._workspace, path):
+                self._note(
+                    known, path, None, key, "could not be written here: a folder of yours has its name"
+                )
             return  # a person was quicker: the next one meets both changes
         try:
             if source is None:

@@ -11,6 +11,7 @@ import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
 import { Trust } from './Trust';
+import { UsagePage } from './UsagePage';
 import { FORMATS, carryOut, download } from './carryout';
 import type { Named } from './api';
 import { parse } from './commands';
@@ -38,6 +39,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [said, setSaid] = useState('');
   const [settingUp, setSettingUp] = useState(false);
   const [places, setPlaces] = useState(false);
+  const [usage, setUsage] = useState(false);
   const row = hub.row(known.selected);
   const shownRow = known.runs.find(other => other.id === known.selected) ?? row;
   const run = hub.fold(known.selected);
@@ -60,6 +62,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
     setPlaces(false);
     setFresh(false);
     setSaid('');
+    setUsage(false);
   }, [known.selected]);
 
   const begin = useCallback(
@@ -106,12 +109,13 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   );
   return (
     <div className="agk agk-panel">
+      {usage && <UsagePage hub={hub} close={() => setUsage(false)} />}
       <div className={shownRow || places ? 'agk-split agk-opened' : 'agk-split'}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
           <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
-        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showPlaces={() => setPlaces(true)} />
+        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showPlaces={() => setPlaces(true)} showUsage={() => setUsage(true)} />
       </aside>
       <main className="agk-main">
         {places && <Workspaces hub={hub} host={host} root={root} first={session?.id ?? null} close={() => setPlaces(false)} />}

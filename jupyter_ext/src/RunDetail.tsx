@@ -1,4 +1,4 @@
-// One run: what it is doing, and six ways to look at it.
+// One run: what it is doing, and seven ways to look at it.
 import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef } from 'react';
 import type { FileChangeEvent } from '../../widgets/src/events';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
@@ -12,6 +12,7 @@ import { Icon } from '../../widgets/src/views/Icon';
 import { Plan } from '../../widgets/src/views/Plan';
 import { Preview } from '../../widgets/src/views/Preview';
 import { Timeline } from '../../widgets/src/views/Timeline';
+import { TraceView } from '../../widgets/src/views/TraceView';
 import type { RunRow } from './api';
 import { Guard } from './Guard';
 import type { Host } from './host';
@@ -21,7 +22,7 @@ import { Skeleton } from './RunList';
 
 const openPreview = previewsOfServer();
 
-export type Tab = 'chat' | 'thoughts' | 'tools' | 'files' | 'preview' | 'context';
+export type Tab = 'chat' | 'thoughts' | 'tools' | 'files' | 'preview' | 'context' | 'trace';
 
 const TABS: Array<[Tab, string, string]> = [
   ['chat', 'Chat', 'chat'],
@@ -29,7 +30,8 @@ const TABS: Array<[Tab, string, string]> = [
   ['tools', 'Tools', 'tools'],
   ['files', 'Files', 'files'],
   ['preview', 'Preview', 'preview'],
-  ['context', 'Context', 'context']
+  ['context', 'Context', 'context'],
+  ['trace', 'Trace', 'trace']
 ];
 
 const FORGET = 'Clear what the model knows of this conversation? You still see all of it, and the files stay.';
@@ -88,6 +90,8 @@ function View({ run, tab, send, openFile, merged, ahead }: { run: RunState; tab:
       return <FilesView run={run} ended={ended} send={send} open={openFile} merged={merged} />;
     case 'context':
       return <ContextView run={run} ended={ended} send={send} ahead={ahead} />;
+    case 'trace':
+      return <TraceView run={run} />;
     case 'preview':
       return run.served.length ? <Preview served={run.served} open={openPreview} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:
@@ -126,7 +130,7 @@ function counts(run: RunState): Record<Tab, string> {
   }
   const say = (number: number): string => (number ? number.toLocaleString('en') : '');
   const share = run.contextShare ? `${Math.max(1, Math.round(run.contextShare * 100))} %` : '';
-  return { chat: say(count.chat), thoughts: say(count.thoughts), tools: say(count.tools), files: say(run.files.size), preview: say(run.served.filter(one => one.live).length), context: share };
+  return { chat: say(count.chat), thoughts: say(count.thoughts), tools: say(count.tools), files: say(run.files.size), preview: say(run.served.filter(one => one.live).length), context: share, trace: '' };
 }
 
 function Tabs({ run, tab, show }: { run: RunState; tab: Tab; show: (tab: Tab) => void }) {

@@ -39,6 +39,17 @@ export interface UsedOn {
   used: Usage;
 }
 
+/** Runs started on one day, of one model and agent and with one status, and what they used. */
+export interface Worked {
+  day: string;
+  model: string;
+  agent: string;
+  status: string;
+  runs: number;
+  seconds: number;
+  used: Usage & { turns: number };
+}
+
 /** What a run gets when nothing is said, and the folder that the server shows. */
 export interface Defaults {
   root: string;
@@ -118,6 +129,8 @@ export class Api {
   run = (id: string): Promise<RunRow> => this.get(`runs/${id}`);
 
   usedOn = async (days: number): Promise<UsedOn[]> => (await this.get<{ days: UsedOn[] }>(`usage?days=${days}`)).days;
+
+  worked = async (days: number): Promise<Worked[]> => (await this.get<{ runs: Worked[] }>(`usage?days=${days}`)).runs;
 
   defaults = (): Promise<Defaults> => this.get('defaults');
 

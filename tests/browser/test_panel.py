@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -14,10 +15,14 @@ from typing import Any
 import nbformat
 import pytest
 
+from agent_kernel.events import Status
+from agent_kernel.runs.store import open_store
+from agent_kernel.settings import local_user
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, Thinking, ToolUse
 from tests.browser import lab
 from tests.browser.axe import violations
+from tests.transcript.runs import hostile
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "tests" / "output"
@@ -55,7 +60,9 @@ class Bench:
 
 def show(page: Any) -> None:
     page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('agent-kernel:open')", timeout=SLOW)
-    page.evaluate("() => window.jupyterapp.restored")
+    # The promise is held by the page: one that only the driver waits for may be collected.
+    page.evaluate("() => { window.jupyterapp.restored.then(() => { window.isRestored = true; }); }")
+    page.wait_for_function("() => window.isRestored", timeout=SLOW)
     page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:open')")
     page.locator(".agk-panel").wait_for(timeout=SLOW)
 
@@ -124,7 +131,7 @@ def test_nothing_was_asked_yet_and_the_panel_says_what_to_do(page: Any) -> None:
     page.screenshot(path=OUTPUT / "panel-empty.png")
 
 
-def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any) -> None:
+def test_a_run_without_a_cell_is_seen_live_and_seven_ways(bench: Bench, page: Any) -> None:
     bench.api.add(
         [
             Thinking("First a file."),
@@ -148,6 +155,9 @@ def test_a_run_without_a_cell_is_seen_live_and_six_ways(bench: Bench, page: Any)
     tab(page, "Context").click()
     view.get_by_text("tokens in the window").wait_for()
     assert view.locator("tbody tr").count() == 4, "a row a turn"
+    tab(page, "Trace").click()
+    view.get_by_text("Time went to the model").wait_for()
+    assert view.locator(".agk-lane").count() == 7, "a bar for each answer and each call"
     tab(page, "Preview").click()
     view.get_by_text("Nothing is served").wait_for()
     tab(page, "Files").click()
@@ -258,6 +268,68 @@ def test_the_window_is_compacted_and_cleared(bench: Bench, page: Any) -> None:
     ended(page)
     (said,) = bench.api.bodies[-1]["messages"]
     assert "SUMMARY" not in json.dumps(said)
+
+
+def test_usage_adds_up_what_runs_used(bench: Bench, page: Any) -> None:
+    bench.api.add([Text("Done.")])
+    ask(page, "Use something")
+    ended(page)
+    to_list(page)
+    page.get_by_role("button", name="Usage").click()
+    usage = page.get_by_role("region", name="Usage", exact=True)
+    usage.locator("dd").first.wait_for(timeout=SLOW)
+    assert int(usage.locator("dd").first.inner_text()) >= 1
+    plot = usage.locator(".agk-plot").first
+    plot.locator("svg").press("End")
+    assert "not completed" in plot.inner_text() or plot.inner_text().count(":") == 1, "the last day is named"
+    usage.get_by_role("button", name="Agent").click()
+    usage.get_by_role("rowheader", name="no agent file").wait_for()
+    usage.get_by_role("button", name="7 days").click()
+    usage.locator("dd").first.wait_for()
+    assert violations(page, ".agk-panel") == []
+    page.get_by_role("button", name="Close usage").click()
+    page.locator(".agk-run").first.wait_for()
+
+
+def test_hostile_text_runs_nothing_in_any_view(bench: Bench, page: Any) -> None:
+    attack = "<img src=x onerror=window.__xss=1>"
+    asyncio.run(stored(bench, attack))
+    page.get_by_label("Search runs").fill("onerror")
+    page.locator(".agk-run", has_text="onerror").first.click()
+    for name in ("Chat", "Thoughts", "Tools", "Files", "Preview", "Context", "Trace"):
+        tab(page, name).click()
+        page.locator(f"#agk-view[aria-labelledby='agk-tab-{name.lower()}']").wait_for(timeout=SLOW)
+        page.eval_on_selector_all(
+            ".agk-view button[aria-expanded=false]", "all => all.forEach(one => one.click())"
+        )
+    assert page.locator(".agk-lane").count() > 10, "what is hostile is shown, as text"
+    to_list(page)
+    page.get_by_label("Search runs").fill("")
+    page.get_by_role("button", name="Usage").click()
+    page.get_by_role("rowheader", name=attack).wait_for(timeout=SLOW)
+    page.get_by_role("button", name="Agent").click()
+    page.get_by_role("rowheader", name=attack).wait_for(timeout=SLOW)
+    assert page.locator(".agk-panel [onerror], .agk-panel script").count() == 0
+    assert page.evaluate("() => window.__xss") is None
+    page.get_by_role("button", name="Close usage").click()
+    page.evaluate(f"() => {{ document.createElement('div').innerHTML = '{attack}'; }}")
+    page.wait_for_function("() => window.__xss === 1", timeout=SLOW)  # the canary would have sung
+    page.evaluate("() => { delete window.__xss; }")
+
+
+async def stored(bench: Bench, attack: str) -> None:
+    """A run whose every word is an attack, as if it had been worked on here."""
+    place = bench.home / "data" / "agent-kernel" / "runs.db"
+    store = await open_store(place)
+    session = await store.create_session(
+        owner=local_user(), name=attack, workspace=str(bench.server.folder / attack[:9])
+    )
+    run = await store.create_run(
+        session_id=session.id, prompt=attack, model=attack, owner=local_user(), agent=attack
+    )
+    events = [event.model_copy(update={"seq": 0}) for event in hostile()]
+    await store.append(run.id, [*events, Status(status="failed", reason=attack)])
+    await store.close()
 
 
 def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Bench, page: Any) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from agent_kernel import folds
 from agent_kernel.events import (
+    ApprovalAnswer,
+    ApprovalRequest,
+    Compaction,
     Context,
     ContextUpdate,
     Control,
@@ -19,6 +22,7 @@ from agent_kernel.events import (
     ToolResult,
     ToolStart,
 )
+from agent_kernel.trace import Trace
 from tests.transcript.runs import analysis, hostile, numbered
 
 HERE = Path(__file__).parent
@@ -71,7 +75,37 @@ def changes() -> list[Event]:
     )
 
 
-RUNS = {"analysis": analysis, "hostile": hostile, "cancelled": cancelled, "changes": changes}
+def resumed() -> list[Event]:
+    """Tried again, asked, summarised, paused by its budget and resumed; then failed while it was thinking."""
+    return numbered(
+        Status(status="running", reason="starting"),
+        Message(role="user", text="Go", by="ada"),
+        Status(status="running", reason="thinking", turn=1),
+        Error(kind="overloaded", message="Overloaded.", retrying=True, attempt=1, delay_ms=500, turn=1),
+        Status(status="running", reason="thinking", turn=1),
+        ToolCall(id="a", tool="notebook_python", args={}, turn=1),
+        ToolCall(id="b", tool="bash", args={}, turn=1),
+        ContextUpdate(model="m", input_tokens=5, output_tokens=2, cost_usd=0.1, turn=1),
+        ApprovalRequest(id="a", call_id="a", tool="notebook_python", what="w", reason="r", scope="s", turn=1),
+        Status(status="waiting", reason="approval", turn=1),
+        ApprovalAnswer(id="a", decision="deny", by="ada"),
+        Status(status="running", reason="executing", turn=1),
+        ToolResult(id="a", content=[], is_error=True, turn=1),
+        ToolStart(id="b", turn=1),
+        ToolResult(id="b", content=[], duration_ms=5, turn=1),
+        Status(status="running", reason="compacting", turn=1),
+        Compaction(up_to_run="r", up_to=3, summary="s"),
+        Status(status="paused", reason="budget", turn=1),
+        Status(status="running", reason="starting"),
+        Status(status="running", reason="thinking", turn=2),
+        Error(kind="api_error", message="Broken."),
+        Status(status="failed", reason="api_error", turn=2),
+    )
+
+
+RUNS = {
+    "analysis": analysis, "hostile": hostile, "cancelled": cancelled, "changes": changes, "resumed": resumed,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -80,6 +114,8 @@ def main() -> None:
         lines = "".join(f"{json.dumps(event.model_dump(mode='python'))}\n" for event in events)
         (HERE / f"{name}.jsonl").write_text(lines)
         (HERE / f"{name}.summary.json").write_text(json.dumps(folds.summary(events), indent=1) + "\n")
+        rows = [span.row() for span in Trace(events).spans]
+        (HERE / f"{name}.trace.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

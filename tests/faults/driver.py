@@ -13,7 +13,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.dispatch import Dispatcher
+from agent_kernel.errors import StoreError
 from agent_kernel.events import FINAL_STATUSES, Error, Event, Status, ToolCall, ToolResult, ToolStart
 from agent_kernel.history import INTERRUPTED
 from agent_kernel.settings import Settings
@@ -33,6 +34,8 @@ CALLS = 3
 LINGER = 4
 """So many runs end only when nobody will be killed any more."""
 MOST_CALLS = 300
+BAD = 0.15
+"""The share of bad answers, where there are any."""
 CELLS = 0.4
 """The share of the runs that are started from cells."""
 GONE_SECONDS = 30
@@ -51,8 +54,14 @@ class Model:
     runs: int
     killing: bool = True
     done: set[str] = field(default_factory=set)
+    bad: Callable[[Sequence[Any]], Any] | None = None
+    """What makes some of the answers bad, while others are killed."""
 
-    def answer(self, body: Any) -> Sequence[Any]:
+    def answer(self, body: Any) -> Any:
+        good = self._good(body)
+        return self.bad(good) if self.bad and self.killing and random.random() < BAD else good
+
+    def _good(self, body: Any) -> Sequence[Any]:
         messages = body["messages"]
         text = next(block["text"] for block in messages[0]["content"] if block["type"] == "text")
         name = re.findall(r"(?:run|cell)\d{3}", text)[-1]
@@ -76,6 +85,9 @@ class Model:
         return name in self.done
 
 
+Fault = Callable[[], Awaitable[None]]
+
+
 @dataclass
 class Stage:
     """All who take part."""
@@ -85,17 +97,27 @@ class Stage:
     worker: Worker
     server: Server
     redis: RedisServer | None
+    faults: Mapping[str, Fault] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
     """The file each run counts in, by the run's id."""
     killed: list[str] = field(default_factory=list)
 
     async def unfinished(self) -> set[str]:
-        return {run for run in self.runs if (await self.app.store.get_run(run)).status not in FINAL_STATUSES}
+        while True:
+            try:
+                rows = [await self.app.store.get_run(run) for run in self.runs]
+                return {row.id for row in rows if row.status not in FINAL_STATUSES}
+            except StoreError:  # it may just have been killed
+                if not self.faults:
+                    raise
+                await asyncio.sleep(0.5)
 
     async def kill(self, victim: str) -> None:
         """With SIGKILL, and start it again."""
         self.killed.append(victim)
-        if victim == "redis" and self.redis is not None:
+        if victim in self.faults:
+            await self.faults[victim]()
+        elif victim == "redis" and self.redis is not None:
             self.redis.kill()
             await asyncio.sleep(0.3)
             self.redis.start()
@@ -124,25 +146,39 @@ async def drive(
     database: str = "",
     redis: RedisServer | None = None,
     patience: float = 300,
+    faults: Mapping[str, Fault] | None = None,
+    bad: Callable[[Sequence[Any]], Any] | None = None,
+    data: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    redis_port: int = 0,
+    watch: Callable[[Sequence[int]], None] = lambda pids: None,
 ) -> Counter[str]:
-    """Who was killed how often. Raises AssertionError with what is wrong."""
-    work = folder / "work"
+    """Who was killed how often. Raises AssertionError with what is wrong.
+
+    With `faults`, those happen too, by their names; a run may then fail, but it ends. `watch` is shown the processes
+    that worked before they are told to stop.
+    """
+    work, data = folder / "work", data or folder / "data"
     (work / "counts").mkdir(parents=True)
-    model = Model(runs)
+    model = Model(runs, bad=bad)
     with ScriptedMessages(default=model.answer) as api:
         url = redis.url if redis else ""
+        if redis and redis_port:  # by way of a wire that can be cut
+            url = url.replace(str(redis.port), str(redis_port))
         environment = {
-            "AGENT_KERNEL_DATA_DIR": str(folder / "data"),
+            **(environ or {}),
+            "AGENT_KERNEL_DATA_DIR": str(data),
             "AGENT_KERNEL_DATABASE_URL": database,
             "AGENT_KERNEL_REDIS_URL": url,
             "AGENT_KERNEL_MODEL": "scripted",
             "AGENT_KERNEL_USER": "driver",
             "AGENT_KERNEL_MAX_TURNS": str(2 * MOST_CALLS),
+            "AGENT_KERNEL_MAX_ATTEMPTS": "20",
             "ANTHROPIC_BASE_URL": api.url,
             "ANTHROPIC_API_KEY": "key-of-the-test",
         }
         settings = Settings(
-            model="scripted", base_url=api.url, api_key="key-of-the-test", data_dir=str(folder / "data"),
+            model="scripted", base_url=api.url, api_key="key-of-the-test", data_dir=str(data),
             database_url=database, redis_url=url, user="driver", max_turns=2 * MOST_CALLS,
         )  # fmt: skip
         worker = Worker(environment, folder / "worker.log")
@@ -151,18 +187,19 @@ async def drive(
             worker.start()
             await asyncio.to_thread(server.start)
             async with await open_app(settings) as app:
-                stage = Stage(app, model, worker, server, redis)
+                stage = Stage(app, model, worker, server, redis, faults or {})
                 cells = round(runs * CELLS)
                 await queued(stage, work, runs - cells)
                 await asyncio.to_thread(typed, stage, cells)
                 assert any("ipykernel" in told for told in left_running(folder).values()), "it sees nothing"
                 await disturbed(stage, kills, patience)
+                watch(list(left_running(folder)))
         finally:
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(worker.stop)
         await nothing_left(folder)
         async with await open_app(settings) as app:
-            await checked(app, stage.runs, work)
+            await checked(app, stage.runs, work, may_fail=bool(faults))
     return Counter(stage.killed)
 
 
@@ -189,15 +226,16 @@ def typed(stage: Stage, number: int) -> None:
         stage.runs[notebook.submit(f"Count as {name}")] = name
 
 
-def victims(redis: bool) -> Iterator[str]:
+def victims(redis: bool, faults: Sequence[str] = ()) -> Iterator[str]:
     """Everybody has their turn, in an order that nobody knows."""
+    kinds = ["worker", "server", "kernel", *["redis"] * redis, *faults]
     while True:
-        yield from random.sample(kinds := ["worker", "server", "kernel", *["redis"] * redis], len(kinds))
+        yield from random.sample(kinds, len(kinds))
 
 
 async def disturbed(stage: Stage, kills: int, patience: float) -> None:
     """Kill and mend, then wait until all have ended."""
-    who = victims(stage.redis is not None)
+    who = victims(stage.redis is not None, list(stage.faults))
     try:
         async with asyncio.timeout(patience):
             for _ in range(kills):
@@ -240,11 +278,12 @@ async def nothing_left(folder: Path) -> None:
         await asyncio.sleep(0.2)
 
 
-async def checked(app: App, runs: dict[str, str], workspace: Path) -> None:
+async def checked(app: App, runs: dict[str, str], workspace: Path, *, may_fail: bool = False) -> None:
     for run_id, name in runs.items():
         events = await app.log.read(run_id)
         told = await history(app, run_id, name)
-        assert (await app.store.get_run(run_id)).status == "completed", told
+        status = (await app.store.get_run(run_id)).status
+        assert status == "completed" or (may_fail and status == "failed"), told
         assert [event.seq for event in events] == list(range(1, len(events) + 1)), told
         results = Counter(event.id for event in events if isinstance(event, ToolResult))
         calls = [event.id for event in events if isinstance(event, ToolCall)]
@@ -255,7 +294,7 @@ async def checked(app: App, runs: dict[str, str], workspace: Path) -> None:
         for event in events:
             if isinstance(event, ToolResult):
                 times = effects[event.id.removeprefix("call")]
-                interrupted = event.is_error and INTERRUPTED in str(event.content)
+                interrupted = event.is_error and (may_fail or INTERRUPTED in str(event.content))
                 assert times <= 1 if interrupted else times == 1, f"{told}: {event} {effects}"
 
 

@@ -16,6 +16,7 @@ import {
   ToolResultEvent,
   UnknownEvent
 } from './events';
+import { NO_TRACE, Trace, Tracing } from './trace';
 
 export type CallState = 'pending' | 'running' | 'done' | 'error' | 'denied';
 
@@ -99,6 +100,8 @@ export interface RunState {
   undone: string[];
   /** The last turn whose blocks are stored; deltas of earlier turns come too late. */
   turn: number;
+  /** When what went on, for the waterfall. */
+  trace: Trace;
 }
 
 export const FINAL = new Set(['completed', 'failed', 'cancelled']);
@@ -125,7 +128,8 @@ export function emptyRun(): RunState {
     tier: '',
     served: [],
     undone: [],
-    turn: 0
+    turn: 0,
+    trace: NO_TRACE
   };
 }
 
@@ -147,12 +151,14 @@ class Draft {
   private places: Map<string, number>;
   private files: Map<string, ChangedFile>;
   private changed = false;
+  private readonly tracing: Tracing;
 
   constructor(before: RunState) {
     this.run = { ...before, entries: before.entries.slice(), usage: { ...before.usage } };
     this.places = new Map(before.places);
     this.files = new Map(before.files);
     this.before = before;
+    this.tracing = new Tracing(before.trace);
   }
 
   private readonly before: RunState;
@@ -161,7 +167,7 @@ class Draft {
     if (!this.changed) {
       return this.before;
     }
-    return { ...this.run, places: this.places, files: this.files };
+    return { ...this.run, places: this.places, files: this.files, trace: this.tracing.done() };
   }
 
   take(event: AnyEvent | UnknownEvent): void {
@@ -180,6 +186,7 @@ class Draft {
       this.run.ended = event.timestamp;
     }
     this.changed = true;
+    this.tracing.add(event);
     if (KNOWN_TYPES.has(event.type)) {
       this.known(event as AnyEvent);
     } else {

@@ -3,6 +3,7 @@ import { memo, useEffect, useState } from 'react';
 import type { RunState } from '../run';
 import type { Action } from '../source';
 import { Ahead, Filler, cacheShare, fillers, fullness, money, nextTurnCost, promptTokens, short } from '../window';
+import { Facts } from './Facts';
 import { visible } from './plain';
 
 const NAMES: Record<Filler, string> = {
@@ -52,14 +53,7 @@ export const ContextView = memo(function ContextView({ run, ended, send, ahead }
       </h4>
       <Fill run={run} before={before} used={used} most={most} />
       {send && <Shorten run={run} ended={ended} send={send} />}
-      <dl className="agk-facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
       <Turns run={run} />
     </div>
   );

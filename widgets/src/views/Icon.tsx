@@ -34,6 +34,7 @@ const PATHS: Record<string, string> = {
   tools: 'M3 4l4 4-4 4M8.5 12H13',
   files: 'M4 2h5l3 3v9H4zM9 2v3h3',
   preview: 'M2 3.5h12v9H2zM2 6h12',
+  trace: 'M2 4h5M5 8h6M9 12h5',
   context: 'M3 13V9M8 13V3M13 13V6',
   undo: 'M3 6h6.5a3.5 3.5 0 0 1 0 7H6M5.5 3.5L3 6l2.5 2.5',
   retry: 'M13 8a5 5 0 1 1-1.5-3.5L13 6M13 3v3h-3',
