@@ -4,7 +4,7 @@ import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import type { Host } from './host';
 import { ago } from './shown';
-import { FileEntry, WorkspaceApi, bytes } from './workspaces';
+import { FileEntry, WorkspaceApi, bytes } from './places';
 
 interface Props {
   session: string;
@@ -27,6 +27,7 @@ export function FileBrowser({ session, api, host, say, changed }: Props) {
   const [over, setOver] = useState(false);
   const [arriving, setArriving] = useState<readonly Arriving[]>([]);
   const current = useRef('');
+  const started = useRef(false);
   current.current = path;
   const look = useCallback(async (): Promise<void> => {
     try {
@@ -34,11 +35,15 @@ export function FileBrowser({ session, api, host, say, changed }: Props) {
       if (current.current === path) {
         setFound(listing);
       }
+      if (!started.current) {
+        started.current = true;
+        changed(); // looking has started the sandbox
+      }
     } catch (error) {
       setFound({ entries: [], more: 0 });
       say(error);
     }
-  }, [api, session, path, say]);
+  }, [api, session, path, say, changed]);
   useEffect(() => {
     setFound(null);
     void look();

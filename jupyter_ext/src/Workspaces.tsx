@@ -7,7 +7,7 @@ import type { Host } from './host';
 import type { Hub } from './hub';
 import { fromRoot, nameOf } from './paths';
 import { ago, titleOf } from './shown';
-import { Template, Workspace, WorkspaceApi, bytes } from './workspaces';
+import { Template, Workspace, WorkspaceApi, bytes } from './places';
 
 const STATES: Record<string, string> = { running: 'running', stopped: 'stopped', archived: 'archived', gone: 'no sandbox yet' };
 
@@ -33,9 +33,12 @@ export function Workspaces({ hub, host, root, first, close }: Props) {
     <section className="agk-workspaces" aria-label="Workspaces" onKeyDown={onKeyDown}>
       <div className="agk-top">
         {one ? (
-          <button type="button" className="agk-quiet" onClick={() => setChosen(null)}>
-            <Icon name="back" /> Workspaces
-          </button>
+          <>
+            <button type="button" className="agk-quiet" aria-label="All workspaces" title="All workspaces" onClick={() => setChosen(null)}>
+              <Icon name="back" />
+            </button>
+            <strong title={visible(one.name)}>{titleOf(one).title}</strong>
+          </>
         ) : (
           <strong>Workspaces</strong>
         )}
@@ -90,7 +93,8 @@ interface OneProps {
 function One({ workspace, api, hub, host, root, changed, gone }: OneProps) {
   const [known, setKnown] = useState(workspace);
   const [doing, setDoing] = useState('');
-  useEffect(() => void api.show(workspace.id).then(setKnown, hub.say), [api, hub, workspace.id]);
+  const look = useCallback(() => void api.show(workspace.id).then(setKnown, hub.say), [api, hub, workspace.id]);
+  useEffect(look, [look]);
   const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
     setDoing(what);
     try {
@@ -137,12 +141,12 @@ function One({ workspace, api, hub, host, root, changed, gone }: OneProps) {
           </span>
           {known.folder_bytes >= 0 && (
             <span className="agk-chip" title="What the files of the folder take">
-              {bytes(known.folder_bytes)} of files
+              files {bytes(known.folder_bytes)}
             </span>
           )}
           {known.sandbox_bytes > 0 && (
             <span className="agk-chip" title="Packages, caches, outputs and snapshots, beside the folder">
-              {bytes(known.sandbox_bytes)} of the sandbox
+              sandbox {bytes(known.sandbox_bytes)}
             </span>
           )}
           {doing && (
@@ -175,7 +179,7 @@ function One({ workspace, api, hub, host, root, changed, gone }: OneProps) {
       {asleep ? (
         <p className="agk-dim agk-empty agk-pane">The sandbox at Daytona does not run. Start it to see its files; those of your folder are in Jupyter’s own file browser.</p>
       ) : (
-        <FileBrowser session={workspace.id} api={api} host={host} say={hub.say} changed={() => void api.show(workspace.id).then(setKnown, hub.say)} />
+        <FileBrowser session={workspace.id} api={api} host={host} say={hub.say} changed={look} />
       )}
     </>
   );

@@ -201,8 +201,24 @@ def test_a_hostile_app_reads_and_does_nothing_outside_itself(bench: Bench, page:
     page.unroute("**/.well-known/agent-kernel-preview")
 
 
-def test_a_vite_app_changes_while_it_runs(bench: Bench, page: Any) -> None:
-    folder = bench.server.folder / "vite"
+FLASK = """
+from flask import Flask, redirect, request, session
+app = Flask(__name__)
+app.secret_key = "of the app"
+@app.get("/")
+def page():
+    who = session.get("who", "")
+    form = '<form method=post action=/login><input name=who><button>in</button></form>'
+    return f"<title>Flask app</title><p id=who>{who}</p>{form}"
+@app.post("/login")
+def login():
+    session["who"] = request.form["who"]
+    return redirect("/")
+"""
+
+
+def write_vite(folder: Path) -> bool:
+    """A Vite app; False where it cannot be installed."""
     folder.mkdir()
     (folder / "package.json").write_text('{"private": true, "type": "module"}')
     (folder / "index.html").write_text(
@@ -216,15 +232,52 @@ def test_a_vite_app_changes_while_it_runs(bench: Bench, page: Any) -> None:
     (folder / "said.js").write_text("export const said = 'first';\n")
     path = {**os.environ, "PATH": f"{Path(lab.PYTHON).parent}:{os.environ['PATH']}"}
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "vite@7"]
-    if subprocess.run(install, cwd=folder, env=path, timeout=240).returncode:
-        pytest.skip("Vite cannot be installed here")
-    serve(bench, page, "cd vite && exec node node_modules/vite/bin/vite.js --port 8505")
-    frame = inside(page, 8505)
-    frame.wait_for_function("() => document.getElementById('p')?.textContent === 'first'")
-    page.wait_for_timeout(1_000)  # Vite's own watcher and socket settle
-    (folder / "said.js").write_text("export const said = 'second';\n")
-    frame.wait_for_function("() => document.getElementById('p').textContent === 'second'")
-    assert frame.evaluate("() => window.started") == 1, "the module was replaced, the page not loaded again"
+    return not subprocess.run(install, cwd=folder, env=path, timeout=240).returncode
+
+
+def test_vite_with_hot_reload_flask_and_a_static_site_work_in_the_cell(bench: Bench) -> None:
+    folder = bench.server.folder
+    (folder / "flask_app.py").write_text(FLASK)
+    servers = {
+        8506: "exec python3 -m flask --app flask_app run --port 8506",
+        8507: "cd site && exec python3 -m http.server 8507",
+    }
+    if vite := write_vite(folder / "vite"):
+        servers[8505] = "cd vite && exec node node_modules/vite/bin/vite.js --port 8505"
+    for command in servers.values():
+        bench.api.add([ToolUse("bash", {"command": command, "background": True})])
+    bench.api.add([Text("Served."), Stall()])
+    page = lab.open_notebook(bench.context, bench.server, "serve.ipynb")
+    lab.run_cell(page, 0)
+    lab.run_cell(page, 1, wait=False)
+    cell = lab.cell(page, 1)
+
+    def shown(port: int) -> Any:
+        cell.locator(".agk-ports button", has_text=f":{port}").click()
+        cell.locator(f"input[aria-label='Path on port {port}']").wait_for()
+        cell.locator("iframe.agk-app").wait_for()
+        return cell.locator("iframe.agk-app").element_handle().content_frame()
+
+    cell.locator(".agk-ports button").nth(len(servers) - 1).wait_for()
+    frame = shown(8507)
+    frame.wait_for_function("() => getComputedStyle(document.getElementById('h')).color === 'rgb(1, 2, 3)'")
+    frame.locator("a").click()
+    frame.wait_for_function("() => document.body.innerText === 'Two'")
+    frame = shown(8506)
+    frame.locator("input").fill("ann")
+    frame.locator("button").click()
+    frame.wait_for_function("() => document.getElementById('who')?.textContent === 'ann'")
+    page.screenshot(path=OUTPUT / "preview-cell-many.png")
+    if vite:
+        frame = shown(8505)
+        frame.wait_for_function("() => document.getElementById('p')?.textContent === 'first'")
+        page.wait_for_timeout(1_000)  # Vite's own watcher and socket settle
+        (folder / "vite" / "said.js").write_text("export const said = 'second';\n")
+        frame.wait_for_function("() => document.getElementById('p').textContent === 'second'")
+        assert frame.evaluate("() => window.started") == 1, "the module was replaced, not the page"
+    cell.get_by_role("button", name="Stop").click()
+    page.wait_for_function("() => window.__done")
+    page.close()
 
 
 def test_it_is_shown_in_the_cell_and_says_when_the_server_has_ended(bench: Bench) -> None:

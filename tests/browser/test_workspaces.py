@@ -33,7 +33,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = scratch / "work"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "sales.csv").write_text("a,b\n1,2\n")
-    (folder / "<b>bold</b>.txt").write_text("text of a stranger's")
+    (folder / "<b>bold.txt").write_text("text of a stranger's")
     with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGENT_KERNEL_MODEL", "scripted")
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
@@ -65,7 +65,7 @@ def test_files_are_looked_through_taken_out_and_dropped_in(bench: Bench, page: A
     page.get_by_role("button", name="Workspaces", exact=True).click()
     page.locator(".agk-workspaces .agk-run").first.click()
     entry(page, "made.txt").wait_for()
-    assert entry(page, "<b>bold</b>.txt").count() == 1, "names of strangers are text"
+    assert entry(page, "<b>bold.txt").count() == 1, "names of strangers are text"
     entry(page, "data").click()
     with page.expect_download() as download:
         entry(page, "sales.csv").click()
@@ -106,7 +106,7 @@ def test_how_it_looks_and_reads(bench: Bench, page: Any) -> None:
         lab.set_theme(page, f"JupyterLab {theme}")
         assert violations(page, ".agk-panel") == []
         page.screenshot(path=OUTPUT / f"workspace-{theme.lower()}.png")
-    page.get_by_role("button", name="Workspaces", exact=True).last.click()
+    page.get_by_role("button", name="All workspaces").click()
     page.get_by_role("button", name="New", exact=True).click()
     page.get_by_text("A notebook for questions about data").wait_for()
     assert violations(page, ".agk-panel") == []
