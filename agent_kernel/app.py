@@ -606,6 +606,7 @@ def daytona_access(settings: Settings) -> Access:
         api_url=settings.daytona_api_url,
         target=settings.daytona_target,
         snapshot=settings.daytona_snapshot,
+        volumes=settings.daytona_volumes,
     )
 
 

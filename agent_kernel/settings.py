@@ -56,6 +56,7 @@ class Settings:
     daytona_api_url: str = "https://app.daytona.io/api"
     daytona_target: str = ""
     daytona_snapshot: str = ""
+    daytona_volumes: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
     search: str = "auto"
     search_url: str = ""

@@ -36,6 +36,12 @@ async def start() -> float:
         return (time.perf_counter() - since) * 1e3
 
 
+async def python() -> float:
+    since = time.perf_counter()
+    await outside([sys.executable, "-c", "pass"], 1)()
+    return (time.perf_counter() - since) * 1e3
+
+
 def inside(opened: Sandbox, command: list[str]) -> Measure:
     async def measure() -> float:
         since = time.perf_counter()
@@ -46,10 +52,10 @@ def inside(opened: Sandbox, command: list[str]) -> Measure:
     return measure
 
 
-def outside(command: list[str]) -> Measure:
+def outside(command: list[str], times: int = TIMES) -> Measure:
     async def measure() -> float:
         since = time.perf_counter()
-        for _ in range(TIMES):
+        for _ in range(times):
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
@@ -67,7 +73,14 @@ async def figures() -> list[Figure]:
             unit="ms",
             reference="a plain subprocess: 1–2 ms",
             goal="≤ 100",
-        )
+        ),
+        await ratio(
+            "sandbox start + first exec",
+            start,
+            python,
+            reference="starting the Python outside",
+            goal="≤ 6",
+        ),
     ]
     async with sandbox() as opened:
         for command in (["true"], [sys.executable, "-c", "pass"]):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import posixpath
 import random
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from agent_kernel.errors import (
     SandboxNotFound,
     SandboxTimeout,
     SandboxUnavailable,
+    SettingsError,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ class Access:
     api_url: str = DEFAULT_URL
     target: str = ""
     snapshot: str = ""
+    volumes: tuple[str, ...] = ()
+    """`name:/path` of what is mounted in new sandboxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +116,14 @@ class Service:
     async def create(self, name: str, labels: dict[str, str], *, network: dict[str, Any]) -> AsyncSandbox:
         """A new one, started. When somebody made it meanwhile, theirs."""
         client = await self._open()
+        volumes = [await self._volume(client, *mount) for mount in map(mounted, self.access.volumes)]
         params = self._sdk.CreateSandboxFromSnapshotParams(
             name=name,
             labels=labels,
             snapshot=self.access.snapshot or None,
             auto_stop_interval=STOP_AFTER,
             auto_archive_interval=ARCHIVE_AFTER,
+            **({"volumes": volumes} if volumes else {}),
             **network,
         )
 
@@ -130,6 +137,18 @@ class Service:
                 return found
 
         return await self.retry(create, within=self.patience.start + 10)
+
+    async def _volume(self, client: AsyncDaytona, name: str, path: str) -> Any:
+        """Where a volume is mounted; it is made where there is none, and waited for."""
+        for _ in range(self.patience.attempts * 5):
+            found = await self.retry(lambda: client.volume.get(name, create=True))
+            state = str(getattr(found.state, "value", found.state))
+            if state == "ready":
+                return self._sdk.VolumeMount(volume_id=found.id, mount_path=path)
+            if state in ("error", "deleted", "deleting"):
+                break
+            await asyncio.sleep(1)
+        raise SandboxUnavailable(f"Daytona's volume {name} cannot be used: it is {state}.")
 
     async def ready(self, remote: AsyncSandbox) -> AsyncSandbox:
         """Until it runs: started again where it stopped or was archived."""
@@ -326,6 +345,25 @@ class Service:
         if network or (status or 500) >= 500:
             return SandboxUnavailable(f"Daytona did not answer: {said}.", hint="Is the network there?")
         return SandboxError(f"Daytona could not do it: {said}.")
+
+
+def mounted(text: str) -> tuple[str, str]:
+    """(volume, path) of `name:/path`. Raises SettingsError."""
+    name, _, path = text.partition(":")
+    ours = ("/workspace", "/session", "/tmp", "/proc", "/dev", "/sys")  # noqa: S108 - places inside
+    if (
+        not re.fullmatch(r"[\w.-]{1,100}", name)
+        or posixpath.normpath(path) != path
+        or not path.startswith("/")
+    ):
+        raise SettingsError(
+            f"daytona_volumes: {text!r} is not NAME:/PATH.", hint="Such as sales:/data/sales."
+        )
+    if path == "/" or any(path == place or path.startswith(place + "/") for place in ours):
+        raise SettingsError(
+            f"daytona_volumes: nothing can be mounted at {path}.", hint="Such as /data/sales."
+        )
+    return name, path
 
 
 def state_of(remote: AsyncSandbox) -> str:

@@ -187,6 +187,7 @@ class FakeDaytona:
         self.lost_answers: list[tuple[str, str]] = []
         self.signed: dict[str, tuple[Container, int, float]] = {}
         self.previewed: list[str] = []
+        self.volumes: dict[str, dict[str, Any]] = {}
         self._stalled = threading.Event()
         self._sockets: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
@@ -285,6 +286,8 @@ class FakeDaytona:
                 web.post(api + "/{id}/network-settings", self._network),
                 web.get(api + "/{id}/ports/{port}/signed-preview-url", self._signed),
                 web.route("*", "/preview/{port}/{token}/{path:.*}", self._preview),
+                web.get("/api/volumes/by-name/{name}", self._volume_named),
+                web.post("/api/volumes", self._volume_made),
                 web.post(box + "/process/execute", self._execute),
                 web.post(box + "/process/session", self._session_create),
                 web.get(box + "/process/session/{s}", self._session_get),
@@ -387,6 +390,19 @@ class FakeDaytona:
         container = self._of(request)
         container.stop()
         return web.json_response(container.dto())
+
+    async def _volume_named(self, request: web.Request) -> web.Response:
+        found = self.volumes[request.match_info["name"]]
+        if found["state"] == "creating":
+            self.volumes[found["name"]] = {**found, "state": "ready"}
+        return web.json_response(found)
+
+    async def _volume_made(self, request: web.Request) -> web.Response:
+        name, now = (await request.json())["name"], time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        made = {"id": str(uuid4()), "name": name, "organizationId": "org", "state": "creating", "createdAt": now,
+                "updatedAt": now, "lastUsedAt": now, "errorReason": None}  # fmt: skip
+        self.volumes[name] = made
+        return web.json_response(made)
 
     async def _archive(self, request: web.Request) -> web.Response:
         container = self._of(request)

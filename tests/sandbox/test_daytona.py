@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.errors import SandboxDenied, SandboxNotFound, SandboxUnavailable
+from agent_kernel.errors import SandboxDenied, SandboxNotFound, SandboxUnavailable, SettingsError
 from agent_kernel.previews import Answer, answer_of
 from agent_kernel.sandbox.base import Exit, NetworkPolicy, Sandbox, Stdout
-from agent_kernel.sandbox.daytona_api import Access
+from agent_kernel.sandbox.daytona_api import Access, mounted
 from tests.sandbox.conftest import QUICK, eventually
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
@@ -114,6 +114,17 @@ async def test_a_sandbox_of_somebody_else_by_that_name_is_not_touched(
     daytona.only.fields["labels"] = {"agent-kernel.session": "another"}
     with pytest.raises(SandboxDenied, match="not of this session"):
         await open_remote()
+
+
+async def test_volumes_are_mounted_and_made_where_there_are_none(
+    daytona: FakeDaytona, open_remote: OpenRemote, access: Access
+) -> None:
+    await open_remote(access=replace(access, volumes=("sales:/data/sales",)))
+    (mount,) = daytona.only.body["volumes"]
+    assert (mount["volumeId"], mount["mountPath"]) == (daytona.volumes["sales"]["id"], "/data/sales")
+    for wrong in ("sales", "sales:data", "sales:/workspace/x", "a b:/data", "sales:/data/../etc"):
+        with pytest.raises(SettingsError, match="daytona_volumes"):
+            mounted(wrong)
 
 
 async def test_it_is_created_as_was_said(daytona: FakeDaytona, open_remote: OpenRemote) -> None:
