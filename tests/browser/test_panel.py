@@ -8,6 +8,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,7 +294,8 @@ def test_usage_adds_up_what_runs_used(bench: Bench, page: Any) -> None:
 
 def test_hostile_text_runs_nothing_in_any_view(bench: Bench, page: Any) -> None:
     attack = "<img src=x onerror=window.__xss=1>"
-    asyncio.run(stored(bench, attack))
+    with ThreadPoolExecutor(1) as beside:  # the browser's driver has a loop in this thread
+        beside.submit(lambda: asyncio.run(stored(bench, attack))).result()
     page.get_by_label("Search runs").fill("onerror")
     page.locator(".agk-run", has_text="onerror").first.click()
     for name in ("Chat", "Thoughts", "Tools", "Files", "Preview", "Context", "Trace"):
