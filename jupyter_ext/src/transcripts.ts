@@ -14,7 +14,8 @@ interface Transcript extends Widget {
   toolbar: { insertItem(index: number, name: string, item: Widget): boolean };
 }
 
-const PLACE = 10;
+/** Beside the button that saves: further on, a narrow toolbar hides what does not fit. */
+const PLACE = 1;
 
 /** A button on each notebook that `agent-kernel` wrote. */
 export function offerReplay(app: JupyterFrontEnd, hub: Hub, open: () => void): void {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.browser import lab
 from tests.browser.test_panel import OUTPUT, SLOW, show
-from tests.browser.test_quickstart import until
 
-ASK = 1
+ASK, SHOW = 1, 2
 DIRTY = f"() => ({lab.NOTEBOOK})().context.model.dirty"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
     for name in ("saved", "unsaved", "killed"):
         cells = [nbformat.v4.new_code_cell("%load_ext agent_kernel")]
         cells += [nbformat.v4.new_code_cell(f"%%agent\nWork in {name}")]
+        cells += [nbformat.v4.new_code_cell("%agent /show")]
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(
             nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), target / f"{name}.ipynb"
@@ -44,6 +45,15 @@ def model() -> Iterator[ScriptedMessages]:
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
         patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
         yield api
+
+
+def until(look: Callable[[], Any], seconds: float = 60) -> Any:
+    """What `look` gives once it is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+    return found
 
 
 def begun(page: Any, api: ScriptedMessages, name: str) -> None:
@@ -62,7 +72,10 @@ def completed(server: lab.Server, name: str) -> dict[str, Any]:
         runs = lab.api(server, "runs")["runs"]
         return next((r for r in runs if name in r["prompt"] and r["status"] == "completed"), None)
 
-    return until(ended)  # type: ignore[no-any-return]
+    run = until(ended)
+    events = lab.api(server, f"runs/{run['id']}/events?limit=1000")["events"]
+    assert [event["seq"] for event in events] == list(range(1, run["head"] + 1))
+    return run  # type: ignore[no-any-return]
 
 
 def whole(page: Any, name: str) -> None:
@@ -111,6 +124,9 @@ def test_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
             whole(page, "saved")
             lab.save(page)
             kept(folder, "saved")
+            lab.run_cell(page, SHOW)
+            assert "The end of saved." in lab.cell(page, SHOW).inner_text()
+            lab.save(page)
             switch(page, "saved")
             whole(page, "saved")
             assert not page.evaluate(DIRTY), "what is whole is not touched"
