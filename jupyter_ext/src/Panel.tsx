@@ -10,6 +10,7 @@ import { Menu } from './Menu';
 import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
 import { RunList } from './RunList';
+import { Settings } from './Settings';
 import { Trust } from './Trust';
 import { FORMATS, carryOut, download } from './carryout';
 import type { Named } from './api';
@@ -38,6 +39,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [said, setSaid] = useState('');
   const [settingUp, setSettingUp] = useState(false);
   const [places, setPlaces] = useState(false);
+  const [arranging, setArranging] = useState(false);
   const row = hub.row(known.selected);
   const shownRow = known.runs.find(other => other.id === known.selected) ?? row;
   const run = hub.fold(known.selected);
@@ -106,12 +108,13 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   );
   return (
     <div className="agk agk-panel">
-      <div className={shownRow || places ? 'agk-split agk-opened' : 'agk-split'}>
+      {arranging && <Settings hub={hub} host={host} session={inSession ? session.id : null} folder={start} close={() => setArranging(false)} />}
+      <div className={shownRow || places ? 'agk-split agk-opened' : 'agk-split'} hidden={arranging}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
           <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
-        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showPlaces={() => setPlaces(true)} />
+        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showPlaces={() => setPlaces(true)} arrange={() => setArranging(true)} />
       </aside>
       <main className="agk-main">
         {places && <Workspaces hub={hub} host={host} root={root} first={session?.id ?? null} close={() => setPlaces(false)} />}

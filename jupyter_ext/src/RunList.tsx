@@ -29,10 +29,11 @@ interface Props {
   hub: Hub;
   setUp: () => void;
   showPlaces: () => void;
+  arrange: () => void;
   known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online' | 'today'>;
 }
 
-export const RunList = memo(function RunList({ hub, known, setUp, showPlaces }: Props) {
+export const RunList = memo(function RunList({ hub, known, setUp, showPlaces, arrange }: Props) {
   const [search, setSearch] = useState('');
   const [filter, setFilter] = useState<Filter>('all');
   const [most, setMost] = useState(MOST_SHOWN);
@@ -57,6 +58,9 @@ export const RunList = memo(function RunList({ hub, known, setUp, showPlaces }: 
         </span>
         <button type="button" className="agk-quiet" title="Workspaces and their files" aria-label="Workspaces" onClick={showPlaces}>
           <Icon name="folder" />
+        </button>
+        <button type="button" className="agk-quiet" title="Skills and MCP servers" aria-label="Skills and MCP servers" onClick={arrange}>
+          <Icon name="skill" />
         </button>
         <button type="button" className="agk-quiet" title="How the model is reached" aria-label="How the model is reached" onClick={setUp}>
           <Icon name="settings" />
