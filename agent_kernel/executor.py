@@ -88,7 +88,7 @@ class Permissions:
             return ""
         granted = tool.granted is not None and tool.granted(call.args, self.journal.session_events())
         if granted and self.permission == "accept-edits":
-            return ""
+            return self._narrowed(call)
         if tool.access == "outside" or self.permission in ("ask", "plan"):
             return WHY[tool.access]
         return self._narrowed(call)

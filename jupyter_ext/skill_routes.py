@@ -12,11 +12,11 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import HTTPError
 
 from agent_kernel.errors import SkillError
-from agent_kernel.events import Json
 from jupyter_ext.door import BadRequest, Handler
 from jupyter_ext.route import Route
 
 if TYPE_CHECKING:
+    from agent_kernel.events import Json
     from agent_kernel.skills import Library, Skill
 
 T = TypeVar("T")

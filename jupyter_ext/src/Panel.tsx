@@ -9,7 +9,8 @@ import { Composer } from './Composer';
 import { Menu } from './Menu';
 import { ModelPicker } from './ModelPicker';
 import { RunDetail, Tab } from './RunDetail';
-import { RunList } from './RunList';
+import { Page, RunList } from './RunList';
+import { Settings } from './Settings';
 import { Trust } from './Trust';
 import { UsagePage } from './UsagePage';
 import { FORMATS, carryOut, download } from './carryout';
@@ -38,8 +39,8 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const [wishedAgent, setAgent] = useState('');
   const [said, setSaid] = useState('');
   const [settingUp, setSettingUp] = useState(false);
-  const [places, setPlaces] = useState(false);
-  const [usage, setUsage] = useState(false);
+  const [page, setPage] = useState<Page>('');
+  const back = useCallback(() => setPage(''), []);
   const row = hub.row(known.selected);
   const shownRow = known.runs.find(other => other.id === known.selected) ?? row;
   const run = hub.fold(known.selected);
@@ -59,10 +60,9 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
 
   useEffect(() => {
     setTab('chat');
-    setPlaces(false);
     setFresh(false);
     setSaid('');
-    setUsage(false);
+    setPage('');
   }, [known.selected]);
 
   const begin = useCallback(
@@ -109,17 +109,18 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   );
   return (
     <div className="agk agk-panel">
-      {usage && <UsagePage hub={hub} close={() => setUsage(false)} />}
-      <div className={shownRow || places ? 'agk-split agk-opened' : 'agk-split'}>
+      {page === 'usage' && <UsagePage hub={hub} close={back} />}
+      {page === 'arrange' && <Settings hub={hub} host={host} session={inSession ? session.id : null} folder={start} close={back} />}
+      <div className={shownRow || page === 'workspaces' ? 'agk-split agk-opened' : 'agk-split'} hidden={page === 'arrange'}>
       <aside className="agk-side">
         {known.model && (settingUp || !known.model.by) && (
           <Setup door={hub.api.model} changed={hub.setModel} known={known.model} {...(settingUp ? { close: () => setSettingUp(false) } : {})} />
         )}
-        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} showPlaces={() => setPlaces(true)} showUsage={() => setUsage(true)} />
+        <RunList hub={hub} known={listed} setUp={() => setSettingUp(!settingUp)} open={setPage} />
       </aside>
       <main className="agk-main">
-        {places && <Workspaces hub={hub} host={host} root={root} first={session?.id ?? null} close={() => setPlaces(false)} />}
-        {shownRow && !places && (
+        {page === 'workspaces' && <Workspaces hub={hub} host={host} root={root} first={session?.id ?? null} close={back} />}
+        {shownRow && page !== 'workspaces' && (
           <div className="agk-top">
             <button type="button" className="agk-quiet agk-back" onClick={() => void hub.select(null)}>
               <Icon name="back" /> Runs
@@ -142,7 +143,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
           </div>
         )}
         {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup door={hub.api.model} changed={hub.setModel} known={known.model} />}
-        {shownRow && !places && <RunDetail hub={hub} host={host} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} replaying={known.replaying} />}
+        {shownRow && page !== 'workspaces' && <RunDetail hub={hub} host={host} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} replaying={known.replaying} />}
         {known.online && root && (
           <Trust hub={hub} workspace={inSession ? session.workspace : join(root, start)} session={inSession ? session.id : null} after={shownRow && !going ? shownRow.id : ''} />
         )}

@@ -25,15 +25,17 @@ const STATES: Record<string, string> = {
 };
 const MOST_SHOWN = 80;
 
+/** What the panel shows beside, or instead of, a run. */
+export type Page = '' | 'workspaces' | 'usage' | 'arrange';
+
 interface Props {
   hub: Hub;
   setUp: () => void;
-  showPlaces: () => void;
-  showUsage: () => void;
+  open: (page: Page) => void;
   known: Pick<Snapshot, 'runs' | 'sessions' | 'selected' | 'loading' | 'whole' | 'online' | 'today'>;
 }
 
-export const RunList = memo(function RunList({ hub, known, setUp, showPlaces, showUsage }: Props) {
+export const RunList = memo(function RunList({ hub, known, setUp, open }: Props) {
   const [search, setSearch] = useState('');
   const [filter, setFilter] = useState<Filter>('all');
   const [most, setMost] = useState(MOST_SHOWN);
@@ -56,11 +58,14 @@ export const RunList = memo(function RunList({ hub, known, setUp, showPlaces, sh
             onKeyDown={event => event.stopPropagation()}
           />
         </span>
-        <button type="button" className="agk-quiet" title="Workspaces and their files" aria-label="Workspaces" onClick={showPlaces}>
+        <button type="button" className="agk-quiet" title="Workspaces and their files" aria-label="Workspaces" onClick={() => open('workspaces')}>
           <Icon name="folder" />
         </button>
-        <button type="button" className="agk-quiet" title="Usage: runs, cost, tokens" aria-label="Usage" onClick={showUsage}>
+        <button type="button" className="agk-quiet" title="Usage: runs, cost, tokens" aria-label="Usage" onClick={() => open('usage')}>
           <Icon name="context" />
+        </button>
+        <button type="button" className="agk-quiet" title="Skills and MCP servers" aria-label="Skills and MCP servers" onClick={() => open('arrange')}>
+          <Icon name="skill" />
         </button>
         <button type="button" className="agk-quiet" title="How the model is reached" aria-label="How the model is reached" onClick={setUp}>
           <Icon name="settings" />

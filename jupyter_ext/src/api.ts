@@ -221,6 +221,7 @@ export class Api {
 
   private post = <T>(path: string, body: object): Promise<T> => this.call<T>(path, { method: 'POST', body: JSON.stringify(body) });
 
+  /** The answer to any request, as JSON. */
   async call<T>(path: string, init: RequestInit): Promise<T> {
     const response = await this.checked(await this.request(path, init));
     return (await response.json()) as T;

@@ -21,7 +21,8 @@ export interface Desk {
 export const FORMATS: ReadonlyArray<[format: string, name: string]> = [
   ['ipynb', 'Notebook'],
   ['html', 'HTML'],
-  ['md', 'Markdown']
+  ['md', 'Markdown'],
+  ['clean', 'Clean Python cells']
 ];
 
 /** What there is to say of it, '' where the panel shows it. Throws an Error that says what is wrong. */

@@ -15,7 +15,7 @@ export const COMMANDS = {
   model: 'the model, or another one from now on: /model [NAME]',
   runs: 'all runs, newest first',
   new: 'a new conversation, which knows nothing of this one',
-  export: 'download the transcript: /export ipynb|html|md',
+  export: 'download the transcript: /export ipynb|html|md|clean',
   retry: 'ask the same again, as a new run'
 } as const;
 

@@ -21,6 +21,7 @@ import { LabHost } from './labhost';
 import { addToNotebooks } from './notebook';
 import notebookCss from './notebook/notebook.css';
 import panelCss from './panel.css';
+import settingsCss from './settings.css';
 import { Reconciler } from './reconcile';
 import { offerReplay } from './transcripts';
 import { askToNotify, tellOf } from './tell';
@@ -160,7 +161,7 @@ function addCommands(app: JupyterFrontEnd, hub: Hub, host: LabHost, palette: ICo
 function addStyle(): void {
   const style = document.createElement('style');
   style.dataset['agkPanel'] = '';
-  style.textContent = css + panelCss + notebookCss;
+  style.textContent = css + panelCss + settingsCss + notebookCss;
   document.head.append(style);
 }
 

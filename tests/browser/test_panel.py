@@ -569,3 +569,79 @@ def post(bench: Bench, path: str, body: dict[str, Any]) -> Any:
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
+
+
+def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
+    page = bench.panel()
+    page.get_by_role("button", name="Skills and MCP servers").click()
+    view = page.get_by_role("region", name="Settings of the agent")
+    view.get_by_role("article", name="data-analysis").wait_for(timeout=SLOW)
+    assert view.get_by_role("switch").count() == 0, "a skill is on or off in a conversation"
+    view.get_by_role("button", name="New skill").click()
+    view.get_by_label("Name").fill("Tea Time")
+    view.get_by_label("What it does").fill("Makes tea. Use when somebody is tired.")
+    view.get_by_role("button", name="Begin from the template").click()
+    source = view.get_by_label("SKILL.md")
+    source.wait_for(timeout=SLOW)
+    source.fill(f"{source.input_value()}\n**Boil** water. <img src=x onerror=window.__xss=1>\n")
+    view.get_by_role("button", name="Preview").click()
+    view.get_by_role("region", name="Preview").get_by_text("Boil").wait_for()
+    pictures(page, "settings-editor")
+    view.get_by_role("button", name="Keep").click()
+    view.get_by_text("Kept.").wait_for(timeout=SLOW)
+    view.get_by_role("button", name="Done").click()
+    own = view.get_by_role("article", name="tea-time")
+    own.get_by_role("button", name="tea-time").click()
+    own.get_by_text("Boil").wait_for(timeout=SLOW)
+    pictures(page, "settings-skills")
+    own.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete", exact=True).last.click()
+    own.wait_for(state="detached", timeout=SLOW)
+
+    view.get_by_role("button", name="MCP servers").click()
+    view.get_by_text("No server yet").wait_for(timeout=SLOW)
+    server = (Path(__file__).parents[1] / "mcp" / "hostile.py").read_bytes()
+    (bench.server.folder / "hostile.py").write_bytes(server)
+    view.get_by_role("button", name="Add a server").click()
+    view.get_by_label("What it is").select_option("github")
+    view.get_by_text("GITHUB_TOKEN in the environment").wait_for(timeout=SLOW)
+    for name, kind in (("widgets", "thirty"), ("broken", "exit")):
+        if name != "widgets":
+            view.get_by_role("button", name="Add a server").click()
+        view.get_by_label("What it is").select_option("command")
+        view.get_by_label("Name").fill(name)
+        view.get_by_label("Command line").fill(f"python3 hostile.py {kind}")
+        view.get_by_role("button", name="Add", exact=True).click()
+        view.get_by_text(f"{name} is there.").wait_for(timeout=SLOW)
+        view.get_by_role("article", name=name).get_by_role("button", name=name).click()
+        view.get_by_role("article", name=name).get_by_role("button", name="Test").click()
+    view.get_by_text("it said: no licence").first.wait_for(timeout=SLOW)
+    view.get_by_role("article", name="widgets").get_by_text("make_widget_29").wait_for(timeout=SLOW)
+    pictures(page, "settings-servers")
+    view.get_by_role("switch", name="Use broken").click()
+    view.get_by_role("article", name="broken").get_by_text("off", exact=True).wait_for(timeout=SLOW)
+    for name in ("widgets", "broken"):
+        view.get_by_role("article", name=name).get_by_role("button", name="Remove").click()
+        page.get_by_role("button", name="Remove", exact=True).last.click()
+        view.get_by_role("article", name=name).wait_for(state="detached", timeout=SLOW)
+
+    view.get_by_role("button", name="Back").click()
+    bench.api.add([Text("Hello.")])
+    ask(page, "Say hello")
+    ended(page)
+    page.locator(".agk-back").click()
+    page.get_by_role("button", name="Skills and MCP servers").click()
+    switch = view.get_by_role("switch", name="Use dashboards in this conversation")
+    switch.wait_for(timeout=SLOW)
+    assert page.evaluate("() => window.__xss") is None
+    assert not page.problems
+    page.close()
+
+
+def pictures(page: Any, name: str) -> None:
+    """Both themes, wide and narrow, with nothing that axe finds."""
+    for theme in ("Light", "Dark"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        assert not violations(page, ".agk-panel"), theme
+        page.locator(".agk-panel").screenshot(path=OUTPUT / f"{name}-{theme.lower()}.png")
+    lab.set_theme(page, "JupyterLab Light")

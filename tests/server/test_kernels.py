@@ -81,6 +81,22 @@ def kernel(jupyter: Jupyter, request: pytest.FixtureRequest) -> Iterator[Kernel]
     opened.close()
 
 
+def test_a_named_frame_goes_to_the_sandbox_and_the_run_becomes_a_clean_notebook(
+    jupyter: Jupyter, kernel: Kernel, shared_api: ScriptedMessages
+) -> None:
+    total = "import pandas as pd\nprint(pd.read_parquet('/workspace/agent-data/sales.parquet').amount.sum())"
+    shared_api.add(
+        [ToolUse("notebook_export", {"name": "sales"})], [ToolUse("python", {"code": total})], [Text("Six.")]
+    )
+    kernel.run("import pandas as pd\nsales = pd.DataFrame({'amount': [1, 2, 3]})")
+    kernel.run("run = %agent Total @sales")
+    assert kernel.run("print(run.to_notebook('clean.ipynb').name)") == "clean.ipynb\n"
+    made = json.loads((jupyter.folder / "clean.ipynb").read_text())
+    code = ["".join(cell["source"]) for cell in made["cells"] if cell["cell_type"] == "code"]
+    assert code == ["import pandas as pd", "print(pd.read_parquet('agent-data/sales.parquet').amount.sum())"]
+    assert "6" in "".join(made["cells"][2]["outputs"][0]["text"])
+
+
 def test_a_cells_run_lives_in_the_server_and_the_kernel_stays_light(
     jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
 ) -> None:

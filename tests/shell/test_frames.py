@@ -33,9 +33,22 @@ FRAME = pd.DataFrame(
 )
 
 
-@pytest.fixture
-def cells(workspace: Path, tmp_path: Path, api: ScriptedMessages) -> Iterator[Cells]:
-    with kernel(workspace, environment(tmp_path / "data", api)) as cells:
+@pytest.fixture(scope="module")
+def api() -> Iterator[ScriptedMessages]:
+    with ScriptedMessages() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def cells(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, api: ScriptedMessages
+) -> Iterator[Cells]:
+    with kernel(workspace, environment(tmp_path_factory.mktemp("data"), api)) as cells:
         assert cells.run("%load_ext agent_kernel").status == "ok"
         yield cells
 

@@ -1,0 +1,108 @@
+// Skills and MCP servers: what the agent knows how to do, and whose tools it may use.
+import { ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import { Icon } from '../../widgets/src/views/Icon';
+import { visible } from '../../widgets/src/views/plain';
+import type { Host } from './host';
+import type { Hub } from './hub';
+import { ServersSection } from './ServersSection';
+import { SkillsSection } from './SkillsSection';
+import { SettingsDoor, sentenceOf } from './settings';
+
+type Part = 'skills' | 'servers';
+const PARTS: Array<[Part, string, string]> = [
+  ['skills', 'Skills', 'skill'],
+  ['servers', 'MCP servers', 'tools']
+];
+
+/** Does something, and keeps what came of it to be read: `attempt('Testing …', work)`. */
+export type Attempt = (doing: string, work: () => Promise<string | void>) => Promise<void>;
+
+interface Props {
+  hub: Hub;
+  host: Host;
+  /** The session that is looked at; without one, that of the folder. */
+  session: string | null;
+  folder: string;
+  close: () => void;
+}
+
+export function Settings({ hub, host, session, folder, close }: Props) {
+  const [part, setPart] = useState<Part>('skills');
+  const [own, setOwn] = useState(session);
+  const [said, setSaid] = useState<{ text: string; bad?: boolean }>({ text: '' });
+  const [busy, setBusy] = useState(false);
+  const view = useRef<HTMLElement>(null);
+  const door = useMemo(() => (own ? new SettingsDoor(hub.api, own) : null), [hub, own]);
+  useEffect(() => view.current?.focus(), []);
+  useEffect(() => {
+    if (session) {
+      setOwn(session);
+      return;
+    }
+    hub.api.openSession({ workspace: folder || '.' }).then(
+      found => setOwn(found.id),
+      error => setSaid({ text: sentenceOf(error), bad: true })
+    );
+  }, [hub, session, folder]);
+  const attempt: Attempt = async (doing, work) => {
+    setBusy(true);
+    setSaid({ text: doing });
+    try {
+      setSaid({ text: (await work()) ?? '' });
+    } catch (error) {
+      setSaid({ text: sentenceOf(error), bad: true });
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <section className="agk-settings" aria-label="Settings of the agent" ref={view} tabIndex={-1} onKeyDown={event => event.stopPropagation()}>
+      <header className="agk-top">
+        <button type="button" className="agk-quiet" onClick={close}>
+          <Icon name="back" /> Back
+        </button>
+        <span className="agk-segments" role="group" aria-label="Which settings">
+          {PARTS.map(([name, label, icon]) => (
+            <button key={name} type="button" aria-pressed={part === name} onClick={() => (setPart(name), setSaid({ text: '' }))}>
+              <Icon name={icon} /> {label}
+            </button>
+          ))}
+        </span>
+      </header>
+      <p className={said.bad ? 'agk-note agk-error' : 'agk-note agk-dim'} role="status" hidden={!said.text}>
+        {visible(said.text)}
+      </p>
+      <div className="agk-scroll">
+        {door && part === 'skills' && <SkillsSection door={door} switching={!!session} host={host} attempt={attempt} busy={busy} />}
+        {door && part === 'servers' && <ServersSection door={door} host={host} attempt={attempt} busy={busy} />}
+      </div>
+    </section>
+  );
+}
+
+/** A switch that says what it is for. */
+export function Toggle({ on, label, disabled, change }: { on: boolean; label: string; disabled: boolean; change: (on: boolean) => void }) {
+  return (
+    <button type="button" role="switch" className="agk-switch" aria-checked={on} aria-label={label} title={label} disabled={disabled} onClick={() => change(!on)}>
+      <span />
+    </button>
+  );
+}
+
+/** One thing of a list; what it holds is shown when it is opened. */
+export function Item({ title, about, tags, control, children }: { title: string; about: string; tags: ReactNode; control: ReactNode; children: () => ReactNode }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <article className="agk-thing" aria-label={visible(title)}>
+      <div className="agk-thing-head">
+        <button type="button" className="agk-thing-name" aria-expanded={open} onClick={() => setOpen(!open)}>
+          <strong>{visible(title)}</strong>
+          {tags}
+          <span className="agk-thing-about">{visible(about)}</span>
+        </button>
+        {control}
+      </div>
+      {open && <div className="agk-thing-body">{children()}</div>}
+    </article>
+  );
+}
