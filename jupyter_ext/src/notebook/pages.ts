@@ -12,6 +12,8 @@ import { runCells } from './running';
 const POLITE = 300;
 const SOON = 50;
 const LONGEST_SAVE = 15_000;
+const MOST_SAVES = 3;
+const AGAIN = 700;
 const MOST_TAKEN = 500;
 
 export interface Opened {
@@ -163,11 +165,15 @@ export class NotebookPages implements Answerer {
 }
 
 /** '' or why the document is not saved. Jupyter may ask the person something, who may not be there. */
-async function save(panel: NotebookPanel): Promise<string> {
-  const { context } = panel;
-  if (!context.model.dirty) {
-    return '';
-  }
+async function save({ context }: NotebookPanel): Promise<string> {
+  const { model } = context;
   const late = new Promise<string>(resolve => setTimeout(() => resolve('JupyterLab has not saved it yet; it may be asking the person.'), LONGEST_SAVE));
-  return Promise.race([context.save().then(() => '', error => String((error as Error).message ?? error)), late]);
+  let problem = '';
+  for (let tries = 0; tries < MOST_SAVES && (model.dirty || (model.collaborative && !tries) || problem); tries++) {
+    if (problem) {
+      await new Promise(resolve => setTimeout(resolve, AGAIN)); // a collaborative document may just be being saved
+    }
+    problem = await Promise.race([context.save().then(() => '', error => String((error as Partial<Error> | null)?.message ?? error)), late]);
+  }
+  return problem;
 }
