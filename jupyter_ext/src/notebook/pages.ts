@@ -1,5 +1,6 @@
 // Answers for the notebooks that are open in this page: reads them, changes them, runs their cells, when tools ask.
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { MarkdownCell } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Api, Question } from '../api';
 import type { Answerer } from '../hub';
@@ -136,7 +137,7 @@ export class NotebookPages implements Answerer {
         }
         const operations = question.operations as Operation[];
         const old = changes.content(operations.map(({ cell }) => cell));
-        const states = change(model.sharedModel, operations);
+        const states = change(model.sharedModel, operations, cells => draw(panel, cells, false));
         changes.record(run, call, operations, states, old);
         const done = operations.map(({ cell }, number) => {
           const cells = states[number + 1]!;
@@ -160,6 +161,15 @@ export class NotebookPages implements Answerer {
         return {};
       default:
         return { problem: await save(panel) };
+    }
+  }
+}
+
+/** Show Markdown cells as what they say, or drawn. */
+export function draw(panel: NotebookPanel, cells: readonly string[], drawn: boolean): void {
+  for (const cell of panel.content.widgets) {
+    if (cells.includes(cell.model.id) && cell.model.type === 'markdown') {
+      (cell as MarkdownCell).rendered = drawn;
     }
   }
 }
