@@ -5,7 +5,7 @@ import { PanelLayout, Widget } from '@lumino/widgets';
 import type { ReactElement } from 'react';
 import { AskBar, ChangeBar, ErrorBar, RunBars, keyOf } from './CellBars';
 import type { Change, Changes } from './changes';
-import type { Opened } from './pages';
+import { Opened, draw } from './pages';
 import type { Wish } from './prompts';
 import { errorOf } from './running';
 
@@ -58,6 +58,7 @@ export class Board {
   accept(changes: readonly Change[]): void {
     this.said = '';
     this.changes.accept(changes);
+    draw(this.opened.panel, changes.map(({ cell }) => cell), true);
   }
 
   reject(changes: readonly Change[]): void {

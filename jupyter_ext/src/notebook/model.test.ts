@@ -28,6 +28,15 @@ describe('an open notebook', () => {
     expect(said(shared)).toEqual([['a', 'one'], ['b', 'two'], ['c', 'three']]);
   });
 
+  it('gets text for Markdown cells only when they are not drawn', () => {
+    const shared = notebook({ a: 'one' });
+    const heard: unknown[] = [];
+    const operations = [{ op: 'insert', cell: 'm', cell_type: 'markdown', source: '![](https://elsewhere/?secret)', after: 'a' }, { op: 'edit', cell: 'a', expected: digest('one'), source: 'two' }] as const;
+    change(shared, operations, cells => heard.push(cells, said(shared)));
+    expect(heard).toEqual([['m'], [['a', 'two'], ['m', '']]]);
+    expect(said(shared)[1]).toEqual(['m', '![](https://elsewhere/?secret)']);
+  });
+
   it('stays as it is when one operation is refused', () => {
     const shared = notebook({ a: 'one' });
     const refused = () => change(shared, [{ op: 'insert', cell: 'n', source: 'x' }, { op: 'edit', cell: 'a', expected: '00000000', source: 'y' }]);

@@ -10,14 +10,23 @@ export function textsOf(shared: ISharedNotebook): CellText[] {
   return shared.cells.map(cell => ({ id: cell.id, cell_type: cell.cell_type, source: cell.getSource() }));
 }
 
-/** The operations, all in order or none. Throws Refusal. What the cells were before each, and after. */
-export function change(shared: ISharedNotebook, operations: readonly Operation[]): Array<readonly CellText[]> {
+/** The operations, all in order or none. Throws Refusal. What the cells were before each, and after.
+ *
+ * `hide` is told of Markdown cells before the agent's text comes into them: drawn at once, it could fetch pictures from
+ * anywhere, and tell what it knows by their addresses. */
+export function change(shared: ISharedNotebook, operations: readonly Operation[], hide: (cells: string[]) => void = () => undefined): Array<readonly CellText[]> {
   const states: Array<readonly CellText[]> = [textsOf(shared)];
   for (const operation of operations) {
     states.push(apply(states[states.length - 1]!, operation));
   }
-  const moved = operations.filter(({ op }) => op === 'move').map(({ cell }) => cell);
-  become(shared, states[states.length - 1]!, new Set(moved));
+  const moved = new Set(operations.filter(({ op }) => op === 'move').map(({ cell }) => cell));
+  const [before, after] = [new Map(states[0]!.map(cell => [cell.id, cell.source])), states[states.length - 1]!];
+  const drawn = new Set(after.filter(({ id, cell_type, source }) => cell_type === 'markdown' && before.get(id) !== source).map(({ id }) => id));
+  become(shared, after.map(cell => (drawn.has(cell.id) ? { ...cell, source: before.get(cell.id) ?? '' } : cell)), moved);
+  if (drawn.size) {
+    hide([...drawn]);
+    become(shared, after);
+  }
   return states;
 }
 

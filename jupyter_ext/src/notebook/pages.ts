@@ -1,5 +1,6 @@
 // Answers for the notebooks that are open in this page: reads them, changes them, runs their cells, when tools ask.
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { MarkdownCell } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Api, Question } from '../api';
 import type { Answerer } from '../hub';
@@ -12,6 +13,8 @@ import { runCells } from './running';
 const POLITE = 300;
 const SOON = 50;
 const LONGEST_SAVE = 15_000;
+const MOST_SAVES = 3;
+const AGAIN = 700;
 const MOST_TAKEN = 500;
 
 export interface Opened {
@@ -134,7 +137,7 @@ export class NotebookPages implements Answerer {
         }
         const operations = question.operations as Operation[];
         const old = changes.content(operations.map(({ cell }) => cell));
-        const states = change(model.sharedModel, operations);
+        const states = change(model.sharedModel, operations, cells => draw(panel, cells, false));
         changes.record(run, call, operations, states, old);
         const done = operations.map(({ cell }, number) => {
           const cells = states[number + 1]!;
@@ -162,12 +165,25 @@ export class NotebookPages implements Answerer {
   }
 }
 
-/** '' or why the document is not saved. Jupyter may ask the person something, who may not be there. */
-async function save(panel: NotebookPanel): Promise<string> {
-  const { context } = panel;
-  if (!context.model.dirty) {
-    return '';
+/** Show Markdown cells as what they say, or drawn. */
+export function draw(panel: NotebookPanel, cells: readonly string[], drawn: boolean): void {
+  for (const cell of panel.content.widgets) {
+    if (cells.includes(cell.model.id) && cell.model.type === 'markdown') {
+      (cell as MarkdownCell).rendered = drawn;
+    }
   }
+}
+
+/** '' or why the document is not saved. Jupyter may ask the person something, who may not be there. */
+async function save({ context }: NotebookPanel): Promise<string> {
+  const { model } = context;
   const late = new Promise<string>(resolve => setTimeout(() => resolve('JupyterLab has not saved it yet; it may be asking the person.'), LONGEST_SAVE));
-  return Promise.race([context.save().then(() => '', error => String((error as Error).message ?? error)), late]);
+  let problem = '';
+  for (let tries = 0; tries < MOST_SAVES && (model.dirty || (model.collaborative && !tries) || problem); tries++) {
+    if (problem) {
+      await new Promise(resolve => setTimeout(resolve, AGAIN)); // a collaborative document may just be being saved
+    }
+    problem = await Promise.race([context.save().then(() => '', error => String((error as Partial<Error> | null)?.message ?? error)), late]);
+  }
+  return problem;
 }
