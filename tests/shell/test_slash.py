@@ -22,7 +22,9 @@ def test_prompts(text: str) -> None:
 
 
 def test_the_registry_holds_the_binding_names() -> None:
-    binding = "help status stop pause resume undo diff cost model skills tools runs show export notebook retry"
+    binding = (
+        "help status stop pause resume undo diff cost model skills tools runs show export notebook retry"
+    )
     assert " ".join(COMMANDS) == f"{binding} say approve fork schedule schedules compact clear"
 
 
