@@ -135,7 +135,7 @@ async def on_postgresql(address: str) -> list[Figure]:
             ),
             await ratio(
                 "published per second, Redis", lambda: raw_xadd(redis.url), lambda: published(redis.url),
-                reference="raw XADD, one after the other, nobody listening", goal="≥ 0.5",
+                reference="raw XADD, one after the other; ours until a subscriber has them", goal="",
             ),
             await latency(
                 "append → follower, PostgreSQL and Redis, p95", address, RedisBus(redis.url), RedisBus(redis.url)
