@@ -27,6 +27,7 @@ from agent_kernel.errors import (
     OwnershipLost,
     RunBusy,
     SandboxError,
+    SandboxNotFound,
     SettingsError,
 )
 from agent_kernel.events import FINAL_STATUSES, Error, Event, Json, Status, now_ms
@@ -415,6 +416,8 @@ class App:
 
     async def sandbox_for(self, session: Session) -> Sandbox:
         """The session's sandbox, at the provider its last run had; it starts when something is asked of it."""
+        if session.sandbox_id is None and session.host not in (None, socket.gethostname()):
+            raise SandboxNotFound(f"Its folder is on {session.host}.", hint="Ask there.")
         place = self._places[session.id]
         return await self._sandbox(place, session, await self._last_settings(session))
 
@@ -441,15 +444,15 @@ class App:
                 stopped += 1
         return stopped
 
-    async def remote_states(self) -> dict[str, str]:
-        """What the provider says of sandboxes by session, in our words; empty where nobody can be asked."""
+    async def remote_states(self) -> dict[str, str] | None:
+        """What the provider says of sandboxes by session, in our words; None where nobody can be asked."""
         from agent_kernel.sandbox.daytona import states
 
         try:
-            return await states(daytona_access(self.settings)) if self.settings.daytona_api_key else {}
+            return await states(daytona_access(self.settings)) if self.settings.daytona_api_key else None
         except SandboxError as error:
             logger.warning("the sandboxes at Daytona cannot be listed: %s", error)
-            return {}
+            return None
 
     async def _last_settings(self, session: Session) -> Settings:
         last = await self.store.list_runs(session_id=session.id, limit=1)

@@ -66,7 +66,7 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     blobs_url: str = field(default="", repr=False)
     retention_days: int = 0
-    idle_minutes: int = 60
+    idle_minutes: int = 240
     archive_days: int = 30
     delete_sandbox_days: int = 0
     python: str = ""

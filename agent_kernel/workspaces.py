@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """`state`: running, stopped, archived or gone (there is no sandbox; the next run makes one); at Daytona also what
-    the service says. Bytes are -1 where nobody counted."""
+    the service says, unknown when it does not answer. Bytes are -1 where nobody counted."""
 
     session: Session
     provider: str
@@ -83,12 +83,12 @@ class Workspaces:
             await bytes_below(self._app.sandbox_folder(session)),
         )  # fmt: skip
 
-    async def _seen(self, session: Session, remote: dict[str, str]) -> Workspace:
+    async def _seen(self, session: Session, remote: dict[str, str] | None) -> Workspace:
         provider = "daytona" if session.sandbox_id else self._app.settings.sandbox
-        if self._app.sandbox_of(session.id) is not None:
+        if session.sandbox_id:
+            state = remote.get(session.id, "gone") if remote is not None else "unknown"
+        elif self._app.sandbox_of(session.id) is not None:
             state = "running"
-        elif provider == "daytona":
-            state = remote.get(session.id, "gone")
         else:
             state = "stopped" if self._app.sandbox_folder(session).is_dir() else "gone"
         return Workspace(session, provider, state, _is_here(session))
@@ -103,9 +103,9 @@ class Workspaces:
     async def stop(self, session_id: str) -> None:
         """End what runs in it, once what changed there has come home. Raises RunBusy while a run works in it."""
         session = await self._free(session_id)
-        remote = await self._app.remote_states() if session.sandbox_id else {}
         async with self._app.resting(session) as sandbox:
-            if remote.get(session.id) == "running":
+            remote = await self._app.remote_states() if session.sandbox_id else None
+            if remote and remote.get(session.id) == "running":  # since another program had it
                 await sandbox.start()
                 await sandbox.stop()
 

@@ -9,7 +9,7 @@ import { fromRoot, nameOf } from './paths';
 import { ago, titleOf } from './shown';
 import { Template, Workspace, WorkspaceApi, bytes } from './places';
 
-const STATES: Record<string, string> = { running: 'running', stopped: 'stopped', archived: 'archived', gone: 'no sandbox yet' };
+const STATES: Record<string, string> = { running: 'running', stopped: 'stopped', archived: 'archived', gone: 'no sandbox yet', unknown: 'Daytona does not answer' };
 
 interface Props {
   hub: Hub;

@@ -20,6 +20,7 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from tests.browser import lab
 from tests.browser.test_panel import Bench
+from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
 OUTPUT = Path(__file__).parents[1] / "output"
 APP = Path(__file__).parents[1] / "server" / "previewed.py"
@@ -51,7 +52,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     nbformat.write(
         nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "serve.ipynb"
     )
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
+    with (
+        ScriptedMessages() as api,
+        FakeDaytona(scratch / "daytona") as daytona,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("DAYTONA_API_KEY", KEY)
+        patch.setenv("DAYTONA_API_URL", daytona.url)
         patch.setenv("AGENT_KERNEL_MODEL", "scripted")
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
         patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
@@ -65,19 +72,19 @@ def page(bench: Bench) -> Any:
     return bench.panel()
 
 
-def serve(bench: Bench, page: Any, command: str) -> str:
+def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
     """A run that leaves this running, shown in the panel on its preview; its id."""
     bench.api.add([ToolUse("bash", {"command": command, "background": True})], [Text("Served.")])
     prompt = f"Serve {uuid4().hex[:8]}"  # the list may show the run before this one for a moment longer
     run = page.evaluate(
-        """async ([folder, prompt]) => {
+        """async ([folder, prompt, options]) => {
           const headers = { 'X-XSRFToken': document.cookie.match('_xsrf=([^;]*)')[1] };
           const post = body => ({ method: 'POST', body: JSON.stringify(body), headers });
           const ask = async (path, body) => (await fetch('/api/agent/' + path, post(body))).json();
-          const session = await ask('sessions', { workspace: folder });
-          return (await ask('runs', { session: session.id, prompt })).id;
+          const session = await ask('sessions', { workspace: folder, new: !!options.sandbox });
+          return (await ask('runs', { session: session.id, prompt, options })).id;
         }""",
-        [str(bench.server.folder), prompt],
+        [str(bench.server.folder), prompt, options],
     )
     deadline = time.monotonic() + 120
     while lab.api(bench.server, f"runs/{run}")["status"] != "completed":
@@ -199,6 +206,20 @@ def test_a_hostile_app_reads_and_does_nothing_outside_itself(bench: Bench, page:
     assert not (bench.server.folder / "made.txt").exists()
     assert page.evaluate("async () => (await (await fetch('/api/sessions')).json()).length") == 0
     page.unroute("**/.well-known/agent-kernel-preview")
+
+
+def test_an_app_at_daytona_works_in_the_panel(bench: Bench, page: Any) -> None:
+    port = lab.free_port()  # the fake's containers share this machine's network
+    serve(bench, page, f"exec python3 app.py {port}", sandbox="daytona")
+    frame = inside(page, port)
+    frame.wait_for_function("() => document.title === 'module ran'")
+    assert frame.url.startswith("http://preview-"), "the page never sees the address of the service"
+    said = frame.evaluate(
+        """() => new Promise(done => { const socket = new WebSocket(`ws://${location.host}/ws`), heard = [];
+          socket.onopen = () => socket.send('hi');
+          socket.onmessage = message => heard.push(message.data) === 2 && done(heard); })"""
+    )
+    assert said[1] == "hi"
 
 
 FLASK = """
