@@ -473,13 +473,17 @@ class Agent:
 
     def tools(self) -> list[dict[str, str]]:
         """Name, access and description of what the model may call."""
+        from agent_kernel.app import screens
         from agent_kernel.skills import Trust, open_library
         from agent_kernel.tools import builtin_tools
 
         skills = open_library(None, Trust(self.settings.folder, self.settings.owner))
         return [
             {"name": tool.name, "access": tool.access, "description": tool.summary or tool.description}
-            for tool in builtin_tools(kernel=self.kernel is not None, skills=skills)
+            for tool in [
+                *builtin_tools(kernel=self.kernel is not None, skills=skills),
+                *screens(self.settings),
+            ]
         ]
 
     async def mcp(self) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -184,21 +184,34 @@ class Permissions:
         return None
 
 
+def network_free(permissions: Permissions) -> Callable[[NetworkRequest], bool]:
+    """Whether a host may be reached without a question, now: allowed by a person, and no strangers had a say since."""
+
+    def free(request: NetworkRequest) -> bool:
+        if permissions.permission == "bypass":
+            return True
+        scope, events = f"network:{request.host}", permissions.journal.session_events()
+        if not (matches(request.host, permissions.broad) or permissions.allowed(scope)):
+            return False
+        care = foreign.care(events)
+        if not care.newest() or scope in care.allowed:
+            return True
+        return bool(request.url) and foreign.was_seen(events, request.origin or request.url)
+
+    return free
+
+
 def network_asker(permissions: Permissions, for_call: ToolCall | None = None) -> NetworkDecision:
     """Asks about a host the first time something wants to reach it, and again once strangers had a say. `for_call` is
     the call that wants it, where that is known."""
 
+    free = network_free(permissions)
+
     async def decide(request: NetworkRequest) -> bool:
-        scope, events = f"network:{request.host}", permissions.journal.session_events()
-        care = foreign.care(events)
-        source = care.newest()
-        allowed = matches(request.host, permissions.broad) or permissions.allowed(scope)
-        harmless = not source or scope in care.allowed
-        if permissions.permission == "bypass" or (
-            allowed
-            and (harmless or (request.url and foreign.was_seen(events, request.origin or request.url)))
-        ):
+        if free(request):
             return True
+        scope = f"network:{request.host}"
+        source = foreign.care(permissions.journal.session_events()).newest()
         found = next(iter(permissions.journal.state.open_calls), None)
         call = for_call or (found.call if found else None)
         call_id = call.id if call else f"after {source}" if source else ""

@@ -125,12 +125,13 @@ class NetworkPolicy:
     """Egress. `allow` holds host patterns (`example.org`, `*.example.org`); `ask` is called for any other
     public host and decides; without `ask` those are refused. Private, link-local and metadata addresses
     are refused whatever the lists say, except pairs in `allow_private` (for tests and mirrors). `heard` is told of
-    each connection that a process of the sandbox made."""
+    each connection that a process of the sandbox made. `lets` says whether `ask` would say yes without a person."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     allow_private: frozenset[tuple[str, int]] = frozenset()
     ask: NetworkDecision | None = None
+    lets: Callable[[NetworkRequest], bool] | None = None
     heard: Callable[[NetworkRequest], None] | None = None
 
 

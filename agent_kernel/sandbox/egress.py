@@ -135,6 +135,8 @@ class EgressProxy(Gate):
             await self._serve_one(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             pass  # the client went away, or never spoke HTTP
+        except asyncio.CancelledError:
+            pass  # by `stop` alone; whoever made this task reports a cancelled one as an error
         finally:
             self._clients.discard(task)
             writer.close()
