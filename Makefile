@@ -75,7 +75,7 @@ fix: install
 	$(BIN)/python widgets/generate_events.py
 
 test: install
-	@bash tests/system.sh sandbox browser
+	@bash tests/system.sh sandbox browser desktop
 	$(NPM) test --silent
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 

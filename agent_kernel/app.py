@@ -630,12 +630,14 @@ def model_settings(settings: Settings) -> ModelSettings:
 
 
 def screens(settings: Settings) -> list[Tool]:
-    """The tools of the browser: where there is one, unless a person said otherwise."""
+    """The tools of browser and desktop: where they can be, unless a person said otherwise."""
+    from agent_kernel.tools import desktop
     from agent_kernel.tools.browser.session import can_run
     from agent_kernel.tools.browser.tools import BROWSER_TOOLS
 
     browser = settings.browser == "on" or (settings.browser == "auto" and can_run(settings.sandbox))
-    return list(BROWSER_TOOLS) if browser else []
+    screen = settings.desktop == "on" or (settings.desktop == "auto" and desktop.can_run(settings.sandbox))
+    return [*(BROWSER_TOOLS if browser else ()), *(desktop.DESKTOP_TOOLS if screen else ())]
 
 
 def web_search(settings: Settings) -> list[Tool]:

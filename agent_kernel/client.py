@@ -269,6 +269,13 @@ class Run:
     async def resume(self) -> None:
         await self._host.control(self.id, "resume")
 
+    async def take_over(self) -> None:
+        """Mouse and keyboard of the desktop are the person's; the agent waits before it touches it again."""
+        await self._host.control(self.id, "take-over")
+
+    async def hand_back(self) -> None:
+        await self._host.control(self.id, "hand-back")
+
     async def say(self, text: str) -> None:
         """Steer it: the model hears this with its next request."""
         await self._host.say(self.id, text)

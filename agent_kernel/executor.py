@@ -47,6 +47,8 @@ WHY = {
 }
 NARROWED = "The skill {name}, which is in use, does not list this among the tools that run without asking."
 
+HANDOVER_TIMEOUT = 300.0
+"""Seconds that a call on the desktop waits for a person to hand it back."""
 CONNECTS = "The sandbox has no network of its own; this would send data to the internet."
 READS = "The address goes to the internet, with whatever it says."
 
@@ -265,6 +267,7 @@ class CallExecutor:
         self.kernel = kernel
         self.write_lock = write_lock
         self.worker = worker
+        self._handovers = 0
 
     def ready(self, call: ToolCall) -> bool:
         tool = self._meant(call)
@@ -390,7 +393,30 @@ class CallExecutor:
             kernel=None if isinstance(self.kernel, AttachedKernel) else self.kernel,
             network=self._network(call),
             notebooks=self.notebooks,
+            turn=lambda: self._desktop_turn(call),
         )
+
+    async def _desktop_turn(self, call: ToolCall) -> str:
+        """Until no person has mouse and keyboard; what the model should know of it. Raises ToolError when they keep
+        them."""
+        state = self.journal.state
+        if state.person_acts:
+            await self.journal.append(Status(status="waiting", reason="desktop", turn=call.turn))
+            try:
+                async with asyncio.timeout(HANDOVER_TIMEOUT):
+                    await self.journal.wait_for(lambda: not state.person_acts)
+            except TimeoutError:
+                raise ToolError(
+                    "The person has taken the desktop over and has not handed it back.",
+                    hint="Go on with something else, or end your turn and say what you wait for.",
+                ) from None
+            finally:
+                if state.control != "cancel":
+                    await self.journal.append(Status(status="running", reason="executing", turn=call.turn))
+        if state.handovers == self._handovers:
+            return ""
+        self._handovers = state.handovers
+        return "The person has used the desktop meanwhile: look at what is there now."
 
     def _network(self, call: ToolCall) -> NetworkPolicy:
         """The sandbox's policy, with questions that name this call."""

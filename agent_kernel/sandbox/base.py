@@ -147,6 +147,31 @@ class Limits:
     workspace_growth: int = 10 << 30
 
 
+class Desktop(Protocol):
+    """A screen inside, with a mouse and a keyboard. Places are pixels from the top left corner; `url` is where people
+    see it, as a preview of that port (`view_only=0` in it lets them act)."""
+
+    size: tuple[int, int]
+    display: str
+    url: str
+
+    async def screenshot(self) -> bytes:
+        """A JPEG or PNG of all of it."""
+        ...
+
+    async def click(self, x: int, y: int, button: str = "left", count: int = 1) -> None: ...
+
+    async def drag(self, x: int, y: int, to_x: int, to_y: int) -> None: ...
+
+    async def type(self, text: str) -> None: ...
+
+    async def press(self, keys: str) -> None:
+        """One key or a chord: `Return`, `ctrl+s`."""
+        ...
+
+    async def scroll(self, x: int, y: int, direction: str, amount: int) -> None: ...
+
+
 class Sandbox(Protocol):
     """Where tools act. An async context manager; leaving it stops every process inside."""
 
@@ -244,6 +269,20 @@ class Sandbox(Protocol):
 
     async def ports(self) -> list[int]:
         """TCP ports that processes inside listen on, in order; none while it is stopped."""
+        ...
+
+    async def desktop(self) -> Desktop:
+        """The desktop; whoever asks first starts it. Raises SandboxUnavailable with what it needs."""
+        ...
+
+    @property
+    def desktop_url(self) -> str:
+        """`Desktop.url` of one that runs; empty while there is none."""
+        ...
+
+    @property
+    def was_outside(self) -> bool:
+        """Whether something inside may have reached the internet since it was opened."""
         ...
 
     @property

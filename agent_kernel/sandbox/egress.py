@@ -104,10 +104,11 @@ class Gate:
 
 
 class EgressProxy(Gate):
-    """HTTP forward and CONNECT."""
+    """HTTP forward and CONNECT. `reached`: it has led somewhere."""
 
     def __init__(self, policy: NetworkPolicy) -> None:
         super().__init__(policy)
+        self.reached = False
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -165,6 +166,7 @@ class EgressProxy(Gate):
             )
             await writer.drain()
             return
+        self.reached = True
         if self.policy.heard is not None:
             self.policy.heard(request)
         if forward is None:

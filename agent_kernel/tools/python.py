@@ -10,8 +10,8 @@ from pathlib import Path
 from agent_kernel.errors import SandboxError
 from agent_kernel.events import CodeGeneration, Json, Output
 from agent_kernel.sandbox.base import Sandbox
+from agent_kernel.sandbox.driven import Driven
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
-from agent_kernel.tools.driven import Driven
 from agent_kernel.tools.images import image_block
 from agent_kernel.tools.output import cap, plain
 

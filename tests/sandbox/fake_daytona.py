@@ -25,6 +25,8 @@ from uuid import uuid4
 from aiohttp import ClientError, ClientSession, WSMsgType, web
 from multidict import CIMultiDict
 
+from tests.sandbox import fake_desktop
+
 KEY = "key-of-the-fake"
 MARKS = {"stdout": b"\x01\x01\x01", "stderr": b"\x02\x02\x02"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -293,6 +295,7 @@ class FakeDaytona:
                 web.get(box + "/process/session/{s}/command/{c}/logs", self._session_logs),
                 web.post(box + "/files/bulk-upload", self._upload),
                 web.post(box + "/files/bulk-download", self._download),
+                *fake_desktop.routes(self._of, box),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

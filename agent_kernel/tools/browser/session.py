@@ -13,10 +13,10 @@ from typing import Any
 from agent_kernel.errors import SandboxError, SandboxUnavailable, ToolError
 from agent_kernel.events import Json
 from agent_kernel.sandbox.base import NetworkPolicy, NetworkRequest, Sandbox
+from agent_kernel.sandbox.driven import Driven
 from agent_kernel.sandbox.egress import Gate, Refused, matches
 from agent_kernel.tools.base import ToolContext
 from agent_kernel.tools.browser.driver import find_program
-from agent_kernel.tools.driven import Driven
 
 HERE = Path(__file__).parent
 SIZE = (1280, 800)
