@@ -40,7 +40,7 @@ def build(tag: str) -> None:
     if program is None:
         raise SandboxError(
             "Neither docker nor podman is installed.",
-            hint="Install one, or build it at Daytona: agent-kernel image register",
+            hint="Install one, or let Daytona build it: agent-kernel image register",
         )
     done = subprocess.run([program, "build", "--tag", tag, str(recipe())], check=False)
     if done.returncode:

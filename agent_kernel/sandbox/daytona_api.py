@@ -199,7 +199,7 @@ class Service:
         *,
         dockerfile: str,
         size: tuple[int, int, int],
-        told: Callable[[str], object],
+        told: Callable[[str], None],
     ) -> bool:
         """Of an image in a registry, or of `dockerfile`; False when there is one of that name. `size` is in cores,
         GiB of memory and of disk; `told` hears how the building goes."""

@@ -47,16 +47,10 @@ class Column:
 
     def report(self):
         there = self.count - self.missing
-        kind = (
-            "empty"
-            if not there
-            else "number"
-            if self.numbers == there
-            else "date"
-            if self.dates == there
-            else "text"
-        )
-        if kind == "text" and 0.9 * there <= self.numbers:
+        kind = "number" if self.numbers == there else "date" if self.dates == there else "text"
+        if not there:
+            kind = "empty"
+        elif kind == "text" and 0.9 * there <= self.numbers:
             kind = "number, with exceptions"
         found = {"column": self.name, "kind": kind, "missing": self.missing,
                  "distinct": f">{MOST_DISTINCT}" if self.crowded else len(self.values)}  # fmt: skip

@@ -25,7 +25,8 @@ def routes(snapshots: dict[str, dict[str, Any]], base: Callable[[], str]) -> lis
         body = await request.json()
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
         found = {
-            "id": str(uuid4()), "general": False, "name": body["name"], "imageName": body.get("imageName"), "size": None,
+            "id": str(uuid4()), "general": False, "name": body["name"], "imageName": body.get("imageName"),
+            "size": None,
             "entrypoint": None, "cpu": body.get("cpu", 1), "gpu": 0, "mem": body.get("memory", 1), "createdAt": now,
             "disk": body.get("disk", 3), "errorReason": None, "updatedAt": now, "lastUsedAt": None,
             "sourceSandboxId": None, "state": "building" if body.get("buildInfo") else "pulling",

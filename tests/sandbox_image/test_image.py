@@ -97,10 +97,11 @@ async def test_bootstrap_and_the_scripts_work_in_a_sandbox(tmp_path: Path) -> No
 
 def test_the_recipe_and_the_script_are_clean() -> None:
     tools = Path(sys.executable).parent
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         [tools / "shellcheck", "bootstrap.sh", "../tests/system.sh"],
         [tools / "hadolint", "--config", "hadolint.yaml", "Dockerfile"],
-    ):
+    )
+    for command in commands:
         done = subprocess.run(command, cwd=IMAGE, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
