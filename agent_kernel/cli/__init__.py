@@ -30,5 +30,18 @@ def main() -> None:
     """Agents that do real work, in notebooks and from the command line."""
 
 
-for command in (run, runs, sessions, workspaces, schedules, agents, skills, mcp, worker, model, image, doctor):
+for command in (
+    run,
+    runs,
+    sessions,
+    workspaces,
+    schedules,
+    agents,
+    skills,
+    mcp,
+    worker,
+    model,
+    image,
+    doctor,
+):
     main.add_command(command)

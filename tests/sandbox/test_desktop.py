@@ -16,7 +16,7 @@ from agent_kernel.sandbox.daytona_api import Access
 from agent_kernel.sandbox.desktop import missing_packages
 from agent_kernel.tools.desktop import DESKTOP_TOOLS
 from agent_kernel.tools.images import pixels
-from tests.sandbox.conftest import QUICK, REAL
+from tests.sandbox.conftest import QUICK, REAL, Opener
 from tests.tools.conftest import Desk, said
 
 CLIENT = Path(__file__).with_name("x_client.py")
@@ -100,3 +100,15 @@ async def test_an_image_without_a_desktop_says_so(access: Access, workspace: Pat
     async with sandbox:
         words = await desk_of(sandbox, workspace).error("desktop_screenshot")
         assert "The sandbox's image has no desktop" in words
+
+
+async def test_the_browser_of_a_remote_sandbox_is_driven_there(open_remote: Opener, workspace: Path) -> None:
+    """By the same program; whom its pages reach is the service's own business."""
+    (workspace / "shop.html").write_text("<title>Shop</title><button onclick='document.title = 1'>Buy</button>")
+    sandbox = await open_remote()
+    desk = Desk(sandbox, workspace)
+    assert 'button "Buy"' in await desk.text("browser_navigate", url="shop.html")
+    assert "Page: 1\n" in await desk.text("browser_click", selector="text=Buy")
+    picture = await desk.call("browser_screenshot")
+    assert picture.content[1]["source"]["media_type"] == "image/jpeg"
+    await desk.close()
