@@ -68,6 +68,8 @@ check: install
 	$(BIN)/mypy
 	$(NPM) run --silent typecheck
 	$(BIN)/python widgets/generate_events.py --check
+	$(BIN)/shellcheck sandbox-image/bootstrap.sh tests/system.sh
+	$(BIN)/hadolint --config sandbox-image/hadolint.yaml sandbox-image/Dockerfile
 
 fix: install
 	$(BIN)/ruff format .
@@ -75,7 +77,7 @@ fix: install
 	$(BIN)/python widgets/generate_events.py
 
 test: install
-	@bash tests/system.sh sandbox browser
+	@bash tests/system.sh sandbox browser desktop
 	$(NPM) test --silent
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 

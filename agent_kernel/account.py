@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from agent_kernel import folds
@@ -37,6 +37,7 @@ from agent_kernel.events import (
     Control,
     Event,
     FileChange,
+    Handover,
     Json,
     Message,
     Status,
@@ -64,7 +65,8 @@ MOST_RUNS = 10_000
 TIDYING = 5.0
 """Seconds that whoever worked on a run may take to let go of it after its last event."""
 DECISIONS = ("allow", "deny", "session")
-ACTIONS = ("pause", "resume", "cancel")
+HANDOVERS: dict[str, Literal["person", "agent"]] = {"take-over": "person", "hand-back": "agent"}
+ACTIONS = ("pause", "resume", "cancel", *HANDOVERS)
 
 
 class Account:
@@ -391,7 +393,9 @@ class Account:
             raise AlreadyAppended(f"It has been answered: {given.decision}, by {given.by or 'the program'}.")
 
     async def control(self, run_id: str, action: str) -> None:
-        """Pause, resume or cancel. A run nobody works on is cancelled at once."""
+        """Pause, resume or cancel; take the desktop over or hand it back.
+
+        A run nobody works on is cancelled at once."""
         if action not in ACTIONS:
             raise RunError(f"{action!r} is not one of {', '.join(ACTIONS)}.")
         run = await self.get_run(run_id)
@@ -400,6 +404,9 @@ class Account:
         works = self.app.works_on(run.id)
         if action == "resume" and (not works or _at_rest(run)):
             await self.resume(run.id)
+            return
+        if action in HANDOVERS:
+            await self.app.log.append(run.id, Handover(to=HANDOVERS[action], by=self.owner))
             return
         await self.app.log.append(run.id, Control(action=action, by=self.owner))  # type: ignore[arg-type]
         if action == "cancel" and not works and not has_owner(run):

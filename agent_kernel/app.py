@@ -368,7 +368,7 @@ class App:
             more, notes = await self._mcp_tools(session, sandbox, definition.mcp_servers)
             return [tool for tool in more if definition.has_tool(tool.name)], notes
 
-        own = [*self.tools(kernel=kernel, skills=skills), *web_search(settings)]
+        own = [*self.tools(kernel=kernel, skills=skills), *screens(settings), *web_search(settings)]
         return Means(
             log=self.log,
             blobs=self.blobs,
@@ -631,6 +631,17 @@ def model_settings(settings: Settings) -> ModelSettings:
         context_window=settings.context_window,
         demo_delay=settings.demo_delay,
     )
+
+
+def screens(settings: Settings) -> list[Tool]:
+    """The tools of browser and desktop: where they can be, unless a person said otherwise."""
+    from agent_kernel.tools import desktop
+    from agent_kernel.tools.browser.session import can_run
+    from agent_kernel.tools.browser.tools import BROWSER_TOOLS
+
+    browser = settings.browser == "on" or (settings.browser == "auto" and can_run(settings.sandbox))
+    screen = settings.desktop == "on" or (settings.desktop == "auto" and desktop.can_run(settings.sandbox))
+    return [*(BROWSER_TOOLS if browser else ()), *(desktop.DESKTOP_TOOLS if screen else ())]
 
 
 def web_search(settings: Settings) -> list[Tool]:

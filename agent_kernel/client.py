@@ -269,6 +269,13 @@ class Run:
     async def resume(self) -> None:
         await self._host.control(self.id, "resume")
 
+    async def take_over(self) -> None:
+        """Mouse and keyboard of the desktop are the person's; the agent waits before it touches it again."""
+        await self._host.control(self.id, "take-over")
+
+    async def hand_back(self) -> None:
+        await self._host.control(self.id, "hand-back")
+
     async def say(self, text: str) -> None:
         """Steer it: the model hears this with its next request."""
         await self._host.say(self.id, text)
@@ -473,13 +480,17 @@ class Agent:
 
     def tools(self) -> list[dict[str, str]]:
         """Name, access and description of what the model may call."""
+        from agent_kernel.app import screens
         from agent_kernel.skills import Trust, open_library
         from agent_kernel.tools import builtin_tools
 
         skills = open_library(None, Trust(self.settings.folder, self.settings.owner))
         return [
             {"name": tool.name, "access": tool.access, "description": tool.summary or tool.description}
-            for tool in builtin_tools(kernel=self.kernel is not None, skills=skills)
+            for tool in [
+                *builtin_tools(kernel=self.kernel is not None, skills=skills),
+                *screens(self.settings),
+            ]
         ]
 
     async def mcp(self) -> Json:

@@ -32,6 +32,7 @@ async def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "model": await _model(settings),
         "sandbox": _sandbox(settings),
+        **_screens(settings),
         "daytona": await _daytona(settings),
         "store": await _store(settings),
         "bus": await _bus(settings),
@@ -39,7 +40,9 @@ async def examine() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "settings": _settings(settings),
     }
-    checks = [report[name] for name in ("model", "sandbox", "daytona", "store", "bus", "view")]
+    checks = [
+        report[name] for name in ("model", "sandbox", "browser", "desktop", "daytona", "store", "bus", "view")
+    ]
     problems += [check["problem"] for check in checks if check["problem"]]
     return {**report, "problems": problems, "ok": not problems}
 
@@ -66,6 +69,26 @@ def _sandbox(settings: Settings) -> dict[str, Any]:
     if settings.sandbox == "daytona":
         chosen, problem = "daytona", ""
     return {"tier": chosen, "tiers": tiers, "problem": problem}
+
+
+def _screens(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What browser and desktop of a sandbox here need; a problem only for who insists on them."""
+    from agent_kernel.sandbox.desktop import missing_packages
+    from agent_kernel.tools.browser.relay import find_program
+
+    program, missing = find_program(), " ".join(missing_packages())
+    browser = str(program or "not installed: apt install chromium")
+    desktop = f"not installed: apt install {missing}" if missing else "its programs are installed"
+    return {
+        "browser": {
+            "where": browser,
+            "problem": "" if program or settings.browser != "on" else f"browser: {browser}",
+        },
+        "desktop": {
+            "where": desktop,
+            "problem": f"desktop: {desktop}" if missing and settings.desktop == "on" else "",
+        },
+    }
 
 
 async def _daytona(settings: Settings) -> dict[str, Any]:
@@ -156,6 +179,8 @@ def render(report: dict[str, Any]) -> str:
         note = f" ({tier['note']})" if tier["note"] else ""
         lines.append(f"              {tier['tier']}: {mark}{note}")
     lines += [
+        _check("browser", report["browser"]["where"], report["browser"]),
+        _check("desktop", report["desktop"]["where"], report["desktop"]),
         _check("daytona", f"{report['daytona']['state']} ({report['daytona']['where']})", report["daytona"]),
         _check("store", report["store"]["where"], report["store"]),
         _check("bus", report["bus"]["where"], report["bus"]),

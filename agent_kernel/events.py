@@ -192,13 +192,15 @@ class CodeGeneration(Event):
 
 class BrowserUpdate(Event):
     """Something in the sandbox answers HTTP on `port`, or (not `live`) no longer. `url` is its address as the
-    agent sees it; people reach it through the server (`runs/{run}/previews/{port}`)."""
+    agent sees it; people reach it through the server (`runs/{run}/previews/{port}`). `kind` desktop: it is the
+    view of the sandbox's desktop; with `view_only=0` instead of `1` in the url people act on it."""
 
     type: Literal["browser_update"] = "browser_update"
     url: str
     port: int
     title: str = ""
     live: bool = True
+    kind: Literal["page", "desktop"] = "page"
 
 
 class ContextUpdate(Event):
@@ -237,6 +239,14 @@ class Control(Event):
 
     type: Literal["control"] = "control"
     action: Literal["pause", "resume", "cancel"]
+    by: str = ""
+
+
+class Handover(Event):
+    """Mouse and keyboard of the sandbox's desktop change hands: while a `person` has them the agent waits."""
+
+    type: Literal["handover"] = "handover"
+    to: Literal["person", "agent"]
     by: str = ""
 
 
@@ -297,13 +307,13 @@ class UnknownEvent(Event):
 
 KNOWN_EVENTS: tuple[type[Event], ...] = (
     Status, Context, Thought, Message, ToolCall, ToolStart, ToolResult, ApprovalRequest, ApprovalAnswer,
-    FileChange, CodeGeneration, BrowserUpdate, ContextUpdate, Todo, Control, Undo, Compaction, Error, Delta,
+    FileChange, CodeGeneration, BrowserUpdate, ContextUpdate, Todo, Control, Handover, Undo, Compaction, Error, Delta,
 )  # fmt: skip
 
 AnyEvent = Annotated[
     Status | Context | Thought | Message | ToolCall | ToolStart | ToolResult | ApprovalRequest
     | ApprovalAnswer | FileChange | CodeGeneration | BrowserUpdate | ContextUpdate | Todo | Control
-    | Undo | Compaction | Error | Delta,
+    | Handover | Undo | Compaction | Error | Delta,
     Field(discriminator="type"),
 ]  # fmt: skip
 

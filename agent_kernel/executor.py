@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -47,6 +47,8 @@ WHY = {
 }
 NARROWED = "The skill {name}, which is in use, does not list this among the tools that run without asking."
 
+HANDOVER_TIMEOUT = 300.0
+"""Seconds that a call on the desktop waits for a person to hand it back."""
 CONNECTS = "The sandbox has no network of its own; this would send data to the internet."
 READS = "The address goes to the internet, with whatever it says."
 
@@ -184,21 +186,34 @@ class Permissions:
         return None
 
 
+def network_free(permissions: Permissions) -> Callable[[NetworkRequest], bool]:
+    """Whether a host may be reached without a question, now: allowed by a person, and no strangers had a say since."""
+
+    def free(request: NetworkRequest) -> bool:
+        if permissions.permission == "bypass":
+            return True
+        scope, events = f"network:{request.host}", permissions.journal.session_events()
+        if not (matches(request.host, permissions.broad) or permissions.allowed(scope)):
+            return False
+        care = foreign.care(events)
+        if not care.newest() or scope in care.allowed:
+            return True
+        return bool(request.url) and foreign.was_seen(events, request.origin or request.url)
+
+    return free
+
+
 def network_asker(permissions: Permissions, for_call: ToolCall | None = None) -> NetworkDecision:
     """Asks about a host the first time something wants to reach it, and again once strangers had a say. `for_call` is
     the call that wants it, where that is known."""
 
+    free = network_free(permissions)
+
     async def decide(request: NetworkRequest) -> bool:
-        scope, events = f"network:{request.host}", permissions.journal.session_events()
-        care = foreign.care(events)
-        source = care.newest()
-        allowed = matches(request.host, permissions.broad) or permissions.allowed(scope)
-        harmless = not source or scope in care.allowed
-        if permissions.permission == "bypass" or (
-            allowed
-            and (harmless or (request.url and foreign.was_seen(events, request.origin or request.url)))
-        ):
+        if free(request):
             return True
+        scope = f"network:{request.host}"
+        source = foreign.care(permissions.journal.session_events()).newest()
         found = next(iter(permissions.journal.state.open_calls), None)
         call = for_call or (found.call if found else None)
         call_id = call.id if call else f"after {source}" if source else ""
@@ -252,6 +267,7 @@ class CallExecutor:
         self.kernel = kernel
         self.write_lock = write_lock
         self.worker = worker
+        self._handovers = 0
 
     def ready(self, call: ToolCall) -> bool:
         tool = self._meant(call)
@@ -377,7 +393,30 @@ class CallExecutor:
             kernel=None if isinstance(self.kernel, AttachedKernel) else self.kernel,
             network=self._network(call),
             notebooks=self.notebooks,
+            turn=lambda: self._desktop_turn(call),
         )
+
+    async def _desktop_turn(self, call: ToolCall) -> str:
+        """Until no person has mouse and keyboard; what the model should know of it. Raises ToolError when they keep
+        them."""
+        state = self.journal.state
+        if state.person_acts:
+            await self.journal.append(Status(status="waiting", reason="desktop", turn=call.turn))
+            try:
+                async with asyncio.timeout(HANDOVER_TIMEOUT):
+                    await self.journal.wait_for(lambda: not state.person_acts)
+            except TimeoutError:
+                raise ToolError(
+                    "The person has taken the desktop over and has not handed it back.",
+                    hint="Go on with something else, or end your turn and say what you wait for.",
+                ) from None
+            finally:
+                if state.control != "cancel":
+                    await self.journal.append(Status(status="running", reason="executing", turn=call.turn))
+        if state.handovers == self._handovers:
+            return ""
+        self._handovers = state.handovers
+        return "The person has used the desktop meanwhile: look at what is there now."
 
     def _network(self, call: ToolCall) -> NetworkPolicy:
         """The sandbox's policy, with questions that name this call."""

@@ -18,6 +18,7 @@ from agent_kernel.events import (
     Error,
     Event,
     FileChange,
+    Handover,
     Json,
     Message,
     Status,
@@ -127,6 +128,8 @@ class RunState:
         self._last_ms = 0
         self.status: Status = Status(status="queued")
         self.control = ""
+        self.handovers = 0
+        self.person_acts = False
         self.calls: dict[str, Call] = {}
         self._open: dict[str, Call] = {}
         for event in events:
@@ -142,6 +145,9 @@ class RunState:
                 self.status = event
             case Control():
                 self.control = event.action
+            case Handover():
+                self.person_acts = event.to == "person"
+                self.handovers += 1
             case ContextUpdate():
                 known = self.cost is not None and event.cost_usd is not None
                 self.cost = self.cost + event.cost_usd if known else None  # type: ignore[operator]

@@ -8,9 +8,10 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from agent_kernel.errors import SandboxError
-from agent_kernel.events import BrowserUpdate, Event, ToolResult
+from agent_kernel.events import BrowserUpdate, Event, ToolResult, now_ms
 from agent_kernel.sandbox.base import PortHandle, Sandbox
 from agent_kernel.tools.output import plain
 
@@ -105,7 +106,7 @@ class PreviewWatch:
                 listening = set()
             for port in sorted(self._shown.keys() - listening):
                 gone = self._shown.pop(port)
-                await self._append(BrowserUpdate(url=gone.url, port=port, title=gone.title, live=False))
+                await self._append(gone.model_copy(update={"live": False, "timestamp": now_ms()}))
             for port in self._tries.keys() - listening:
                 del self._tries[port]
             new = sorted(listening - self._shown.keys())[: max(0, MOST_PORTS - len(self._shown))]
@@ -113,6 +114,11 @@ class PreviewWatch:
 
     async def _ask(self, port: int) -> None:
         """See whether the port speaks HTTP; what says nothing is asked again later, what says something else not."""
+        own = self._sandbox.desktop_url
+        if own and urlsplit(own).port == port:
+            self._shown[port] = BrowserUpdate(url=own, port=port, title="Desktop", kind="desktop")
+            await self._append(self._shown[port])
+            return
         tries = self._tries.get(port, 0)
         if tries >= MOST_TRIES:
             return

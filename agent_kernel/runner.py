@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from agent_kernel.errors import AgentKernelError, ModelError, OwnershipLost
 from agent_kernel.events import Context, Error, Event, Json, Message, Status, ToolResult, now_ms
-from agent_kernel.executor import CallExecutor, Permissions, network_asker
+from agent_kernel.executor import CallExecutor, Permissions, network_asker, network_free
 from agent_kernel.instructions import Place, system_prompt
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import Bounds, Loop, error_result, interrupted
@@ -248,6 +248,7 @@ def _network(order: Order, permissions: Permissions, heard: set[str]) -> Network
         allow=tuple(host for host in order.network if plan or host not in permissions.broad),
         allow_private=order.allow_private,
         ask=None if plan else network_asker(permissions),
+        lets=None if plan else network_free(permissions),
         heard=lambda request: heard.add(request.host),
     )
 

@@ -26,6 +26,7 @@ Permission = Literal["plan", "ask", "accept-edits", "bypass"]
 PERMISSIONS: tuple[str, ...] = get_args(Permission)
 SANDBOXES = ("local", "daytona", "none")
 LOG_FORMATS = ("text", "json")
+OFFERS = ("auto", "on", "off")
 SEARCHES = ("auto", "provider", "searxng", "brave", "tavily", "off")
 
 
@@ -61,6 +62,8 @@ class Settings:
     search: str = "auto"
     search_url: str = ""
     search_key: str = field(default="", repr=False)
+    browser: str = "auto"
+    desktop: str = "auto"
     data_dir: str = ""
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
@@ -273,6 +276,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
         ) from None
     choices = {
         "permission": PERMISSIONS, "sandbox": SANDBOXES, "search": SEARCHES, "log_format": LOG_FORMATS,
+        "browser": OFFERS, "desktop": OFFERS,
     }.get(name)  # fmt: skip
     if choices and value not in choices:
         raise SettingsError(f"{source}: {name} = {value!r} is not one of {', '.join(choices)}.")

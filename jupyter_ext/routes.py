@@ -417,6 +417,14 @@ class CancelHandler(ControlHandler):
     action = "cancel"
 
 
+class TakeOverHandler(ControlHandler):
+    action = "take-over"
+
+
+class HandBackHandler(ControlHandler):
+    action = "hand-back"
+
+
 ROUTES = (
     Route("health", HealthHandler),
     Route("openapi.json", OpenApiHandler),
@@ -460,6 +468,8 @@ ROUTES = (
     Route("runs/{run}/previews/{port}", PreviewHandler, {"post": "Nothing"}),
     Route("runs/{run}/pause", PauseHandler, {"post": "Nothing"}),
     Route("runs/{run}/cancel", CancelHandler, {"post": "Nothing"}),
+    Route("runs/{run}/take-over", TakeOverHandler, {"post": "Nothing"}),
+    Route("runs/{run}/hand-back", HandBackHandler, {"post": "Nothing"}),
 )
 
 

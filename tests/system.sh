@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the system itself must have: `sandbox` (bubblewrap) and `browser` (Chromium).
+# Installs what the system itself must have: `sandbox` (bubblewrap), `browser` (Chromium) and `desktop` (a screen).
 # What cannot be installed is said, with the command that would do it.
 set -u
 BIN="$(cd "$(dirname "$0")/.." && pwd)/.venv/bin"
 
 debian_package() {  # as root on Debian and its like
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-    echo "Installing Debian's package $1 …"
+    echo "Installing Debian's packages: $* …"
     { apt-get install -y -qq "$@" || { apt-get update -qq && apt-get install -y -qq "$@"; }; } >/dev/null 2>&1
 }
 
@@ -26,6 +26,16 @@ browser() {
     "$BIN/python" -m playwright install chromium && return 0
     echo "No Chromium for the browser tests. Install it with: apt install chromium"
     return 1
+}
+
+desktop() {
+    [ "$(uname -s)" = Linux ] || return 0
+    for name in Xvfb xdotool scrot x11vnc openbox; do
+        command -v "$name" >/dev/null && continue
+        debian_package --no-install-recommends xvfb xdotool scrot x11vnc openbox && return 0
+        echo "No $name for the tests of the desktop. Install: apt install xvfb xdotool scrot x11vnc openbox"
+        return 1
+    done
 }
 
 for need in "$@"; do "$need" || exit 1; done

@@ -1,5 +1,5 @@
 """The command line: `agent-kernel run | runs | sessions | workspaces | schedules | agents | skills | mcp | worker |
-model | doctor`.
+model | image | doctor`.
 
 Exit status: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 paused by a bound (`--resume` goes on).
 """
@@ -12,6 +12,7 @@ from agent_kernel._version import __version__
 from agent_kernel.cli.agents import agents
 from agent_kernel.cli.base import Commands
 from agent_kernel.cli.doctor import doctor
+from agent_kernel.cli.image import image
 from agent_kernel.cli.mcp import mcp
 from agent_kernel.cli.model import model
 from agent_kernel.cli.run import run
@@ -29,5 +30,18 @@ def main() -> None:
     """Agents that do real work, in notebooks and from the command line."""
 
 
-for command in (run, runs, sessions, workspaces, schedules, agents, skills, mcp, worker, model, doctor):
+for command in (
+    run,
+    runs,
+    sessions,
+    workspaces,
+    schedules,
+    agents,
+    skills,
+    mcp,
+    worker,
+    model,
+    image,
+    doctor,
+):
     main.add_command(command)

@@ -125,12 +125,13 @@ class NetworkPolicy:
     """Egress. `allow` holds host patterns (`example.org`, `*.example.org`); `ask` is called for any other
     public host and decides; without `ask` those are refused. Private, link-local and metadata addresses
     are refused whatever the lists say, except pairs in `allow_private` (for tests and mirrors). `heard` is told of
-    each connection that a process of the sandbox made."""
+    each connection that a process of the sandbox made. `lets` says whether `ask` would say yes without a person."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     allow_private: frozenset[tuple[str, int]] = frozenset()
     ask: NetworkDecision | None = None
+    lets: Callable[[NetworkRequest], bool] | None = None
     heard: Callable[[NetworkRequest], None] | None = None
 
 
@@ -144,6 +145,31 @@ class Limits:
     file_size: int = 2 << 30
     tmp_size: int = 512 << 20
     workspace_growth: int = 10 << 30
+
+
+class Desktop(Protocol):
+    """A screen inside, with a mouse and a keyboard. Places are pixels from the top left corner; `url` is where people
+    see it, as a preview of that port (`view_only=0` in it lets them act)."""
+
+    size: tuple[int, int]
+    display: str
+    url: str
+
+    async def screenshot(self) -> bytes:
+        """A JPEG or PNG of all of it."""
+        ...
+
+    async def click(self, x: int, y: int, button: str = "left", count: int = 1) -> None: ...
+
+    async def drag(self, x: int, y: int, to_x: int, to_y: int) -> None: ...
+
+    async def type(self, text: str) -> None: ...
+
+    async def press(self, keys: str) -> None:
+        """One key or a chord: `Return`, `ctrl+s`."""
+        ...
+
+    async def scroll(self, x: int, y: int, direction: str, amount: int) -> None: ...
 
 
 class Sandbox(Protocol):
@@ -243,6 +269,20 @@ class Sandbox(Protocol):
 
     async def ports(self) -> list[int]:
         """TCP ports that processes inside listen on, in order; none while it is stopped."""
+        ...
+
+    async def desktop(self) -> Desktop:
+        """The desktop; whoever asks first starts it. Raises SandboxUnavailable with what it needs."""
+        ...
+
+    @property
+    def desktop_url(self) -> str:
+        """`Desktop.url` of one that runs; empty while there is none."""
+        ...
+
+    @property
+    def was_outside(self) -> bool:
+        """Whether something inside may have reached the internet since it was opened."""
         ...
 
     @property

@@ -22,6 +22,7 @@ _ETC = (
     "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/ca-trust", "/etc/fonts",
     "/etc/localtime", "/etc/mime.types", "/etc/bash.bashrc", "/etc/profile", "/etc/terminfo", "/etc/matplotlibrc",
 )  # fmt: skip
+_OPT = ("/opt/google/chrome", "/opt/chromium.org/chromium")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Binds:
         """(source, place inside, writable), in the order of mounting."""
         trees = [(folder, folder, False) for folder in self.python.folders()]
         kept = guards.read_only(self.workspace, self.python.folders())
+        browsers = Path("~/.cache/ms-playwright").expanduser()
+        if browsers.is_dir():  # a person without root has Chromium from there
+            trees.append((str(browsers), "/opt/ms-playwright", False))
         return [
             *trees,
             (str(self.workspace), WORKSPACE, True),
@@ -119,7 +123,7 @@ def _system(limits: Limits) -> list[str]:
             argv += ["--symlink", os.readlink(path).lstrip("/"), path]
         elif os.path.isdir(path):
             argv += ["--ro-bind", path, path]
-    for path in _ETC:
+    for path in (*_ETC, *_OPT):
         argv += ["--ro-bind-try", path, path]
     return [
         *argv,

@@ -22,6 +22,7 @@ from agent_kernel.sandbox import outpost
 from agent_kernel.sandbox import supervisor as wire
 from agent_kernel.sandbox.base import (
     Command,
+    Desktop,
     ExecResult,
     Exit,
     FileChange,
@@ -43,6 +44,8 @@ from agent_kernel.sandbox.daytona_api import (
     Service,
     state_of,
 )
+from agent_kernel.sandbox.daytona_desktop import PORT as DESKTOP_PORT
+from agent_kernel.sandbox.daytona_desktop import DaytonaDesktop
 from agent_kernel.sandbox.daytona_jobs import Begun, Jobs
 from agent_kernel.sandbox.environment import SESSION, WORKSPACE, python_tree
 from agent_kernel.sandbox.local import file_error, pieces
@@ -114,6 +117,7 @@ class DaytonaSandbox:
         self._owner = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._place = f"{outpost.BASE}/{_version()}"
         self._remote: AsyncSandbox | None = None
+        self._desktop: DaytonaDesktop | None = None
         self._made = False
         self._jobs: Jobs | None = None
         self._names: dict[str, Begun] = {}
@@ -250,6 +254,7 @@ class DaytonaSandbox:
         """Forget the way in; what ran is over."""
         heart, self._heart = self._heart, None
         self._remote, self._jobs, self._stale = None, None, True
+        self._desktop = None
         self._set_network = False
         self._ports.clear()
         if heart is not None and heart is not asyncio.current_task():
@@ -642,9 +647,30 @@ class DaytonaSandbox:
         if self._remote is None:
             return []
         try:
-            return [int(port) for port in (await self.ask("ports"))[0]["ports"]]
+            found = {int(port) for port in (await self.ask("ports"))[0]["ports"]}
         except (Lost, KeyError, TypeError, ValueError):
             return []
+        return sorted(found | ({DESKTOP_PORT} if self._desktop is not None else set()))
+
+    async def desktop(self) -> Desktop:
+        """The service's own; it is found again by whoever attaches anew."""
+        await self._ready()
+        async with self._starting:
+            if self._desktop is None:
+                assert self._remote is not None
+                desktop = DaytonaDesktop(self._service, self._remote)
+                await desktop.open()
+                self._desktop = desktop
+            return self._desktop
+
+    @property
+    def desktop_url(self) -> str:
+        return self._desktop.url if self._desktop is not None else ""
+
+    @property
+    def was_outside(self) -> bool:
+        """Nobody tells whom the sandbox has reached; so whoever could, may have."""
+        return not self._network.get("network_block_all", False)
 
     async def _renew(self, remote: AsyncSandbox) -> None:
         now, lasts = time.monotonic(), self._service.patience.preview

@@ -7,9 +7,11 @@ import importlib
 import posixpath
 import random
 import re
+import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_kernel.errors import (
@@ -29,6 +31,7 @@ DEFAULT_URL = "https://app.daytona.io/api"
 ARCHIVE_AFTER = 7 * 24 * 60
 STOP_AFTER = 15
 """Minutes: an unused sandbox stops, a stopped one is archived."""
+BUILD_TIMEOUT = 3600.0
 RUNNING, GONE = "started", ("destroyed", "destroying")
 STARTABLE = ("stopped", "archived", "paused")
 ON_THE_WAY_DOWN = ("stopping", "archiving", "pausing")
@@ -205,6 +208,38 @@ class Service:
             return [found async for found in client.list(query, request_timeout=self.patience.request)]
 
         return await self.retry(listed)
+
+    # -- snapshots -------------------------------------------------------------------------------------
+
+    async def make_snapshot(
+        self,
+        name: str,
+        image: str,
+        *,
+        dockerfile: str,
+        size: tuple[int, int, int],
+        told: Callable[[str], None],
+    ) -> bool:
+        """Of an image in a registry, or of `dockerfile`; False when there is one of that name. `size` is in cores,
+        GiB of memory and of disk; `told` hears how the building goes."""
+        client = await self._open()
+        try:
+            await self.retry(lambda: client.snapshot.get(name))
+        except SandboxNotFound:
+            pass
+        else:
+            return False
+        cpu, memory, disk = size
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "Dockerfile"
+            file.write_text(dockerfile, encoding="utf-8")
+            params = self._sdk.CreateSnapshotParams(
+                name=name,
+                image=image or self._sdk.Image.from_dockerfile(file),
+                resources=self._sdk.Resources(cpu=cpu, memory=memory, disk=disk),
+            )
+            await self.once(lambda: client.snapshot.create(params, on_logs=told), within=BUILD_TIMEOUT)
+        return True
 
     # -- one sandbox -------------------------------------------------------------------------------------
 

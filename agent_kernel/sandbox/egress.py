@@ -104,10 +104,11 @@ class Gate:
 
 
 class EgressProxy(Gate):
-    """HTTP forward and CONNECT."""
+    """HTTP forward and CONNECT. `reached`: it has led somewhere."""
 
     def __init__(self, policy: NetworkPolicy) -> None:
         super().__init__(policy)
+        self.reached = False
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -135,6 +136,8 @@ class EgressProxy(Gate):
             await self._serve_one(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             pass  # the client went away, or never spoke HTTP
+        except asyncio.CancelledError:
+            pass  # by `stop` alone; whoever made this task reports a cancelled one as an error
         finally:
             self._clients.discard(task)
             writer.close()
@@ -163,6 +166,7 @@ class EgressProxy(Gate):
             )
             await writer.drain()
             return
+        self.reached = True
         if self.policy.heard is not None:
             self.policy.heard(request)
         if forward is None:

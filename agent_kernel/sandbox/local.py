@@ -28,6 +28,7 @@ from agent_kernel.errors import (
 from agent_kernel.sandbox import supervisor as wire
 from agent_kernel.sandbox.base import (
     Command,
+    Desktop,
     ExecResult,
     Exit,
     FileChange,
@@ -42,6 +43,7 @@ from agent_kernel.sandbox.base import (
 )
 from agent_kernel.sandbox.channel import Channel
 from agent_kernel.sandbox.commands import collect, exit_of, what
+from agent_kernel.sandbox.desktop import LocalDesktop
 from agent_kernel.sandbox.egress import PROXY_PORT, EgressProxy
 from agent_kernel.sandbox.environment import SESSION, environment, python_tree
 from agent_kernel.sandbox.launch import Launcher
@@ -87,6 +89,8 @@ class LocalSandbox:
         self._life = ""
         self._used = time.monotonic()
         self._left_running = False
+        self._desktop: LocalDesktop | None = None
+        self._drawing = asyncio.Lock()
 
     # -- its life --------------------------------------------------------------------------------------
 
@@ -170,11 +174,14 @@ class LocalSandbox:
 
     async def _stop(self) -> None:
         self._left_running = False
+        desktop, self._desktop = self._desktop, None
         await self._proxy.stop()
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
         self._jobs.clear()
+        if desktop is not None:
+            await desktop.close()
         if self._process is not None:
             process, self._process = self._process, None
             try:
@@ -393,6 +400,34 @@ class LocalSandbox:
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         self._proxy.policy = policy
+
+    @property
+    def was_outside(self) -> bool:
+        return self._proxy.reached
+
+    # -- desktop ---------------------------------------------------------------------------------------
+
+    async def desktop(self) -> Desktop:
+        if self.tier not in ("bubblewrap", "none"):
+            raise SandboxUnavailable(
+                f"A desktop needs a sandbox with a network of its own; this one ({self.tier}) has none.",
+                hint="Install bubblewrap, or use --sandbox daytona.",
+            )
+        async with self._drawing:
+            if self._desktop is None or not self._desktop.is_there:
+                await self._open()
+                desktop = LocalDesktop(self)
+                try:
+                    await desktop.open()
+                except BaseException:
+                    await asyncio.shield(desktop.close())
+                    raise
+                self._desktop = desktop
+            return self._desktop
+
+    @property
+    def desktop_url(self) -> str:
+        return self._desktop.url if self._desktop is not None and self._desktop.is_there else ""
 
 
 async def pieces(source: IO[bytes], size: int) -> AsyncIterator[tuple[bytes, dict[str, Any]]]:

@@ -17,6 +17,7 @@ from agent_kernel.events import (
     Error,
     Event,
     FileChange,
+    Handover,
     Json,
     Message,
     Status,
@@ -83,6 +84,10 @@ class Lines:
                 return [f"  {event.decision}" + (f": {one_line(event.reason)}" if event.reason else "")]
             case Undo():
                 return [f"  put back: {one_line(', '.join(event.paths) or 'nothing')}"]
+            case Handover():
+                return [f"  the desktop is {'a person' if event.to == 'person' else 'the agent'}'s"]
+            case BrowserUpdate(kind="desktop"):
+                return [f"  the desktop {'was started' if event.live else 'has ended'}"]
             case BrowserUpdate():
                 return [f"  {'served' if event.live else 'no longer served'}: {one_line(event.url)}"]
             case Compaction(summary=""):

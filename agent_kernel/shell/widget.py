@@ -209,13 +209,22 @@ class LiveView:
 Action = Callable[[Run], Coroutine[Any, Any, object]]
 
 
+CONTROLS: dict[str, Action] = {
+    "pause": Run.pause,
+    "resume": Run.resume,
+    "cancel": Run.stop,
+    "take-over": Run.take_over,
+    "hand-back": Run.hand_back,
+}
+
+
 def asked(content: Any) -> Action | None:
     """What the page's message asks for; None for anything that is not exactly of the protocol."""
     match content:
         case {"kind": "approve", "id": str(name), "decision": ("allow" | "deny" | "session") as decision}:
             return lambda run: run.answer(name, decision)
-        case {"kind": "control", "action": ("pause" | "resume" | "cancel") as action}:
-            return lambda run: {"pause": run.pause, "resume": run.resume, "cancel": run.stop}[action]()
+        case {"kind": "control", "action": str(action)} if action in CONTROLS:
+            return CONTROLS[action]
         case {"kind": "message", "text": str(text)} if text.strip():
             return lambda run: run.say(text)
         case {"kind": "undo"}:

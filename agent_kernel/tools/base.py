@@ -72,7 +72,8 @@ class ToolContext:
     `emit` shows live output (text) in the card. `state` is the session's own, kept between calls of the
     same App (the persistent Python of a sandbox lives there); its values may offer `async close()`. `network` is for
     tools that reach the internet themselves: what the sandbox's processes may, they may. `notebooks` are those that
-    the person has open in a browser.
+    the person has open in a browser. `turn` waits until the desktop is the agent's, and says what the model should
+    know of that.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class ToolContext:
     timeout: float = 600.0
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
     notebooks: OpenNotebooks | None = None
+    turn: Callable[[], Awaitable[str]] | None = None
 
     def seconds(self, wanted: float) -> float:
         """How long a tool may take when it ends by itself: early enough to still tell what it has."""

@@ -4,105 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-from agent_kernel.errors import SandboxError, SandboxUnavailable
+from agent_kernel.errors import SandboxError
 from agent_kernel.events import CodeGeneration, Json, Output
-from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
+from agent_kernel.sandbox.base import Sandbox
+from agent_kernel.sandbox.driven import Driven
 from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from agent_kernel.tools.images import image_block
 from agent_kernel.tools.output import cap, plain
 
 DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 120, 600
-START_TIMEOUT, INTERRUPT_TIMEOUT = 30.0, 3.0
-MOST_STREAM = 1 << 50
+INTERRUPT_TIMEOUT = 3.0
 MOST_OUTPUTS = 120
 MOST_LIVE = 200_000
-MOST_FRAME, MOST_WAITING = 6 << 20, 64
 LOST = "(The Python session was started anew: variables of earlier calls are gone.)"
 RICH = ("text/html", "image/svg+xml")
 
 
-class PythonSession:
-    """One running interpreter of a sandbox. `close` ends it."""
+class PythonSession(Driven):
+    """One running interpreter of a sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._job = f"python-{secrets.token_hex(4)}"
-        self._token = secrets.token_hex(16).encode()
-        self._frames: asyncio.Queue[Json | None] = asyncio.Queue(MOST_WAITING)
-        self._reader: asyncio.Task[None] | None = None
-        self.ended = ""
-        self.alive = False
-
-    async def start(self) -> None:
-        source = (Path(__file__).with_name("python_driver.py")).read_text(encoding="utf-8")
-        stream = self._sandbox.stream(
-            ["python3", "-u", "-c", source],
-            env={"PYTHONSAFEPATH": "1"},
-            job=self._job,
-            stdin=self._token + b"\n",
-            keep_stdin=True,
-            max_output=MOST_STREAM,
-        )
-        self.alive = True
-        self._reader = asyncio.create_task(self._read(stream))
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                ready = await self._frames.get()
-        except TimeoutError:
-            raise SandboxUnavailable(f"Python did not start within {START_TIMEOUT:.0f} s.") from None
-        if ready is None:
-            raise SandboxUnavailable(f"Python did not start in the sandbox: {self.ended}")
-
-    async def _read(self, stream: AsyncIterator[Any]) -> None:
-        """Split the driver's output into frames; anything without the token was not written by it."""
-        line, errors = bytearray(), b""
-        try:
-            async for item in stream:
-                if isinstance(item, Exit):
-                    said = errors.decode("utf-8", "replace").strip().splitlines()
-                    self.ended = item.error or (said[-1] if said else f"exit code {item.exit_code}")
-                elif isinstance(item, Stdout):
-                    first, *others = item.data.split(b"\n")
-                    line += first
-                    for other in others:
-                        if frame := self._frame(line):
-                            await self._frames.put(frame)
-                        line = bytearray(other)
-                    if len(line) > MOST_FRAME:
-                        line = bytearray(b"-")  # too long for one of ours
-                else:
-                    errors = (errors + item.data)[-4096:]
-        except SandboxError as error:
-            self.ended = str(error)
-        finally:
-            self.alive = False
-            if self._frames.full():
-                self._frames.get_nowait()
-            self._frames.put_nowait(None)
-
-    def _frame(self, line: bytearray) -> Json | None:
-        if not line.startswith(self._token):
-            return None
-        try:
-            frame = json.loads(line[len(self._token) :])
-        except ValueError:
-            return None
-        return frame if isinstance(frame, dict) and "kind" in frame else None
+        source = Path(__file__).with_name("python_driver.py").read_text(encoding="utf-8")
+        super().__init__(sandbox, "Python", source)
 
     async def execute(self, code: str, timeout: float) -> AsyncIterator[Json]:
         """Frames until the code is done. Raises TimeoutError after the code was interrupted (or killed)."""
-        await self._sandbox.send(self._job, json.dumps({"code": code}).encode() + b"\n")
+        await self.send({"code": code})
         done = False
         try:
             async with asyncio.timeout(timeout):
                 while not done:
-                    frame = await self._frames.get()
+                    frame = await self.frames.get()
                     if frame is None or frame["kind"] == "done":
                         done = True
                     yield frame if frame is not None else {"kind": "died", "reason": self.ended}
@@ -113,21 +48,13 @@ class PythonSession:
     async def _interrupt(self) -> None:
         """SIGINT first: then the variables survive."""
         with contextlib.suppress(SandboxError):
-            await self._sandbox.interrupt(self._job)
+            await self.sandbox.interrupt(self.job)
         try:
             async with asyncio.timeout(INTERRUPT_TIMEOUT):
-                while (frame := await self._frames.get()) is not None and frame["kind"] != "done":
+                while (frame := await self.frames.get()) is not None and frame["kind"] != "done":
                     pass
         except TimeoutError:
             await self.close()
-
-    async def close(self) -> None:
-        self.alive = False
-        with contextlib.suppress(SandboxError):
-            await self._sandbox.kill(self._job)
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
 
 
 async def run(args: Json, context: ToolContext) -> ToolOutput:

@@ -16,6 +16,7 @@ from agent_kernel.events import (
     Error,
     Event,
     FileChange,
+    Handover,
     Message,
     Thought,
     TodoItem,
@@ -238,6 +239,14 @@ def _items(events: list[Event]) -> list[Item]:
             case Undo():
                 skipped = f"; left alone: {', '.join(event.skipped)}" if event.skipped else ""
                 items.append(Note(f"Put back: {', '.join(event.paths) or 'nothing'}{skipped}"))
+            case BrowserUpdate(kind="desktop"):
+                if event.live:
+                    items.append(Note("The desktop was started."))
+            case Handover():
+                took = event.to == "person"
+                items.append(
+                    Note(f"{event.by or 'A person'} {'took over' if took else 'handed back'} the desktop.")
+                )
             case BrowserUpdate():
                 items.append(Note(f"{'Served' if event.live else 'No longer served'}: {event.url}"))
             case Compaction(summary=""):

@@ -93,7 +93,7 @@ function View({ run, tab, send, openFile, merged, ahead }: { run: RunState; tab:
     case 'trace':
       return <TraceView run={run} />;
     case 'preview':
-      return run.served.length ? <Preview served={run.served} open={openPreview} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
+      return run.served.length ? <Preview run={run} open={openPreview} send={send} ended={ended} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:
       return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} most={MOST_DRAWN} />;
   }

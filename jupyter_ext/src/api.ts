@@ -166,7 +166,7 @@ export class Api {
   answer = (run: string, request: string, decision: string): Promise<unknown> =>
     this.post(`runs/${run}/approvals/${encodeURIComponent(request)}`, { decision });
 
-  control = (run: string, action: 'pause' | 'resume' | 'cancel'): Promise<unknown> => this.post(`runs/${run}/${action}`, {});
+  control = (run: string, action: 'pause' | 'resume' | 'cancel' | 'take-over' | 'hand-back'): Promise<unknown> => this.post(`runs/${run}/${action}`, {});
 
   undo = (run: string, call_id: string | null, path?: string): Promise<UndoEvent> =>
     this.post(`runs/${run}/undo`, { call_id, path: path ?? null });

@@ -120,7 +120,7 @@ function addPanel(app: JupyterFrontEnd, panel: ReactWidget, registry: ISettingRe
 
 function addCommands(app: JupyterFrontEnd, hub: Hub, host: LabHost, palette: ICommandPalette | null, open: () => void, wanted: { notifications: boolean }): void {
   const selected = (): string | null => hub.snapshot().selected ?? hub.snapshot().runs[0]?.id ?? null;
-  const control = (action: 'pause' | 'resume' | 'cancel') => async (): Promise<void> => {
+  const control = (action: 'pause' | 'resume' | 'cancel' | 'take-over' | 'hand-back') => async (): Promise<void> => {
     const run = selected();
     await (run ? hub.act(run, { kind: 'control', action }) : Promise.resolve());
   };

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,6 +26,11 @@ OUTPUT = Path(__file__).parents[1] / "output"
 APP = Path(__file__).parents[1] / "server" / "previewed.py"
 LIVE = 120_000
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+X_CLIENT = Path(__file__).parents[1] / "sandbox" / "x_client.py"
+SHOP = """<!doctype html><title>Tea shop</title>
+<style>body { font: 16px system-ui; margin: 40px auto; max-width: 600px }
+input, button { font: inherit; padding: 8px 12px }</style><h1>Order tea</h1>
+<p><label>Your name <input id=who></label> <button>Order</button></p>"""
 HOSTILE = Path(__file__).with_name("hostile.html")
 
 
@@ -75,6 +80,17 @@ def page(bench: Bench) -> Any:
 def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
     """A run that leaves this running, shown in the panel on its preview; its id."""
     bench.api.add([ToolUse("bash", {"command": command, "background": True})], [Text("Served.")])
+    run, prompt = start(bench, page)
+    deadline = time.monotonic() + 120
+    while lab.api(bench.server, f"runs/{run}")["status"] != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    show_preview(page, prompt)
+    return run
+
+
+def start(bench: Bench, page: Any) -> tuple[str, str]:
+    """A run of what the model is told to do, by its id and its prompt."""
     prompt = f"Serve {uuid4().hex[:8]}"  # the list may show the run before this one for a moment longer
     run = page.evaluate(
         """async ([folder, prompt, options]) => {
@@ -86,16 +102,15 @@ def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
         }""",
         [str(bench.server.folder), prompt, options],
     )
-    deadline = time.monotonic() + 120
-    while lab.api(bench.server, f"runs/{run}")["status"] != "completed":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    return str(run), prompt
+
+
+def show_preview(page: Any, prompt: str) -> None:
     if page.locator(".agk-back").is_visible():
         page.locator(".agk-back").click()
     page.locator(".agk-run", has_text=prompt).click()
     page.get_by_role("tab", name=re.compile("Preview")).click()
     page.locator("iframe.agk-app").last.wait_for()
-    return str(run)
 
 
 def inside(page: Any, port: int) -> Any:
@@ -332,3 +347,64 @@ def test_it_is_shown_in_the_cell_and_says_when_the_server_has_ended(bench: Bench
     page.wait_for_function("() => window.__done")
     assert "Served: http://localhost:8504/" in cell.inner_text()
     page.close()
+
+
+def test_a_browser_and_a_desktop_are_seen_and_the_desktop_is_taken_over_and_handed_back(
+    bench: Bench, page: Any
+) -> None:
+    folder = bench.server.folder
+    (folder / "x_client.py").write_bytes(X_CLIENT.read_bytes())
+    (folder / "shop.html").write_text(SHOP)
+    bench.api.add(
+        [
+            ToolUse("browser_navigate", {"url": "shop.html"}),
+            ToolUse("browser_type", {"selector": "#who", "text": "Ann"}),
+            ToolUse("browser_screenshot", {}),
+        ],
+        [ToolUse("desktop_screenshot", {})],
+        [
+            ToolUse("bash", {"command": "DISPLAY=:0 exec python3 x_client.py told", "background": True}),
+            ToolUse("bash", {"command": "until [ -e go ]; do sleep 0.1; done"}),
+            ToolUse("desktop_type", {"text": "agent"}),
+        ],
+        [Text("Done, really.")],
+    )
+    _, prompt = start(bench, page)
+    show_preview(page, prompt)
+    desk = page.locator("iframe[title='The desktop, to watch']")
+    desk.wait_for()
+    assert page.locator(".agk-ports").count() == 0, "what the browser serves itself is not shown"
+    page.get_by_role("button", name="Take over").click()
+    page.get_by_text("Yours: the agent waits").wait_for()
+    screen = page.frame_locator("iframe[title='The desktop']")
+    screen.locator("canvas").wait_for()
+    (folder / "go").touch()
+    page.get_by_text("Waits for the desktop").wait_for()
+    screen.locator("canvas").click()
+    screen.locator("canvas").press_sequentially("hey", delay=30)
+    eventually(lambda: "key y" in (folder / "told").read_text())
+    assert "key g" not in (folder / "told").read_text(), "the agent waits"
+    for theme in ("Dark", "Light"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        page.screenshot(path=OUTPUT / f"desktop-panel-{theme.lower()}.png")
+    page.get_by_role("button", name="Hand back").click()
+    page.get_by_text("Yours: the run has ended").wait_for()
+    told = (folder / "told").read_text()
+    assert told.index("key h") < told.index("key y") < told.index("key g")
+    page.get_by_role("tab", name="Tools").click()
+    card = page.locator(".agk-card", has_text="desktop_type").last
+    card.locator("img.agk-picture").wait_for()
+    card.get_by_role("button").first.click()
+    card.get_by_text("The person has used the desktop meanwhile").wait_for()
+    page.screenshot(path=OUTPUT / "desktop-cards-light.png")
+    page.locator(".agk-card", has_text="browser_screenshot").last.scroll_into_view_if_needed()
+    lab.set_theme(page, "JupyterLab Dark")
+    page.screenshot(path=OUTPUT / "browser-cards-dark.png")
+    lab.set_theme(page, "JupyterLab Light")
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -25,6 +25,8 @@ from uuid import uuid4
 from aiohttp import ClientError, ClientSession, WSMsgType, web
 from multidict import CIMultiDict
 
+from tests.sandbox import fake_desktop, fake_snapshots
+
 KEY = "key-of-the-fake"
 MARKS = {"stdout": b"\x01\x01\x01", "stderr": b"\x02\x02\x02"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -180,6 +182,7 @@ class FakeDaytona:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.containers: dict[str, Container] = {}
+        self.snapshots: dict[str, dict[str, Any]] = {}
         self.log: list[tuple[str, str]] = []
         self.bytes_in = 0
         self.bytes_out = 0
@@ -296,6 +299,8 @@ class FakeDaytona:
                 web.get(box + "/process/session/{s}/command/{c}/logs", self._session_logs),
                 web.post(box + "/files/bulk-upload", self._upload),
                 web.post(box + "/files/bulk-download", self._download),
+                *fake_desktop.routes(self._of, box),
+                *fake_snapshots.routes(self.snapshots, lambda: self.base),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

@@ -13,6 +13,7 @@ from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.tools import builtin_tools, run_tool, tools_by_name
 from agent_kernel.tools.base import KernelBridge, Tool, ToolContext, ToolOutput
+from agent_kernel.tools.browser.tools import BROWSER_TOOLS
 
 
 class Desk:
@@ -20,7 +21,7 @@ class Desk:
 
     def __init__(self, sandbox: Sandbox, workspace: Path) -> None:
         self.sandbox, self.workspace = sandbox, workspace
-        self.tools = dict(tools_by_name(builtin_tools(kernel=True)))
+        self.tools = dict(tools_by_name([*builtin_tools(kernel=True), *BROWSER_TOOLS]))
         self.state: dict[str, Any] = {}
         self.live: list[str] = []
         self.kernel: KernelBridge | None = None

@@ -30,7 +30,7 @@ export interface ApprovalRequestEvent {
   scope: string;
 }
 
-/** Something in the sandbox answers HTTP on port, or (not live) no longer. url is its address as the agent sees it; people reach it through the server (runs/{run}/previews/{port}). */
+/** Something in the sandbox answers HTTP on port, or (not live) no longer. url is its address as the agent sees it; people reach it through the server (runs/{run}/previews/{port}). kind desktop: it is the view of the sandbox's desktop; with view_only=0 instead of 1 in the url people act on it. */
 export interface BrowserUpdateEvent {
   type: 'browser_update';
   run_id: string;
@@ -42,6 +42,7 @@ export interface BrowserUpdateEvent {
   port: number;
   title: string;
   live: boolean;
+  kind: 'page' | 'desktop';
 }
 
 /** Code the agent wrote: a file of source code, or code it ran. */
@@ -167,6 +168,18 @@ export interface FileChangeEvent {
   call_id: string | null;
 }
 
+/** Mouse and keyboard of the sandbox's desktop change hands: while a person has them the agent waits. */
+export interface HandoverEvent {
+  type: 'handover';
+  run_id: string;
+  seq: number;
+  version: number;
+  turn: number;
+  timestamp: number;
+  to: 'person' | 'agent';
+  by: string;
+}
+
 /** What a person or the model said. content is set when the blocks are more than one plain text. by is the person who wrote a user message. partial marks an answer cut off by a stop. */
 export interface MessageEvent {
   type: 'message';
@@ -290,7 +303,7 @@ export interface UndoEvent {
   by: string;
 }
 
-export type AnyEvent = StatusEvent | ContextEvent | ThoughtEvent | MessageEvent | ToolCallEvent | ToolStartEvent | ToolResultEvent | ApprovalRequestEvent | ApprovalAnswerEvent | FileChangeEvent | CodeGenerationEvent | BrowserUpdateEvent | ContextUpdateEvent | TodoEvent | ControlEvent | UndoEvent | CompactionEvent | ErrorEvent | DeltaEvent;
+export type AnyEvent = StatusEvent | ContextEvent | ThoughtEvent | MessageEvent | ToolCallEvent | ToolStartEvent | ToolResultEvent | ApprovalRequestEvent | ApprovalAnswerEvent | FileChangeEvent | CodeGenerationEvent | BrowserUpdateEvent | ContextUpdateEvent | TodoEvent | ControlEvent | HandoverEvent | UndoEvent | CompactionEvent | ErrorEvent | DeltaEvent;
 
 /** An event of a type or version this program does not know: shown, not dropped. */
 export interface UnknownEvent {
@@ -303,4 +316,4 @@ export interface UnknownEvent {
   [field: string]: unknown;
 }
 
-export const KNOWN_TYPES: ReadonlySet<string> = new Set(['status', 'context', 'thought', 'message', 'tool_call', 'tool_start', 'tool_result', 'approval_request', 'approval_answer', 'file_change', 'code_generation', 'browser_update', 'context_update', 'todo', 'control', 'undo', 'compaction', 'error', 'delta']);
+export const KNOWN_TYPES: ReadonlySet<string> = new Set(['status', 'context', 'thought', 'message', 'tool_call', 'tool_start', 'tool_result', 'approval_request', 'approval_answer', 'file_change', 'code_generation', 'browser_update', 'context_update', 'todo', 'control', 'handover', 'undo', 'compaction', 'error', 'delta']);

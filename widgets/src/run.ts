@@ -97,6 +97,8 @@ export interface RunState {
   tier: string;
   /** The last word of each port that was ever served, in the order of their last start. */
   served: readonly BrowserUpdateEvent[];
+  /** A person has the desktop's mouse and keyboard, and the agent waits. */
+  personActs: boolean;
   undone: string[];
   /** The last turn whose blocks are stored; deltas of earlier turns come too late. */
   turn: number;
@@ -127,6 +129,7 @@ export function emptyRun(): RunState {
     changes: [],
     tier: '',
     served: [],
+    personActs: false,
     undone: [],
     turn: 0,
     trace: NO_TRACE
@@ -259,6 +262,9 @@ class Draft {
           ? [...run.served.filter(one => one.port !== event.port), event]
           : run.served.map(one => (one.port === event.port ? event : one));
         return;
+      case 'handover':
+        run.personActs = event.to === 'person';
+        return this.add({ kind: 'note', key, text: event.to === 'person' ? 'A person took over the desktop.' : 'The desktop was handed back to the agent.' });
       case 'undo':
         run.undone = [...run.undone, ...event.paths];
         event.paths.forEach(path => this.files.delete(path));

@@ -3,7 +3,7 @@ import type { AnyEvent, UnknownEvent } from './events';
 
 export type Action =
   | { kind: 'approve'; id: string; decision: 'allow' | 'deny' | 'session' }
-  | { kind: 'control'; action: 'pause' | 'resume' | 'cancel' }
+  | { kind: 'control'; action: 'pause' | 'resume' | 'cancel' | 'take-over' | 'hand-back' }
   | { kind: 'message'; text: string }
   | { kind: 'skip' }
   | { kind: 'shorten'; clear: boolean }

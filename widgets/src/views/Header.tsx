@@ -19,6 +19,7 @@ const REASONS: Record<string, string> = {
   thinking: 'Thinking',
   executing: 'Working',
   starting: 'Starting',
+  desktop: 'Waits for the desktop',
   compacting: 'Summarising the history',
   budget: 'Paused: the budget is used up',
   max_turns: 'Paused: the limit of turns is reached'

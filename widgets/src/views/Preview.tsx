@@ -1,7 +1,8 @@
 // What the agent serves: a frame in an origin of its own, with an address bar. Hosts say how it is reached.
 import { FormEvent, KeyboardEvent, useCallback, useEffect, useState } from 'react';
 import type { BrowserUpdateEvent } from '../events';
-import type { OpenPreview, PreviewAddress } from '../source';
+import { RunState } from '../run';
+import type { Action, OpenPreview, PreviewAddress } from '../source';
 import { Icon } from './Icon';
 import { visible } from './plain';
 
@@ -16,12 +17,15 @@ const EARLY = 30_000;
 const LONGEST_TIMER = 2_000_000_000;
 
 interface Props {
-  served: readonly BrowserUpdateEvent[];
+  run: RunState;
   open?: OpenPreview;
+  send: (action: Action) => void;
+  ended: boolean;
 }
 
 /** The server that was started last, unless another is chosen. */
-export function Preview({ served, open }: Props) {
+export function Preview({ run, open, send, ended }: Props) {
+  const { served } = run;
   const [chosen, setChosen] = useState<number | null>(null);
   const live = served.filter(one => one.live);
   const shown = live.find(one => one.port === chosen) ?? live[live.length - 1] ?? served[served.length - 1];
@@ -42,12 +46,18 @@ export function Preview({ served, open }: Props) {
         <div className="agk-ports" role="group" aria-label="Servers">
           {live.map(one => (
             <button key={one.port} type="button" aria-pressed={one === shown} onClick={() => setChosen(one.port)}>
-              {visible(one.title) || 'Port'} <span className="agk-dim">:{one.port}</span>
+              {visible(one.title) || 'Port'} {one.kind !== 'desktop' && <span className="agk-dim">:{one.port}</span>}
             </button>
           ))}
         </div>
       )}
-      {shown.live ? <Browser key={key} served={shown} open={open} /> : <Gone served={shown} />}
+      {!shown.live ? (
+        <Gone served={shown} />
+      ) : shown.kind === 'desktop' ? (
+        <Desktop key={key} served={shown} open={open} send={send} person={run.personActs} ended={ended} />
+      ) : (
+        <Browser key={key} served={shown} open={open} />
+      )}
     </section>
   );
 }
@@ -62,7 +72,7 @@ function Gone({ served }: { served: BrowserUpdateEvent }) {
     <p className="agk-stage agk-said" role="status">
       <Icon name="preview" />
       <span>
-        The server on port {served.port} has ended. Ask the agent to start it again.
+        {served.kind === 'desktop' ? 'The desktop' : `The server on port ${served.port}`} has ended. Ask the agent to start it again.
       </span>
     </p>
   );
@@ -132,12 +142,7 @@ function Browser({ served, open }: { served: BrowserUpdateEvent; open: OpenPrevi
       </form>
       <div className="agk-stage" aria-busy={loading && !problem}>
         {problem ? (
-          <p className="agk-said" role="alert">
-            <Icon name="warning" /> <span>{visible(problem)}</span>
-            <button type="button" onClick={retry}>
-              Try again
-            </button>
-          </p>
+          <Problem text={problem} retry={retry} />
         ) : src ? (
           <iframe
             key={loads}
@@ -156,6 +161,84 @@ function Browser({ served, open }: { served: BrowserUpdateEvent; open: OpenPrevi
         )}
       </div>
     </>
+  );
+}
+
+interface DesktopProps {
+  served: BrowserUpdateEvent;
+  open: OpenPreview;
+  send: (action: Action) => void;
+  person: boolean;
+  ended: boolean;
+}
+
+/** The sandbox's screen. It is watched, until a person takes it over; once the run has ended nobody else uses it. */
+function Desktop({ served, open, send, person, ended }: DesktopProps) {
+  const [address, problem, retry] = useAddress(served, open);
+  const [loading, setLoading] = useState(true);
+  const acts = person || ended;
+  const src = address ? join(address.url, acting(pathOf(served.url), acts)) : '';
+  return (
+    <>
+      <div className="agk-place">
+        <span className={acts ? 'agk-holder agk-yours' : 'agk-holder'} role="status">
+          <Icon name="desktop" />
+          {ended ? 'Yours: the run has ended' : person ? 'Yours: the agent waits' : 'The agent’s desktop, live'}
+        </span>
+        <span className="agk-space" />
+        {!ended && (
+          <button type="button" disabled={!address} onClick={() => send({ kind: 'control', action: person ? 'hand-back' : 'take-over' })}>
+            {person ? 'Hand back' : 'Take over'}
+          </button>
+        )}
+        <a
+          className="agk-out"
+          href={src || undefined}
+          target="_blank"
+          rel="noopener noreferrer"
+          aria-label="Open in a new tab"
+          title="Open in a new tab"
+          aria-disabled={!src}
+        >
+          <Icon name="open" />
+        </a>
+      </div>
+      <div className={acts ? 'agk-stage agk-screen agk-yours' : 'agk-stage agk-screen'} aria-busy={loading && !problem}>
+        {problem ? (
+          <Problem text={problem} retry={retry} />
+        ) : src ? (
+          <iframe
+            key={String(acts)}
+            className="agk-app"
+            title={acts ? 'The desktop' : 'The desktop, to watch'}
+            src={src}
+            sandbox={SANDBOX}
+            referrerPolicy="no-referrer"
+            onLoad={() => setLoading(false)}
+          />
+        ) : (
+          <p className="agk-said" role="status">
+            <span className="agk-spinner" aria-hidden="true" /> Opening the desktop …
+          </p>
+        )}
+      </div>
+    </>
+  );
+}
+
+/** The view's address, to act or to watch. */
+function acting(path: string, acts: boolean): string {
+  return path.replace('view_only=1', `view_only=${acts ? 0 : 1}`);
+}
+
+function Problem({ text, retry }: { text: string; retry: () => void }) {
+  return (
+    <p className="agk-said" role="alert">
+      <Icon name="warning" /> <span>{visible(text)}</span>
+      <button type="button" onClick={retry}>
+        Try again
+      </button>
+    </p>
   );
 }
 

@@ -25,7 +25,7 @@ export function RunView({ source }: { source: RunSource }) {
       <Header run={run} info={info} send={send} />
       {run.todo.length > 0 && <Plan run={run} />}
       <Timeline entries={run.entries} send={send} ended={ended} empty="The agent is starting …" />
-      <Preview served={run.served} open={source.openPreview} />
+      <Preview run={run} open={source.openPreview} send={send} ended={ended} />
       {notice && (
         <p className="agk-error" role="alert">
           <Icon name="warning" /> <span>{notice}</span>

@@ -70,10 +70,28 @@ function titleOf(call: Call, code: string): string {
     const telling = lines.find(line => !/^(import |from |#)/.test(line));
     return oneLine(telling ?? lines[0] ?? '', 110);
   }
+  const onScreen = SCREENS[call.event.tool]?.(call.event.args as Record<string, string | undefined>);
+  if (onScreen !== undefined) {
+    return oneLine(onScreen, 110);
+  }
   const { path, pattern, query, url, name, operations } = call.event.args as Record<string, unknown>;
   const about = String(path ?? pattern ?? query ?? url ?? (call.event.tool === 'skill' ? name : undefined) ?? '');
   return oneLine(Array.isArray(operations) ? `${about}: ${operations.map(doneToCell).join(', ')}` : about, 110);
 }
+
+// What a call on the browser or the desktop is about.
+const SCREENS: Record<string, (args: Record<string, string | undefined>) => string> = {
+  browser_extract: ({ selector }) => selector ?? '',
+  browser_click: ({ selector }) => selector ?? '',
+  browser_type: ({ selector, text }) => `${selector ?? ''} ← ${text ?? ''}`,
+  browser_screenshot: ({ selector }) => selector ?? '',
+  browser_wait_for: ({ selector, text, url, gone }) => `${selector ?? text ?? url ?? ''}${gone ? ' (gone)' : ''}`,
+  desktop_screenshot: () => '',
+  desktop_click: ({ x, y, button }) => `${x}, ${y}${button ? ` ${button}` : ''}`,
+  desktop_type: ({ text }) => text ?? '',
+  desktop_key: ({ keys }) => keys ?? '',
+  desktop_scroll: ({ direction, x, y }) => `${direction} at ${x}, ${y}`
+};
 
 // One operation on a notebook in few words: `edit load`.
 function doneToCell(operation: { op?: unknown; cell?: unknown } | null): string {
@@ -95,7 +113,7 @@ function Facts({ call }: { call: Call }) {
 const SHOWN = new Set(['url', 'query']);
 
 function Input({ call }: { call: Call }) {
-  if (call.changes.length || call.event.tool === 'todo' || call.event.tool === 'skill') {
+  if (call.event.tool in SCREENS || call.changes.length || call.event.tool === 'todo' || call.event.tool === 'skill') {
     return null;
   }
   const args = Object.entries(call.event.args).filter(([name, value]) => name !== 'path' && !(SHOWN.has(name) && String(value).length <= 110));
