@@ -80,7 +80,7 @@ def page(bench: Bench) -> Any:
 def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
     """A run that leaves this running, shown in the panel on its preview; its id."""
     bench.api.add([ToolUse("bash", {"command": command, "background": True})], [Text("Served.")])
-    run, prompt = start(bench, page)
+    run, prompt = start(bench, page, **options)
     deadline = time.monotonic() + 120
     while lab.api(bench.server, f"runs/{run}")["status"] != "completed":
         assert time.monotonic() < deadline
@@ -89,7 +89,7 @@ def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
     return run
 
 
-def start(bench: Bench, page: Any) -> tuple[str, str]:
+def start(bench: Bench, page: Any, **options: str) -> tuple[str, str]:
     """A run of what the model is told to do, by its id and its prompt."""
     prompt = f"Serve {uuid4().hex[:8]}"  # the list may show the run before this one for a moment longer
     run = page.evaluate(
