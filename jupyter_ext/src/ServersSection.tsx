@@ -4,7 +4,7 @@ import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import type { Host } from './host';
 import { Attempt, Item, Toggle } from './Settings';
-import { Server, Servers, SettingsDoor, Template, words } from './settings';
+import { Server, Servers, SettingsDoor, Template, words } from './door';
 
 const KINDS: Record<Server['kind'], string> = { http: 'web', sandbox: 'in the sandbox', host: 'as you' };
 

@@ -6,7 +6,7 @@ import type { Host } from './host';
 import type { Hub } from './hub';
 import { ServersSection } from './ServersSection';
 import { SkillsSection } from './SkillsSection';
-import { SettingsDoor, sentenceOf } from './settings';
+import { SettingsDoor, sentenceOf } from './door';
 
 type Part = 'skills' | 'servers';
 const PARTS: Array<[Part, string, string]> = [

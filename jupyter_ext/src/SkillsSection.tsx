@@ -5,7 +5,7 @@ import { visible } from '../../widgets/src/views/plain';
 import { Code, Markdown } from '../../widgets/src/views/text';
 import type { Host } from './host';
 import { Attempt, Item, Toggle } from './Settings';
-import { Problem, SettingsDoor, Skill, SkillText, bodyOf, slug } from './settings';
+import { Problem, SettingsDoor, Skill, SkillText, bodyOf, slug } from './door';
 
 const WHOSE: Record<Skill['scope'], string> = { workspace: 'of this folder', user: 'yours', bundled: 'comes along' };
 const STATES: Record<string, string> = { untrusted: 'not trusted', shadowed: 'hidden by a nearer one', broken: 'broken' };

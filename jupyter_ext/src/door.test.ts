@@ -1,5 +1,5 @@
 import { expect, it as test } from 'vitest';
-import { bodyOf, slug, words } from './settings';
+import { bodyOf, slug, words } from './door';
 
 test('a command line is split where its writer meant it', () => {
   expect(words(`npx -y  "my server" --name='a b' x`)).toEqual(['npx', '-y', 'my server', '--name=', 'a b', 'x']);
