@@ -21,11 +21,13 @@ describe('the window of a recorded run', () => {
   });
 
   it('is divided by what the server knows of what stood before', () => {
-    const parts = fillers(run, { system: 100, tools: 300, skills: 0, earlier: 0 });
+    const last = run.turns[run.turns.length - 1]!;
+    const full = { ...run, turns: [...run.turns.slice(0, -1), { ...last, context_tokens: 50_000 }] };
+    const parts = fillers(full, { system: 100, tools: 300, skills: 0, earlier: 0 });
     const of = (name: string) => parts.find(part => part.of === name)?.tokens ?? 0;
     expect(of('before')).toBe(0);
     expect(of('tools') / of('system')).toBeCloseTo(3, 1);
-    expect(of('system') + of('tools')).toBeCloseTo(fillers(run).find(part => part.of === 'before')!.tokens, -1);
+    expect(of('system') + of('tools')).toBeCloseTo(fillers(full).find(part => part.of === 'before')!.tokens, -1);
   });
 
   it('says which share of the prompts came from the cache', () => {
