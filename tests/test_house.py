@@ -126,3 +126,10 @@ def test_importing_the_package_is_light_and_silent() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""
+
+
+def test_modules_of_the_front_end_have_names_of_their_own() -> None:
+    """`./settings` finds `Settings.tsx` before `settings.ts`: the bundler does not look at case, nor do some disks."""
+    for source in (ROOT / "widgets" / "src", ROOT / "jupyter_ext" / "src"):
+        names = [str(path.with_suffix("")).lower() for path in source.rglob("*.ts*")]
+        assert sorted(names) == sorted(set(names))

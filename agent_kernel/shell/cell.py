@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.client import Agent, Run
-from agent_kernel.errors import AgentKernelError
+from agent_kernel.errors import AgentKernelError, SettingsError
 from agent_kernel.events import Error, Event, Json
 from agent_kernel.shell import frontend
 from agent_kernel.shell.bridge import Bridge
@@ -104,6 +104,8 @@ class Prompter:
         """Start a run; its view is there before it is."""
         overrides = options.overrides()
         agent.settings.with_overrides("%agent", **overrides)  # a bad value should not leave an empty view
+        if options.agent is not None:
+            self._check_agent(agent, options.agent)
         view = self.view(agent, options, kind)
         try:
             if isinstance(view, Patient) and not options.background:
@@ -117,6 +119,19 @@ class Prompter:
             view.fail("Not started.")
             raise
         return self.show(run, view, options, kind)
+
+    def _check_agent(self, agent: Agent, name: str) -> None:
+        """Raises SettingsError: what cannot begin should not leave an empty view."""
+        known = self.bridge.call(agent.agents())
+        if any(one["name"] == name for one in known):
+            return
+        usable = [one["name"] for one in known if one["state"] == "on"]
+        raise SettingsError(
+            f"There is no agent definition {name[:80]!r}.",
+            hint=f"There is: {', '.join(usable[:8])}."
+            if usable
+            else f"Write one: .agents/agents/{name[:80]}.yaml.",
+        )
 
     def view(self, agent: Agent, options: Options, kind: frontend.ViewKind) -> View:
         return open_view(kind, self.bridge, lambda: info_of(agent, options))

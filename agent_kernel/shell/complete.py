@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.shell.frames import is_frame
+from agent_kernel.shell.summary import is_frame
 
 MOST_FILES = 50
 _MAGIC = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}agent\b")

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from agent_kernel.errors import AgentKernelError, ToolError
 from agent_kernel.sandbox import folder
-from agent_kernel.shell.summary import size
+from agent_kernel.shell.summary import is_frame, size
 from agent_kernel.tools.base import ToolOutput
 from agent_kernel.tools.output import line_of
 
@@ -28,14 +28,6 @@ NO_PYARROW = (
     "(`pip install pyarrow` there for Parquet)."
 )
 _WORKDIR = re.compile(r"^/workspace/+")
-
-
-def is_frame(value: Any) -> bool:
-    """A DataFrame of pandas or polars; by name, so that neither needs to be imported."""
-    return any(
-        cls.__name__ == "DataFrame" and cls.__module__.partition(".")[0] in ("pandas", "polars")
-        for cls in type(value).__mro__
-    )
 
 
 def export(namespace: MutableMapping[str, Any], name: str, stem: str, workspace: Path) -> ToolOutput:

@@ -25,8 +25,7 @@ from typing import Any
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.mentions import heading
 from agent_kernel.shell.attach import fenced, file_reference
-from agent_kernel.shell.frames import is_frame
-from agent_kernel.shell.summary import inline, summary
+from agent_kernel.shell.summary import inline, is_frame, summary
 
 HIDDEN = frozenset({"exit", "quit", "get_ipython"})
 _CODE = re.compile(

@@ -12,6 +12,14 @@ MOST_COLUMNS = 60
 MOST_ITEMS = 20
 
 
+def is_frame(value: Any) -> bool:
+    """A DataFrame of pandas or polars; by name, so that neither needs to be imported."""
+    return any(
+        cls.__name__ == "DataFrame" and cls.__module__.partition(".")[0] in ("pandas", "polars")
+        for cls in type(value).__mro__
+    )
+
+
 def inline(value: Any) -> str | None:
     """A short value as it reads in a sentence, else None."""
     if value is None or isinstance(value, bool | int | float | complex):
