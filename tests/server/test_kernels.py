@@ -282,6 +282,10 @@ def test_a_kernels_token_opens_its_own_notebooks_runs_only_and_while_it_lives(
     assert jupyter.get("trust?workspace=.", token="", headers=own).status_code == 403
     yes = {"workspace": ".", "kind": "skill", "name": "x", "hash": "0" * 64}
     assert jupyter.post("trust", yes, token="", headers=own).status_code == 403
+    shows = {"notebooks": ["other.ipynb"]}
+    assert jupyter.request("PUT", "pages/p", json=shows, token="", headers=own).status_code == 403
+    assert jupyter.post("pages/p/answers/q", {"answer": {}}, token="", headers=own).status_code == 403
+    assert jupyter.get(f"stream?run={run}&page=p", token="", headers=own).status_code == 400
     mixed = {"X-Agent-Kernel": f"{kernel.id}:{foreign['X-Agent-Kernel'].partition(':')[2]}"}
     assert jupyter.get(f"runs/{run}", token="", headers=mixed).status_code == 403
     shared_api.add([ToolUse("notebook_python", {"code": "import os; dict(os.environ)"})], [Text("Seen.")])
