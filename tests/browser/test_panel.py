@@ -629,10 +629,11 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     bench.api.add([Text("Hello.")])
     ask(page, "Say hello")
     ended(page)
-    page.locator(".agk-back").click()
-    page.get_by_role("button", name="Skills and MCP servers").click()
+    page.get_by_role("button", name="Skills of this conversation").click()
     switch = view.get_by_role("switch", name="Use dashboards in this conversation")
-    switch.wait_for(timeout=SLOW)
+    switch.click(timeout=SLOW)
+    page.wait_for_function("() => document.querySelector('.agk-switch[aria-checked=\"false\"]')", timeout=SLOW)
+    assert not violations(page, ".agk-panel")
     assert page.evaluate("() => window.__xss") is None
     assert not page.problems
     page.close()
