@@ -595,7 +595,7 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     own.get_by_text("Boil").wait_for(timeout=SLOW)
     pictures(page, "settings-skills")
     own.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete", exact=True).last.click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
     own.wait_for(state="detached", timeout=SLOW)
 
     view.get_by_role("button", name="MCP servers").click()
@@ -622,7 +622,7 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     view.get_by_role("article", name="broken").get_by_text("off", exact=True).wait_for(timeout=SLOW)
     for name in ("widgets", "broken"):
         view.get_by_role("article", name=name).get_by_role("button", name="Remove").click()
-        page.get_by_role("button", name="Remove", exact=True).last.click()
+        page.locator(".jp-Dialog").get_by_role("button", name="Remove").click()
         view.get_by_role("article", name=name).wait_for(state="detached", timeout=SLOW)
 
     view.get_by_role("button", name="Back").click()
