@@ -133,6 +133,9 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
             <button type="button" className="agk-quiet" aria-pressed={known.replaying} title="Replay step by step, or go on from a step" aria-label="Replay" disabled={going} onClick={() => void hub.replay(known.replaying ? null : shownRow.id).catch(hub.say)}>
               <Icon name="replay" />
             </button>
+            <button type="button" className="agk-quiet" title="Skills and MCP servers of this conversation" aria-label="Skills of this conversation" onClick={() => setPage('arrange')}>
+              <Icon name="skill" />
+            </button>
             <Menu label="Export transcript" icon={<Icon name="download" />} choices={FORMATS.map(([format, name]) => [name, () => download(host, hub, shownRow, format)])} />
             <button type="button" className="agk-quiet" title="Forget this conversation" aria-label="Forget this conversation" disabled={going} onClick={() => void forget()}>
               <Icon name="trash" />

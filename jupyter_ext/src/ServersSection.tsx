@@ -87,7 +87,7 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
               </p>
               {server.problem && <p className="agk-error">{visible(server.problem)}</p>}
               {server.tools.length > 0 && (
-                <ul className="agk-tool-list">
+                <ul className="agk-tool-list" tabIndex={0} aria-label={`Tools of ${visible(server.name)}`}>
                   {server.tools.map(tool => (
                     <li key={tool.name}>
                       <code>{visible(tool.name)}</code> <span className="agk-dim">{tool.asks ? 'asks' : 'only reads, allowed'}</span>

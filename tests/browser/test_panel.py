@@ -595,7 +595,7 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     own.get_by_text("Boil").wait_for(timeout=SLOW)
     pictures(page, "settings-skills")
     own.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete", exact=True).last.click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
     own.wait_for(state="detached", timeout=SLOW)
 
     view.get_by_role("button", name="MCP servers").click()
@@ -622,17 +622,18 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     view.get_by_role("article", name="broken").get_by_text("off", exact=True).wait_for(timeout=SLOW)
     for name in ("widgets", "broken"):
         view.get_by_role("article", name=name).get_by_role("button", name="Remove").click()
-        page.get_by_role("button", name="Remove", exact=True).last.click()
+        page.locator(".jp-Dialog").get_by_role("button", name="Remove").click()
         view.get_by_role("article", name=name).wait_for(state="detached", timeout=SLOW)
 
     view.get_by_role("button", name="Back").click()
     bench.api.add([Text("Hello.")])
     ask(page, "Say hello")
     ended(page)
-    page.locator(".agk-back").click()
-    page.get_by_role("button", name="Skills and MCP servers").click()
+    page.get_by_role("button", name="Skills of this conversation").click()
     switch = view.get_by_role("switch", name="Use dashboards in this conversation")
-    switch.wait_for(timeout=SLOW)
+    switch.click(timeout=SLOW)
+    page.wait_for_function("() => document.querySelector('.agk-switch[aria-checked=\"false\"]')", timeout=SLOW)
+    assert not violations(page, ".agk-panel")
     assert page.evaluate("() => window.__xss") is None
     assert not page.problems
     page.close()

@@ -45,6 +45,10 @@ ELSEWHERE = re.compile(
 )
 """Those that pass and walk the same paths as CLIENT's: run by hand when the suite's version changes."""
 SERVER = ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"]
+SUITES_OWN = re.compile(
+    r"(tools-call|resources|prompts|elicitation|json-schema|server-sse|logging|completion)-.*"
+)
+"""Scenarios that call tools, resources and prompts of the suite's own test server, or what ours does not say it has."""
 BIN = Path(sys.executable).parent
 
 
@@ -95,10 +99,13 @@ def test_our_client_conforms(suite: list[str], tmp_path: Path) -> None:
     assert [(scenario, wrong, said) for scenario, code, wrong, said in found if code or wrong] == []
 
 
-def test_every_scenario_for_clients_is_accounted_for(suite: list[str]) -> None:
+def test_every_scenario_is_accounted_for(suite: list[str]) -> None:
     listed = subprocess.run([*suite, "list"], capture_output=True, text=True, timeout=60, check=True).stdout
-    of_clients = re.findall(r"^  - (\S+)", listed.partition("Client scenarios")[2], re.MULTILINE)
-    assert len(of_clients) > 20
+    of_servers, of_clients = (
+        re.findall(r"^  - (\S+)", part, re.MULTILINE) for part in listed.split("Client scenarios")
+    )
+    assert len(of_clients) > 20 and len(of_servers) > 20
+    assert [name for name in of_servers if name not in SERVER and not SUITES_OWN.fullmatch(name)] == []
     known = {*CLIENT, *NOT_OURS}
     assert [name for name in of_clients if name not in known and not ELSEWHERE.fullmatch(name)] == []
 
