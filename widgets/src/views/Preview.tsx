@@ -32,6 +32,13 @@ export function Preview({ run, open, send, ended }: Props) {
   if (!shown) {
     return null;
   }
+  if (!open && shown.kind === 'desktop') {
+    return (
+      <p className="agk-served">
+        <Icon name="desktop" /> {shown.live ? 'A desktop runs' : 'A desktop ran'} in the sandbox; the panel shows it.
+      </p>
+    );
+  }
   if (!open) {
     return (
       <p className="agk-served">
