@@ -75,16 +75,18 @@ class LocalDesktop(Driven):
         await self._do("scroll", x=x, y=y, direction=direction, amount=amount)
 
     async def _do(self, do: str, **options: Any) -> dict[str, Any]:
+        """Whoever asks may leave: the answer is waited for all the same, or the next one would take it for its own."""
+        return await asyncio.shield(asyncio.ensure_future(self._request({"do": do, **options})))
+
+    async def _request(self, request: dict[str, Any]) -> dict[str, Any]:
         async with self._turn:
-            await self.send({"do": do, **options})
+            await self.send(request)
             try:
                 async with asyncio.timeout(PATIENCE):
                     frame = await self.frames.get()
-            except (TimeoutError, asyncio.CancelledError) as error:
-                await asyncio.shield(self.close())  # its answer would be taken for the next one's
-                if isinstance(error, TimeoutError):
-                    raise SandboxTimeout(f"The desktop did not answer within {PATIENCE:.0f} s.") from None
-                raise
+            except TimeoutError:
+                await self.close()
+                raise SandboxTimeout(f"The desktop did not answer within {PATIENCE:.0f} s.") from None
         if frame is None:
             raise SandboxUnavailable(
                 f"The desktop has ended: {self.ended}", hint="The next call starts it anew."

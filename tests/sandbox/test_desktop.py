@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agent_kernel.events import BrowserUpdate, Event, ToolResult
+from agent_kernel.previews import PreviewWatch
 from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.sandbox.daytona_api import Access
@@ -46,6 +49,20 @@ def desk_of(sandbox: Sandbox, workspace: Path) -> Desk:
     return desk
 
 
+async def shown_by(sandbox: Sandbox) -> BrowserUpdate:
+    """What people are told of it."""
+    told: asyncio.Queue[Event] = asyncio.Queue()
+    watch = PreviewWatch(sandbox, told.put)
+    watch.heard(ToolResult(id="a", content=[]), background=False)
+    try:
+        async with asyncio.timeout(60):
+            update = await told.get()
+    finally:
+        await watch.close()
+    assert isinstance(update, BrowserUpdate)
+    return update
+
+
 async def events_of(sandbox: Sandbox, *wanted: str) -> str:
     """What the program with a window was told, once all of `wanted` is in it."""
     tests = " && ".join(f"grep -qF '{line}' told" for line in wanted)
@@ -77,7 +94,9 @@ async def test_a_program_is_seen_clicked_typed_into_and_scrolled(desk: Desk) -> 
             "key s ctrl", "button 5 550 360", "button 5 550 360", "button 1 400 210",
         ]  # fmt: skip
         assert "is not on the screen" in await desk.error("desktop_click", x=5000, y=1)
-        assert "view_only=1" in desk.sandbox.desktop_url
+        shown = await shown_by(desk.sandbox)
+        assert (shown.kind, shown.url, shown.live) == ("desktop", desk.sandbox.desktop_url, True)
+        assert "view_only=1" in shown.url and f":{shown.port}/" in shown.url
         await desk.sandbox.stop()
         assert desk.sandbox.desktop_url == ""
 

@@ -60,6 +60,9 @@ def test_a_running_run_hears_pauses_and_stops(jupyter: Jupyter, shared_api: Scri
     assert jupyter.post(f"runs/{run}/messages", {"text": "Faster!"}).status_code == 202
     assert jupyter.post(f"runs/{run}/pause").status_code == 202
     assert jupyter.post(f"runs/{run}/resume").status_code == 200
+    assert jupyter.post(f"runs/{run}/take-over").status_code == 202
+    assert jupyter.until(run, lambda event: event["type"] == "handover")["to"] == "person"
+    assert jupyter.post(f"runs/{run}/hand-back").status_code == 202
     assert jupyter.post(f"runs/{run}/cancel").status_code == 202
     assert jupyter.ended(run, 5)["status"] == "cancelled"
     late = jupyter.post(f"runs/{run}/messages", {"text": "Hello?"})

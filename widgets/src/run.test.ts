@@ -69,4 +69,13 @@ describe('reduce', () => {
     const run = reduceAll(upToStart, [delta('a', 'one\n', 1, 'output'), delta('a', 'two\n', 1, 'output')]);
     expect(run.entries.find(entry => entry.kind === 'call')).toMatchObject({ output: 'one\ntwo\n', state: 'running' });
   });
+
+  it('knows who has the desktop, and tells it', () => {
+    const hand = (to: 'person' | 'agent', seq: number) => ({ ...events[0]!, type: 'handover', to, by: 'ann', seq }) as AnyEvent;
+    const last = reduceAll(emptyRun(), events);
+    const taken = reduce(last, hand('person', last.seq + 1));
+    expect([last.personActs, taken.personActs]).toEqual([false, true]);
+    expect(taken.entries.at(-1)).toMatchObject({ kind: 'note', text: 'A person took over the desktop.' });
+    expect(reduce(taken, hand('agent', last.seq + 2)).personActs).toBe(false);
+  });
 });

@@ -115,12 +115,16 @@ class Driver:
 
     # -- frames ----------------------------------------------------------------------------------------
 
+    def listen(self):
+        """What whoever drives us has sent; without them there is nothing to do."""
+        data = os.read(0, 1 << 16)
+        if not data:
+            raise SystemExit(0)
+        self.source += data
+
     def line(self):
         while b"\n" not in self.source:
-            data = os.read(0, 1 << 16)
-            if not data:
-                raise SystemExit(0)
-            self.source += data
+            self.listen()
         found, _, self.source = self.source.partition(b"\n")
         return found
 
@@ -204,8 +208,8 @@ class Driver:
         self.send("ready")
         while True:
             request = json.loads(self.idle())
-            if "do" not in request:
-                continue  # an answer that came too late
+            if request.get("do") in (None, "stop"):
+                continue  # it came too late: what it is about is done
             self.begin()
             try:
                 said = getattr(self, "do_" + request.pop("do"))(**request)
@@ -214,8 +218,6 @@ class Driver:
                 self.send("error", text="Stopped.", **self.state())
             except Wrong as error:
                 self.send("error", text=str(error), **self.state())
-            except EOFError:
-                raise SystemExit("Chromium ended.") from None
             finally:
                 self.rest()
 
@@ -225,10 +227,7 @@ class Driver:
             if self.read in ready:
                 self.hear()
             if 0 in ready:
-                data = os.read(0, 1 << 16)
-                if not data:
-                    raise SystemExit(0)
-                self.source += data
+                self.listen()
         return self.line()
 
     def begin(self):
@@ -304,10 +303,7 @@ class Driver:
             if self.read in ready:
                 self.hear()
             if 0 in ready:
-                data = os.read(0, 1 << 16)
-                if not data:
-                    raise SystemExit(0)
-                self.source += data
+                self.listen()
                 while b"\n" in self.source:
                     self.answered(json.loads(self.line()))
             if self.stopping:
@@ -802,6 +798,8 @@ if __name__ == "__main__":
     try:
         driver = Driver()
         driver.run()
+    except EOFError:
+        raise SystemExit("Chromium ended.") from None
     finally:
         if driver is not None:
             driver.close()

@@ -26,7 +26,7 @@ DOWNLOADED = ("/opt/ms-playwright", "/ms-playwright", "~/.cache/ms-playwright", 
 """Where Playwright keeps the browsers it has downloaded."""
 
 
-def find_program():
+def find_program() -> "str | None":
     """A Chromium that is there, or None. Scripts that stand in for one are passed over: they want what is not here."""
     patterns = [
         os.path.join(os.path.expandvars(os.path.expanduser(place)), "chromium-*/chrome-linux*/chrome")

@@ -30,8 +30,7 @@ def can_run(provider: str) -> bool:
     """Whether a sandbox on this machine would have a browser to start."""
     if provider == "daytona":
         return True  # its image says
-    found: str | None = find_program()  # type: ignore[no-untyped-call]
-    return found is not None and (provider == "none" or shutil.which("bwrap") is not None)
+    return find_program() is not None and (provider == "none" or shutil.which("bwrap") is not None)
 
 
 def source() -> str:

@@ -32,6 +32,13 @@ export function Preview({ run, open, send, ended }: Props) {
   if (!shown) {
     return null;
   }
+  if (!open && shown.kind === 'desktop') {
+    return (
+      <p className="agk-served">
+        <Icon name="desktop" /> {shown.live ? 'A desktop runs' : 'A desktop ran'} in the sandbox; the panel shows it.
+      </p>
+    );
+  }
   if (!open) {
     return (
       <p className="agk-served">
@@ -128,17 +135,7 @@ function Browser({ served, open }: { served: BrowserUpdateEvent; open: OpenPrevi
             </button>
           ))}
         </span>
-        <a
-          className="agk-out"
-          href={src || undefined}
-          target="_blank"
-          rel="noopener noreferrer"
-          aria-label="Open in a new tab"
-          title="Open in a new tab"
-          aria-disabled={!src}
-        >
-          <Icon name="open" />
-        </a>
+        <NewTab src={src} />
       </form>
       <div className="agk-stage" aria-busy={loading && !problem}>
         {problem ? (
@@ -191,17 +188,7 @@ function Desktop({ served, open, send, person, ended }: DesktopProps) {
             {person ? 'Hand back' : 'Take over'}
           </button>
         )}
-        <a
-          className="agk-out"
-          href={src || undefined}
-          target="_blank"
-          rel="noopener noreferrer"
-          aria-label="Open in a new tab"
-          title="Open in a new tab"
-          aria-disabled={!src}
-        >
-          <Icon name="open" />
-        </a>
+        <NewTab src={src} />
       </div>
       <div className={acts ? 'agk-stage agk-screen agk-yours' : 'agk-stage agk-screen'} aria-busy={loading && !problem}>
         {problem ? (
@@ -229,6 +216,22 @@ function Desktop({ served, open, send, person, ended }: DesktopProps) {
 /** The view's address, to act or to watch. */
 function acting(path: string, acts: boolean): string {
   return path.replace('view_only=1', `view_only=${acts ? 0 : 1}`);
+}
+
+function NewTab({ src }: { src: string }) {
+  return (
+    <a
+      className="agk-out"
+      href={src || undefined}
+      target="_blank"
+      rel="noopener noreferrer"
+      aria-label="Open in a new tab"
+      title="Open in a new tab"
+      aria-disabled={!src}
+    >
+      <Icon name="open" />
+    </a>
+  );
 }
 
 function Problem({ text, retry }: { text: string; retry: () => void }) {
