@@ -594,8 +594,8 @@ class DaytonaSandbox:
         await self._again(lambda _: self._carry_once())
 
     async def snapshot(self) -> str:
-        await self._carry()
-        return await asyncio.to_thread(self._snapshots.take)
+        await self._carry()  # it has looked, and knows what it has written
+        return await asyncio.to_thread(lambda: self._snapshots.take(as_looked=True))
 
     async def diff(
         self, before: str, after: str | None = None, paths: Sequence[str] | None = None

@@ -56,14 +56,19 @@ class Snapshots:
         self._most_held = most_held
         self._held: int | None = None
         self._seen: dict[str, tuple[Stamp, Entry]] = {}
+        self._looked: Manifest | None = None
         self._manifests: dict[str, Manifest] = {}
         self._last: tuple[str, Manifest] | None = None
         self._lock = threading.Lock()
 
-    def take(self) -> str:
-        """Remember the files as they are. The same files give the same id."""
+    def take(self, *, as_looked: bool = False) -> str:
+        """Remember the files as they are. The same files give the same id.
+
+        `as_looked`: as they were at the last `manifest`, with what `entry` and `gone` were told of since.
+        """
         with self._lock:
-            manifest = self._scan()
+            looked, self._looked = self._looked, None
+            manifest = looked if as_looked and looked is not None else self._scan()
             if self._last is not None and self._last[1] == manifest:
                 return self._last[0]
             text = json.dumps(
@@ -78,7 +83,14 @@ class Snapshots:
     def manifest(self) -> Manifest:
         """The files as they are now."""
         with self._lock:
-            return self._scan()
+            self._looked = self._scan()
+            return dict(self._looked)
+
+    def gone(self, path: str) -> None:
+        """A file was removed since the last look."""
+        with self._lock:
+            if self._looked is not None:
+                self._looked.pop(path, None)
 
     def entry(self, path: str) -> Entry | None:
         """One file as it is now; None when it is not there."""
@@ -90,6 +102,8 @@ class Snapshots:
             except OSError:
                 return None
             self._seen[path] = (_stamp(info), found)
+            if self._looked is not None:
+                self._looked[path] = found
             return found
 
     def differs(self, path: str) -> bool:

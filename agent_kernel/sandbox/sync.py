@@ -330,7 +330,8 @@ class Sync:
             self._note(known, path, None, key, f"could not be written here: {error.strerror or error}")
             return
         self._there[path] = key
-        known.pairs[path] = (self._now(path) if place == path else None, key)
+        written = self._now(place)
+        known.pairs[path] = (written if place == path else None, key)
 
     def _now(self, path: str) -> Key | None:
         """The key of what was just written. The next look takes the same."""
@@ -348,6 +349,7 @@ class Sync:
                 )
                 continue
             folder.remove_empty(self._workspace, path)
+            self._snapshots.gone(path)
             known.pairs.pop(path, None)
 
     # -- to there --------------------------------------------------------------------------------------

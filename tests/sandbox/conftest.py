@@ -111,7 +111,8 @@ class Opening:
 
         def signalled(number: int) -> None:
             for pid in stopped:
-                os.kill(pid, number)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, number)
 
         signalled(signal.SIGSTOP)
         return lambda: signalled(signal.SIGCONT)
