@@ -121,8 +121,8 @@ class StreamHandler(Handler):
             followers.append(asyncio.create_task(tell()))
         if page:
             followers.append(asyncio.create_task(ask()))
-        for task in followers:
-            task.add_done_callback(lambda ended: self._fail(ended, queue))
+        for follower in followers:
+            follower.add_done_callback(lambda ended: self._fail(ended, queue))
         closed = asyncio.create_task(self._closed.wait())
         try:
             while not self._closed.is_set():
