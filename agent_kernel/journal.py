@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from agent_kernel.errors import StoreError
 from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
 from agent_kernel.folds import RunState
 from agent_kernel.runs.log import RunLog
+
+LOOK_AGAIN = 1.0
+"""Seconds until a store that failed is asked again."""
+logger = logging.getLogger(__name__)
 
 
 class RunJournal:
@@ -80,13 +86,22 @@ class RunJournal:
         self._watcher = asyncio.create_task(self._watch(on_cancel))
 
     async def _watch(self, on_cancel: Callable[[], object]) -> None:
-        # The state is asked, not what was just read: an append of our own may have taken the cancel in.
-        heads = self.log.heads(self.run_id, after=self.head)
-        while self.state.control != "cancel":
-            await self.catch_up(await anext(heads))
-        on_cancel()
-        async for head in heads:
-            await self.catch_up(head)
+        stopped = False
+        while True:
+            try:
+                heads = self.log.heads(self.run_id, after=self.head)
+                # The state is asked, not what was just read: an append of our own may have taken the cancel in.
+                while not stopped and self.state.control != "cancel":
+                    await self.catch_up(await anext(heads))
+                if not stopped:
+                    stopped = True
+                    on_cancel()
+                async for head in heads:
+                    await self.catch_up(head)
+            except StoreError as error:
+                # Who stops looking here would wait for answers and results for ever.
+                logger.warning("run %s: looking for what others appended failed: %s", self.run_id, error)
+                await asyncio.sleep(LOOK_AGAIN)
 
     async def catch_up(self, head: int | None = None) -> list[Event]:
         """What others appended up to now; nothing is read when `head` is known already."""

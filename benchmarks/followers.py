@@ -22,6 +22,8 @@ SLOW = STALLED = 20
 DELTAS = 400
 FAST, USUAL = 0.002, 0.04
 """Seconds between deltas: faster than anybody can follow, and as a quick model writes."""
+MANY = "--AgentKernelExtension.requests_per_second=100000"
+"""All of these clients are one person's."""
 STAMP = re.compile(rb'^data: .*"timestamp": ?([0-9]{13})')
 PATIENCE = 180.0
 
@@ -42,6 +44,8 @@ class Follower:
         head = f"GET /api/agent/stream?{query} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: token bench\r\n\r\n"
         writer.write(head.encode())
         try:
+            first = await reader.readline()
+            assert b" 200 " in first, first
             while self.ended < until and (line := await reader.readline()):
                 if found := STAMP.search(line):
                     self.take(float(found[1]), b'"completed"' in line and b'"status"' in line)
@@ -74,7 +78,7 @@ async def figures() -> list[Figure]:
     with (
         ScriptedMessages(delay=USUAL) as api,
         tempfile.TemporaryDirectory() as folder,
-        lab(Path(folder), extension=True, api=api.url) as (url, _),
+        lab(Path(folder), MANY, extension=True, api=api.url) as (url, _),
     ):
         async with httpx2.AsyncClient(
             base_url=f"{url}/api/agent/",

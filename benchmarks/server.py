@@ -22,7 +22,7 @@ SETTLED = 3.0
 
 
 @contextmanager
-def lab(folder: Path, *, extension: bool, api: str = "") -> Iterator[tuple[str, int]]:
+def lab(folder: Path, *options: str, extension: bool, api: str = "") -> Iterator[tuple[str, int]]:
     """`jupyter lab`, answering; its address and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -38,7 +38,7 @@ def lab(folder: Path, *, extension: bool, api: str = "") -> Iterator[tuple[str, 
     command = [
         sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
         "--IdentityProvider.token=bench", f"--ServerApp.root_dir={folder}",
-        f"--ServerApp.jpserver_extensions={{'jupyter_ext': {extension}}}",
+        f"--ServerApp.jpserver_extensions={{'jupyter_ext': {extension}}}", *options,
     ]  # fmt: skip
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"

@@ -121,6 +121,8 @@ class StreamHandler(Handler):
             followers.append(asyncio.create_task(tell()))
         if page:
             followers.append(asyncio.create_task(ask()))
+        for follower in followers:
+            follower.add_done_callback(lambda ended: self._fail(ended, queue))
         closed = asyncio.create_task(self._closed.wait())
         try:
             while not self._closed.is_set():
@@ -130,6 +132,15 @@ class StreamHandler(Handler):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _fail(self, follower: asyncio.Task[None], queue: asyncio.Queue[Event | str]) -> None:
+        """A run whose log cannot be read would look like one that is quiet: the client is to ask again."""
+        if follower.cancelled() or (error := follower.exception()) is None:
+            return
+        self.log.warning("agent-kernel: a stream ends, for a run cannot be followed: %s", error)
+        self._closed.set()
+        if queue.empty():
+            queue.put_nowait("")  # whoever waits for the next event waits no longer
 
     async def _send_some(self, queue: asyncio.Queue[Event | str], positions: dict[str, int]) -> None:
         """What waits, or (after a while without anything) a sign of life."""

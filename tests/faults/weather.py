@@ -34,6 +34,7 @@ class Wire:
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._calm = threading.Event()
         self._calm.set()
+        self._away = False
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -50,6 +51,13 @@ class Wire:
         self._calm.clear()
         time.sleep(seconds)
         self._calm.set()
+
+    def away(self, seconds: float) -> None:
+        """For so long nobody is there: connections end, and new ones too."""
+        self._away = True
+        self.drop()
+        time.sleep(seconds)
+        self._away = False
 
     def close(self) -> None:
         self._server.close()
@@ -68,9 +76,12 @@ class Wire:
         family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
         far = socket.socket(family)
         try:
+            if self._away:
+                raise ConnectionRefusedError
             far.connect(self._target)
         except OSError:
             near.close()
+            far.close()
             return
         pair = (near, far)
         self._pairs.add(pair)
