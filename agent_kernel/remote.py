@@ -482,9 +482,9 @@ class _Feed:
                         if event.seq:
                             self._events.append(event)
                         self.tell(event)
-            except ServerUnreachable as error:
+            except (ServerUnreachable, StoreError):  # the server's database may be away as the server may
                 attempt += 1
-                await self._wait(error, attempt)
+                await self._wait(attempt)
             except AgentKernelError as error:
                 self.failed = True
                 self.tell(error)
@@ -494,7 +494,7 @@ class _Feed:
     def _head(self) -> int:
         return self._events[-1].seq if self._events else 0
 
-    async def _wait(self, error: ServerUnreachable, attempt: int) -> None:
+    async def _wait(self, attempt: int) -> None:
         pause = _pause(attempt)
         if attempt > 1:  # a connection that merely ended is made again without a word
             self.tell(

@@ -64,7 +64,7 @@ PARTS = (
         "A workspace at Daytona",
         (
             "first sync of 10,000 files", "sync of one changed file among 10,000, up",
-            "sync of one changed file among 10,000, down",
+            "sync of one changed file among 10,000, down", "sync of one changed file among 10,000",
         ),
     ),
     Part("session", "Many skills and MCP servers", ("session start, 200 skills, 20 servers",)),

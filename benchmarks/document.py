@@ -53,5 +53,8 @@ def number(value: float) -> str:
 
 
 def machine() -> str:
-    """Kind of processor and system; nothing that names a machine."""
-    return f"{os.cpu_count()} processors, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    """Kind of processor and system, and whether anybody else used it; nothing that names a machine."""
+    count, load = os.cpu_count() or 1, os.getloadavg()[1]
+    kind = f"{count} processors, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    busy = f", **busy with other work** (load {load:.0f}): absolute times are too long, and goals may be missed for it"
+    return kind + (busy if load > 2 * count else "")

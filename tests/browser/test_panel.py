@@ -17,6 +17,9 @@ import nbformat
 import pytest
 
 from agent_kernel.events import Status
+from agent_kernel.runs.bus import LocalBus
+from agent_kernel.runs.log import RunLog
+from agent_kernel.runs.redact import Redactor
 from agent_kernel.runs.store import open_store
 from agent_kernel.settings import local_user
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -330,7 +333,8 @@ async def stored(bench: Bench, attack: str) -> None:
         session_id=session.id, prompt=attack, model=attack, owner=local_user(), agent=attack
     )
     events = [event.model_copy(update={"seq": 0}) for event in hostile()]
-    await store.append(run.id, [*events, Status(status="failed", reason=attack)])
+    log = RunLog(store, LocalBus(), redact=Redactor([]))
+    await log.append(run.id, *events, Status(status="failed", reason=attack))
     await store.close()
 
 
