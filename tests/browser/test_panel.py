@@ -632,7 +632,9 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     page.get_by_role("button", name="Skills of this conversation").click()
     switch = view.get_by_role("switch", name="Use dashboards in this conversation")
     switch.click(timeout=SLOW)
-    page.wait_for_function("() => document.querySelector('.agk-switch[aria-checked=\"false\"]')", timeout=SLOW)
+    page.wait_for_function(
+        "() => document.querySelector('.agk-switch[aria-checked=\"false\"]')", timeout=SLOW
+    )
     assert not violations(page, ".agk-panel")
     assert page.evaluate("() => window.__xss") is None
     assert not page.problems
