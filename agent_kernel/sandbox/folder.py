@@ -18,6 +18,8 @@ SKIPPED = frozenset(
     {".git", "node_modules", "__pycache__", ".venv", "venv", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache",
      ".ruff_cache", ".tox", ".hypothesis"}
 )  # fmt: skip
+COLLABORATION = ".jupyter_ystore.db"
+"""What jupyter-collaboration keeps beside the notebooks, and changes all the time; its journals begin like that too."""
 MOST_DEEP = 64
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OPEN_DIR = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
@@ -53,7 +55,7 @@ def _walk(
                 deep = prefix.count("/") >= MOST_DEEP  # each level holds a descriptor
                 if entry.name not in SKIPPED and not deep and prefix + entry.name not in hidden:
                     folders.append(entry.name)
-            elif prefix + entry.name in hidden:
+            elif prefix + entry.name in hidden or entry.name.startswith(COLLABORATION):
                 continue
             elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
                 yield prefix + entry.name, directory, entry.name, info

@@ -139,6 +139,16 @@ def test_folders_of_tools_are_left_out(work: Path, snapshots: Snapshots) -> None
     assert changes(snapshots, before) == {}
 
 
+def test_what_collaboration_keeps_beside_notebooks_is_nobodys_change(
+    work: Path, snapshots: Snapshots
+) -> None:
+    before = snapshots.take()
+    (work / "sub").mkdir()
+    for name in (".jupyter_ystore.db", "sub/.jupyter_ystore.db-journal", "ours.db"):
+        (work / name).write_text("x")
+    assert changes(snapshots, before) == {"ours.db": "create"}
+
+
 def test_a_forged_snapshot_leads_nowhere(work: Path, snapshots: Snapshots, tmp_path: Path) -> None:
     (work / "a").write_text("x")
     before = snapshots.take()
