@@ -229,8 +229,11 @@ def test_a_transcript_of_somebody_elses_is_told_cell_by_cell(bench: Bench, page:
     page.evaluate(
         "() => void window.jupyterapp.commands.execute('docmanager:open', { path: 'received.ipynb' })"
     )
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.context?.path === 'received.ipynb'", timeout=SLOW
+    )
     notebook = page.locator(".jp-NotebookPanel:visible")
-    notebook.get_by_role("button", name="Replay").click(timeout=SLOW)
+    notebook.locator(".jp-NotebookPanel-toolbar").get_by_text("Replay").click(timeout=SLOW)
     bar = notebook.get_by_role("region", name="Replay")
     bar.get_by_label("Speed").select_option("8")
     bar.get_by_label("Speed").blur()
