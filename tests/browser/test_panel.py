@@ -328,6 +328,7 @@ def test_hostile_text_runs_nothing_in_any_view(bench: Bench, page: Any) -> None:
 async def stored(bench: Bench, attack: str) -> None:
     """A run whose every word is an attack, as if it had been worked on here."""
     place = bench.home / "data" / "agent-kernel" / "runs.db"
+    place.parent.mkdir(parents=True, exist_ok=True)
     store = await open_store(place)
     session = await store.create_session(
         owner=local_user(), name=attack, workspace=str(bench.server.folder / attack[:9])
