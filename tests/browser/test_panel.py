@@ -313,9 +313,9 @@ def test_hostile_text_runs_nothing_in_any_view(bench: Bench, page: Any) -> None:
     assert page.locator(".agk-lane").count() > 10, "what is hostile is shown, as text"
     to_list(page)
     page.get_by_label("Search runs").fill("")
-    page.get_by_role("button", name="Usage").click()
+    page.get_by_role("button", name="Usage", exact=True).click()
     page.get_by_role("rowheader", name=attack).wait_for(timeout=SLOW)
-    page.get_by_role("button", name="Agent").click()
+    page.get_by_role("button", name="Agent", exact=True).click()
     page.get_by_role("rowheader", name=attack).wait_for(timeout=SLOW)
     assert page.locator(".agk-panel [onerror], .agk-panel script").count() == 0
     assert page.evaluate("() => window.__xss") is None
