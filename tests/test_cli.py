@@ -277,7 +277,7 @@ def test_a_detached_run_waits_for_a_worker_which_does_it(tmp_path: Path, api: Sc
     with subprocess.Popen([*command, "worker"], env=environment, stdout=subprocess.DEVNULL) as worker:
         try:
             transcript = tmp_path / "agent-transcripts" / f"{run}.ipynb"
-            for _ in range(300):
+            for _ in range(900):
                 if transcript.exists():
                     break
                 time.sleep(0.1)

@@ -92,7 +92,9 @@ class Notebook:
         options = f"--background --permission bypass --session {prompt.split()[-1]}"
         cell = f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print('run', run.id)"
         printed = self._kernel.run(cell, PATIENCE)  # and what other runs of this kernel have to show
-        self.runs.append(re.findall(r"run (r-\S+)", printed)[-1])
+        found = re.findall(r"run (r-\S+)", printed)
+        assert found, f"the cell did not begin a run: {printed}"
+        self.runs.append(found[-1])
         return self.runs[-1]
 
     def kill(self) -> None:
