@@ -265,10 +265,10 @@ class App:
         interactive: bool,
         kernel: KernelBridge | AttachedKernel | None,
     ) -> Status:
-        session = await self.store.get_session(run.session_id)
         place = self._places[run.session_id]
         try:
-            async with place.turn:
+            async with place.turn:  # before anything is waited for: those that were started first go first
+                session = await self.store.get_session(run.session_id)
                 settings = tightened(await self.chosen(settings, run.owner), Path(session.workspace))
                 definition = await self._definition(run)
                 skills = definition.narrowed(await self.skills(session))

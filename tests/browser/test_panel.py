@@ -30,7 +30,7 @@ from tests.transcript.runs import hostile
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "tests" / "output"
-SLOW = 60_000
+SLOW = 120_000
 ELSEWHERE = """() => {
   window.told = [];
   Object.defineProperty(document, 'hidden', { configurable: true, value: true });

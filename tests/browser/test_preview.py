@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -52,7 +53,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     cells = [
         nbformat.v4.new_code_cell("%load_ext agent_kernel"),
-        nbformat.v4.new_code_cell("%%agent\nServe it"),
+        nbformat.v4.new_code_cell("%%agent --new\nServe it"),
     ]
     nbformat.write(
         nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "serve.ipynb"
@@ -90,14 +91,14 @@ def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
 
 
 def start(bench: Bench, page: Any, **options: str) -> tuple[str, str]:
-    """A run of what the model is told to do, by its id and its prompt."""
+    """A run of what the model is told to do, where nothing that others served is left: its id and its prompt."""
     prompt = f"Serve {uuid4().hex[:8]}"  # the list may show the run before this one for a moment longer
     run = page.evaluate(
         """async ([folder, prompt, options]) => {
           const headers = { 'X-XSRFToken': document.cookie.match('_xsrf=([^;]*)')[1] };
           const post = body => ({ method: 'POST', body: JSON.stringify(body), headers });
           const ask = async (path, body) => (await fetch('/api/agent/' + path, post(body))).json();
-          const session = await ask('sessions', { workspace: folder, new: !!options.sandbox });
+          const session = await ask('sessions', { workspace: folder, new: true });
           return (await ask('runs', { session: session.id, prompt, options })).id;
         }""",
         [str(bench.server.folder), prompt, options],
@@ -331,9 +332,7 @@ def test_it_is_shown_in_the_cell_and_says_when_the_server_has_ended(bench: Bench
     lab.run_cell(page, 0)
     lab.run_cell(page, 1, wait=False)
     cell = lab.cell(page, 1)
-    cell.locator("iframe.agk-app").wait_for()
-    frame = cell.locator("iframe.agk-app").element_handle().content_frame()
-    frame.wait_for_function("() => document.title === 'module ran'")
+    eventually(lambda: title_of(cell.locator("iframe.agk-app")) == "module ran")
     for theme in ("Light", "Dark"):
         lab.set_theme(page, f"JupyterLab {theme}")
         cell.locator(".agk-preview").scroll_into_view_if_needed()
@@ -403,8 +402,19 @@ def test_a_browser_and_a_desktop_are_seen_and_the_desktop_is_taken_over_and_hand
     lab.set_theme(page, "JupyterLab Light")
 
 
+def title_of(frame: Any) -> str:
+    """Of the page in the frame; empty while it comes, or comes anew because its server has a name by now."""
+    from playwright.sync_api import Error
+
+    with contextlib.suppress(Error):
+        handle = frame.element_handle(timeout=1_000)
+        inner = handle.content_frame()
+        return str(inner.title()) if inner else ""
+    return ""
+
+
 def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)

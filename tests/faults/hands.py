@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,35 +49,20 @@ class Worker:
             self._process.kill()
 
 
-class PatientKernel(Kernel):
-    """One that is waited for however often it seems dead: a busy machine misses heartbeats."""
-
-    def _connect(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                super()._connect()
-                return
-            except (RuntimeError, OSError, ValueError):  # its file, with other ports, may just be written
-                self.client.stop_channels()
-                if time.monotonic() > deadline:
-                    raise
-
-
 class Notebook:
     """One notebook and its kernel, which comes anew when it, or its server, was killed."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.runs: list[str] = []
-        self._kernel: PatientKernel | None = None
+        self._kernel: Kernel | None = None
         self._pid = 0
 
     def open(self, jupyter: Jupyter) -> None:
         """A new kernel, of a server that has just started."""
         if self._kernel is not None:
             self._kernel.client.stop_channels()
-        self._kernel = PatientKernel(jupyter, self.name)
+        self._kernel = Kernel(jupyter, self.name)
         self._greet()
 
     def _greet(self) -> None:

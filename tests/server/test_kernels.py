@@ -18,6 +18,9 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from tests.server.conftest import TOKEN, Jupyter
 
+READY = 90
+"""Seconds for a kernel to come up on a machine that is busy with everything else."""
+
 
 class Kernel:
     """A notebook's kernel: `run(code)` gives what the cell printed; it fails when the cell does."""
@@ -35,11 +38,20 @@ class Kernel:
         self._connect()
 
     def _connect(self) -> None:
+        """However often it seems dead: on a busy machine it misses heartbeats."""
+        deadline = time.monotonic() + READY
         file = self.runtime / f"kernel-{self.id}.json"
-        self.client = BlockingKernelClient(connection_file=str(file))
-        self.client.load_connection_file()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=30)
+        while True:
+            self.client = BlockingKernelClient(connection_file=str(file))
+            try:
+                self.client.load_connection_file()
+                self.client.start_channels()
+                self.client.wait_for_ready(timeout=30)
+                return
+            except (RuntimeError, OSError, ValueError):  # its file, with other ports, may just be written
+                self.client.stop_channels()
+                if time.monotonic() > deadline:
+                    raise
 
     def restart(self) -> None:
         self.client.stop_channels()
