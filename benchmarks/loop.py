@@ -116,7 +116,9 @@ async def figures() -> list[Figure]:
     from agent_kernel.account import Account
 
     with scripted_api() as base_url, tempfile.TemporaryDirectory() as folder:
-        settings = Settings(model="scripted", base_url=base_url, data_dir=f"{folder}/data")
+        settings = Settings(
+            model="scripted", base_url=base_url, data_dir=f"{folder}/data", browser="off", desktop="off"
+        )
         Path(folder, "work").mkdir()
         client = anthropic.AsyncAnthropic(base_url=base_url, api_key="none", max_retries=0)
         async with adding_app(settings) as app:
