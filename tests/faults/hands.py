@@ -74,8 +74,10 @@ class Notebook:
         """Start a run from a cell, in a conversation of its own; the run's id."""
         assert self._kernel is not None
         options = f"--background --permission bypass --session {prompt.split()[-1]}"
-        cell = f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print('run', run.id)"
-        printed = self._kernel.run(cell, PATIENCE)  # and what other runs of this kernel have to show
+        cell = (
+            f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print(f'run {{run.id}}')"
+        )
+        printed = self._kernel.run(cell, PATIENCE)  # and, between two writes, what other runs have to show
         found = re.findall(r"run (r-\S+)", printed)
         assert found, f"the cell did not begin a run: {printed}"
         self.runs.append(found[-1])
