@@ -75,10 +75,10 @@ class Notebook:
         assert self._kernel is not None
         options = f"--background --permission bypass --session {prompt.split()[-1]}"
         cell = (
-            f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print(f'run {{run.id}}')"
+            f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print(f'run {{run.id}};')"
         )
         printed = self._kernel.run(cell, PATIENCE)  # and, between two writes, what other runs have to show
-        found = re.findall(r"run (r-\S+)", printed)
+        found = re.findall(r"run (r-[0-9a-z-]+);", printed)
         assert found, f"the cell did not begin a run: {printed}"
         self.runs.append(found[-1])
         return self.runs[-1]
