@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_kernel.cli.base import folder, line
+from agent_kernel.cli.base import folder, line, own_trust
 from agent_kernel.errors import SettingsError
 
 if TYPE_CHECKING:
     from agent_kernel.definitions import Found
-    from agent_kernel.skills import Trust
 
 CWD = click.option("--cwd", type=click.Path(path_type=Path), default=Path(), help="The workspace.")
 _TEMPLATE = """\
@@ -119,7 +118,7 @@ def trust(names: tuple[str, ...], cwd: Path, yes: bool, revoke: bool) -> None:
     if not chosen:
         click.echo("There is nothing that is trusted." if revoke else "There is nothing to trust.")
         return
-    kept = _trust()
+    kept = own_trust()
     if kept.within(folder(cwd)):
         raise SettingsError(
             f"Trust would be kept in {kept.folder}, which lies in the workspace: the agent could write it.",
@@ -134,18 +133,10 @@ def trust(names: tuple[str, ...], cwd: Path, yes: bool, revoke: bool) -> None:
             click.echo("  trusted")
 
 
-def _trust() -> Trust:
-    from agent_kernel.settings import load_settings
-    from agent_kernel.skills import Trust
-
-    settings = load_settings()
-    return Trust(settings.folder, settings.owner)
-
-
 def _found(cwd: Path) -> list[Found]:
     from agent_kernel.definitions import find_definitions
 
-    return find_definitions(folder(cwd), _trust())
+    return find_definitions(folder(cwd), own_trust())
 
 
 def _named(name: str, cwd: Path) -> Found:
@@ -167,7 +158,7 @@ def _unknown(one: Found) -> list[str]:
     from agent_kernel.tools import builtin_tools
 
     said = one.definition.tools if one.definition else None
-    skills = open_library(None, _trust())
+    skills = open_library(None, own_trust())
     names = [*(tool.name for tool in builtin_tools(kernel=True, skills=skills)), "web_search"]
     joined = ("mcp_", "tool_search")
     return [

@@ -14,6 +14,7 @@ from agent_kernel.errors import AgentKernelError, SettingsError
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
+    from agent_kernel.skills import Trust
 
 USAGE = 2
 T = TypeVar("T")
@@ -51,6 +52,15 @@ def folder(path: Path) -> Path:
     if not found.is_dir():
         raise SettingsError(f"The workspace {path} is not a folder.", hint="Make it, or name another.")
     return found
+
+
+def own_trust() -> Trust:
+    """What the person of this machine has said yes to."""
+    from agent_kernel.settings import load_settings
+    from agent_kernel.skills import Trust
+
+    settings = load_settings()
+    return Trust(settings.folder, settings.owner)
 
 
 def line(text: str, length: int = 100) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_kernel.cli.base import folder, line
+from agent_kernel.cli.base import folder, line, own_trust
 from agent_kernel.errors import SkillError
 
 if TYPE_CHECKING:
-    from agent_kernel.skills import Entry, Library, Skill, Trust
+    from agent_kernel.skills import Entry, Library, Skill
 
 CWD = click.option("--cwd", type=click.Path(path_type=Path), default=Path(), help="The workspace.")
 
@@ -129,7 +129,7 @@ def trust(names: tuple[str, ...], cwd: Path, yes: bool, revoke: bool) -> None:
     if not chosen:
         click.echo("There is nothing to trust." if not revoke else "There is nothing that is trusted.")
         return
-    kept = _trust()
+    kept = own_trust()
     if kept.within(folder(cwd)):
         raise SkillError(
             f"Trust would be kept in {kept.folder}, which lies in the workspace: the agent could write it.",
@@ -163,7 +163,7 @@ def install(source: Path, workspace: bool, replace: bool, cwd: Path) -> None:
         for problem in examine(skill):
             click.echo(f"  {problem.level}: {line(problem.text, 300)}")
         if workspace:  # whoever installs it has chosen it
-            _trust().add(pack(skill.folder).digest, skill.name, skill.folder)
+            own_trust().add(pack(skill.folder).digest, skill.name, skill.folder)
 
 
 @skills.command()
@@ -186,18 +186,10 @@ def remove(name: str, cwd: Path, yes: bool) -> None:
     click.echo(f"Deleted {found[0].folder}.")
 
 
-def _trust() -> Trust:
-    from agent_kernel.settings import load_settings
-    from agent_kernel.skills import Trust
-
-    settings = load_settings()
-    return Trust(settings.folder, settings.owner)
-
-
 def _library(cwd: Path) -> Library:
     from agent_kernel.skills import open_library
 
-    return open_library(folder(cwd), _trust())
+    return open_library(folder(cwd), own_trust())
 
 
 def _target(workspace: bool, cwd: Path) -> Path:
