@@ -23,6 +23,7 @@ FLAGS = [
 ]  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TOKEN = "token-of-the-test"
+OUTPUT = Path(__file__).parents[1] / "output"
 PYTHON = os.environ.get("PYTHON_UNDER_TEST", sys.executable)
 """Another environment's Python (where a built wheel is installed), or this one."""
 NOTEBOOK = """() => {
@@ -74,7 +75,12 @@ def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterat
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(f"{url}/api/status?token={TOKEN}", process, log)
-            yield Server(url, folder, process, log)
+            server = Server(url, folder, process, log)
+            try:
+                yield server
+            except BaseException:
+                tell_of_server(server)
+                raise
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -119,8 +125,30 @@ def browser(**context: Any) -> Iterator[Any]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         opened = chromium.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context})
-        yield opened
+        try:
+            yield opened
+        except BaseException:
+            tell_of_pages(opened)
+            raise
         chromium.close()
+
+
+def tell_of_pages(context: Any) -> None:
+    """What a person would see at this moment, for the report of a test that failed."""
+    OUTPUT.mkdir(exist_ok=True)
+    for number, page in enumerate(context.pages):
+        with contextlib.suppress(Exception):
+            print(f"\n── page {number}: {page.url.partition('?')[0]}\n{page.inner_text('body')[-4000:]}")
+            print("── console:", *getattr(page, "problems", [])[-20:], sep="\n")
+            page.screenshot(path=OUTPUT / f"failed-{os.getpid()}-{number}.png", timeout=5_000)
+
+
+def tell_of_server(server: Server) -> None:
+    """Its runs and the last of its log, for the report of a test that failed."""
+    with contextlib.suppress(Exception):
+        for run in api(server, "runs")["runs"]:
+            print("── run", {key: run.get(key) for key in ("id", "status", "last_seq", "prompt")})
+    print(f"── server's log\n{server.log.read_text(errors='replace')[-4000:]}")
 
 
 def open_notebook(context: Any, server: Server, name: str, app: str = "lab", kernel: bool = True) -> Any:
