@@ -293,7 +293,7 @@ class Account:
         copy = await forked(self.app, run, seq, prompt, self.owner)
         if restore:
             await self.restore(run.id, seq)
-        self.app.same_tools(run.session_id, copy.session_id)
+        self.app.places.same_tools(run.session_id, copy.session_id)
         settings = settings or self.app.settings_of(run)
         kernel = kernel or kernel_of(run)
         hosted = {"hosted": bool(run.options.get("hosted"))}
@@ -490,7 +490,7 @@ class Account:
         last = {change.path: change for change in changes}
         session = await self.app.store.get_session(run.session_id)
         found: list[FileChange] = []
-        async with self.app.borrow_sandbox(session, self.app.settings_of(run)) as sandbox:
+        async with self.app.places.borrow(session, self.app.settings_of(run)) as sandbox:
             for path, change in sorted(first.items()):
                 before, after = change.before or "", last[path].after
                 for merged in await sandbox.diff(before, after, [path]):
@@ -507,7 +507,7 @@ class Account:
     async def _restore(self, run: RunRow, changes: list[FileChange], call_id: str | None) -> Undo:
         session = await self.app.store.get_session(run.session_id)
         notebooks = self.app.notebooks(session)
-        async with self.app.borrow_sandbox(session, self.app.settings_of(run)) as sandbox:
+        async with self.app.places.borrow(session, self.app.settings_of(run)) as sandbox:
             opened = await _undone_in_pages(notebooks, sandbox, changes) if notebooks else {}
             closed = [change for change in changes if change.path not in opened]
             undo = await _restored(sandbox, closed, call_id, self.owner) if closed else None
@@ -528,7 +528,7 @@ class Account:
     async def previewed(self, run_id: str, port: int) -> Sandbox:
         """The sandbox of the run, in which something listens on `port`. Raises SandboxNotFound."""
         run = await self.get_run(run_id)
-        sandbox = self.app.sandbox_of(run.session_id)
+        sandbox = self.app.places.sandbox_of(run.session_id)
         if sandbox is None:
             raise SandboxNotFound(
                 "The sandbox of this run is not open here.", hint="Ask the agent to start the server again."
@@ -602,15 +602,15 @@ class Account:
 
     async def mcp(self, session_id: str) -> McpServers:
         """The servers of a session, and a sandbox to start programs in. Raises RunNotFound."""
-        return await self.app.reachable_mcp(await self.get_session(session_id))
+        return await self.app.places.reachable_mcp(await self.get_session(session_id))
 
     async def report_mcp(self, session_id: str) -> Json:
         """What a person sees of a session's MCP servers; see `McpServers.report`."""
-        return await self.app.mcp(await self.get_session(session_id)).report()
+        return await self.app.places.mcp(await self.get_session(session_id)).report()
 
     async def refresh_tools(self, session_id: str) -> None:
         """The session's next run chooses its tools anew, from the servers that are there then."""
-        self.app.refresh_tools(await self.get_session(session_id))
+        self.app.places.refresh_tools(await self.get_session(session_id))
 
     async def attend(self, run_id: str, kernel: KernelBridge) -> None:
         """A notebook's kernel is here for the run. (A run of this process has had its own since it began.)"""

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import socket
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -26,17 +24,13 @@ from agent_kernel.errors import (
     ModelError,
     OwnershipLost,
     RunBusy,
-    SandboxError,
-    SandboxNotFound,
     SettingsError,
 )
 from agent_kernel.events import FINAL_STATUSES, Error, Event, Json, Status, now_ms
 from agent_kernel.folds import RunState
 from agent_kernel.loop import Bounds, interrupted
-from agent_kernel.mcp.config import Configuration
-from agent_kernel.mcp.servers import McpServers
-from agent_kernel.mcp.tools import session_tools
 from agent_kernel.model import Model, ModelRequest, ModelSettings, is_native, is_old, open_model
+from agent_kernel.places import Place, Places, settings_of
 from agent_kernel.runner import Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.bus import Bus, LocalBus
@@ -44,10 +38,8 @@ from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Session
 from agent_kernel.runs.redact import Redactor
 from agent_kernel.runs.store import DAY_MS, Store, open_store
-from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
-from agent_kernel.sandbox.daytona_api import Access
-from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, tightened
+from agent_kernel.settings import DEMO_MODEL, Settings, tightened
 from agent_kernel.skills import Library, Trust, catalogue, open_library
 from agent_kernel.telemetry import Observer, Observers, open_observers
 from agent_kernel.tools import builtin_tools
@@ -70,17 +62,6 @@ class Dispatches(Protocol):
     async def cancel(self, run_id: str) -> None: ...
 
 
-@dataclass(slots=True)
-class _Place:
-    """What a session keeps open between its runs."""
-
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    write_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    sandbox: Sandbox | None = None
-    provider: str = ""
-    state: dict[str, Any] = field(default_factory=dict)
-
-
 class App:
     """Runs, their log and their sandboxes in this process. Open one with `open_app`."""
 
@@ -96,7 +77,7 @@ class App:
         self.blobs = blobs
         self.choices = Choices(Vault(settings.folder / "secrets"))
         self.worker = worker_name()
-        self._places: defaultdict[str, _Place] = defaultdict(_Place)
+        self.places = Places(settings, store, hide=self.redactor.keep)
         self._tasks: dict[str, asyncio.Task[Status]] = {}
         self._models: list[tuple[ModelSettings, Model]] = []
         self._hearing: asyncio.Task[None] | None = None
@@ -203,14 +184,7 @@ class App:
 
     async def forget(self, session: Session) -> None:
         """Delete a session that nobody works on: its runs, its events, its sandbox's files. The workspace stays."""
-        place = self._places.pop(session.id, None)
-        if place is not None:
-            await _close(place)
-        if session.sandbox_id is not None:
-            remote = self.settings.with_overrides(f"session {session.id}", sandbox="daytona")
-            await (await self._open_sandbox(session, remote)).delete()
-        folder = self.settings.folder / "sandboxes" / session.id
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self.places.forget(session)
         await self.store.delete_session(session.id)
 
     @property
@@ -225,8 +199,7 @@ class App:
 
     def settings_of(self, run: RunRow) -> Settings:
         """The settings a run was submitted with, on top of this App's."""
-        said = {name: run.options[name] for name in RUN_SETTINGS if name in run.options}
-        return self.settings.with_overrides(f"run {run.id}", model=run.model, **said)
+        return settings_of(self.settings, run)
 
     async def chosen(self, settings: Settings, owner: str) -> Settings:
         """With the model that the owner set up, where the settings do not say how to reach one."""
@@ -265,7 +238,7 @@ class App:
         interactive: bool,
         kernel: KernelBridge | AttachedKernel | None,
     ) -> Status:
-        place = self._places[run.session_id]
+        place = self.places.of(run.session_id)
         try:
             async with place.turn:  # before anything is waited for: those that were started first go first
                 session = await self.store.get_session(run.session_id)
@@ -352,7 +325,7 @@ class App:
     def _means(
         self,
         session: Session,
-        place: _Place,
+        place: Place,
         settings: Settings,
         definition: AgentDefinition,
         skills: Library,
@@ -362,10 +335,10 @@ class App:
             return await self.shared_model(settings)
 
         async def lease(run: RunRow) -> Sandbox:
-            return await self._lease(place, session, settings)
+            return await self.places.lease(session, settings)
 
         async def more_tools(sandbox: Sandbox) -> tuple[list[Tool], list[Event]]:
-            more, notes = await self._mcp_tools(session, sandbox, definition.mcp_servers)
+            more, notes = await self.places.mcp_tools(session, sandbox, definition.mcp_servers)
             return [tool for tool in more if definition.has_tool(tool.name)], notes
 
         own = [*self.tools(kernel=kernel, skills=skills), *screens(settings), *web_search(settings)]
@@ -396,112 +369,12 @@ class App:
         self._models.append((settings, model))
         return model
 
-    @asynccontextmanager
-    async def borrow_sandbox(self, session: Session, settings: Settings) -> AsyncIterator[Sandbox]:
-        """The session's sandbox while no run changes anything in it."""
-        place = self._places[session.id]
-        async with place.write_lock:
-            yield await self._sandbox(place, session, settings)
-
-    def sandbox_of(self, session_id: str) -> Sandbox | None:
-        """The session's sandbox if it runs in this process."""
-        place = self._places.get(session_id)
-        return (
-            place.sandbox if place is not None and place.sandbox is not None and place.sandbox.life else None
-        )
-
-    def sandbox_folder(self, session: Session) -> Path:
-        """What the session's sandbox keeps on this machine."""
-        return self.settings.folder / "sandboxes" / session.id
-
-    async def sandbox_for(self, session: Session) -> Sandbox:
-        """The session's sandbox, at the provider its last run had; it starts when something is asked of it."""
-        if session.sandbox_id is None and session.host not in (None, socket.gethostname()):
-            raise SandboxNotFound(f"Its folder is on {session.host}.", hint="Ask there.")
-        place = self._places[session.id]
-        return await self._sandbox(place, session, await self._last_settings(session))
-
-    @asynccontextmanager
-    async def resting(self, session: Session) -> AsyncIterator[Sandbox]:
-        """The same while no run has it, its Python and all else in it ended. Raises RunBusy."""
-        place = self._places[session.id]
-        if place.turn.locked() or place.write_lock.locked():
-            raise RunBusy("A run works in this workspace.", hint="Stop it first.")
-        async with place.turn, place.write_lock:
-            sandbox = await self._sandbox(place, session, await self._last_settings(session))
-            await _close(place)
-            yield sandbox
-
-    async def stop_idle(self, seconds: float) -> int:
-        """Stop sandboxes that nobody has asked anything of for so long, and in which nothing was left running."""
-        stopped = 0
-        for place in list(self._places.values()):
-            sandbox = place.sandbox
-            busy = place.turn.locked() or place.write_lock.locked()
-            if sandbox is not None and sandbox.life and not busy and sandbox.idle > seconds:
-                async with place.turn:
-                    await _close(place)
-                stopped += 1
-        return stopped
-
-    async def remote_states(self) -> dict[str, str] | None:
-        """What the provider says of sandboxes by session, in our words; None where nobody can be asked."""
-        from agent_kernel.sandbox.daytona import states
-
-        try:
-            return await states(daytona_access(self.settings)) if self.settings.daytona_api_key else None
-        except SandboxError as error:
-            logger.warning("the sandboxes at Daytona cannot be listed: %s", error)
-            return None
-
-    async def _last_settings(self, session: Session) -> Settings:
-        last = await self.store.list_runs(session_id=session.id, limit=1)
-        if session.sandbox_id is not None:
-            return self.settings.with_overrides(f"session {session.id}", sandbox="daytona")
-        return self.settings_of(last[0]) if last else self.settings
-
-    async def _sandbox(self, place: _Place, session: Session, settings: Settings) -> Sandbox:
-        """The session's one sandbox; it starts with the first tool that needs it."""
-        if place.sandbox is None:
-            place.sandbox, place.provider = await self._open_sandbox(session, settings), settings.sandbox
-        return place.sandbox
-
     async def skills(self, session: Session | None, owner: str = "") -> Library:
         """The skills a session may use; without one, those of the person and the package."""
         trust = Trust(self.settings.folder, session.owner if session else owner)
         workspace = Path(session.workspace) if session else None
         off = session.meta.get("skills_off", ()) if session else ()
         return await asyncio.to_thread(open_library, workspace, trust, off=off)
-
-    async def _lease(self, place: _Place, session: Session, settings: Settings) -> Sandbox:
-        """For a run, which may want another provider than the one before it."""
-        if place.provider != settings.sandbox:
-            await _close(place)
-        return await self._sandbox(place, session, settings)
-
-    async def _open_sandbox(self, session: Session, settings: Settings) -> Sandbox:
-        unsafe, sandboxes = settings.sandbox == "none", self.settings.folder / "sandboxes"
-        at_home = settings.sandbox != "daytona" or session.host in (None, socket.gethostname())
-
-        async def told(sandbox_id: str) -> None:
-            if sandbox_id != session.sandbox_id:
-                await self.store.update_session(session.id, sandbox_id=sandbox_id)
-
-        workspace = Path(session.workspace)
-        if not at_home:  # a folder of that name here would be another one
-            workspace = sandboxes / session.id / "workspace"
-            await asyncio.to_thread(workspace.mkdir, mode=0o700, parents=True, exist_ok=True)
-        return await open_sandbox(
-            workspace=workspace,
-            provider="local" if unsafe else settings.sandbox,
-            id=session.id,
-            data_dir=sandboxes,
-            python=settings.python or None,
-            allow_unsafe=unsafe,
-            daytona=daytona_access(self.settings),
-            create=at_home,
-            told=told,
-        )
 
     def tools(self, *, kernel: bool = False, skills: Library | None = None) -> list[Tool]:
         return builtin_tools(kernel=kernel, skills=skills, pages=self.pages is not None)
@@ -512,53 +385,6 @@ class App:
         return (
             OpenNotebooks(self.pages, session.owner, Path(session.workspace)) if self.pages and here else None
         )
-
-    # -- MCP servers -------------------------------------------------------------------------------------
-
-    def mcp(self, session: Session) -> McpServers:
-        """The session's MCP servers. Nothing is connected before it is needed."""
-        state = self._places[session.id].state
-        if "mcp" not in state:
-            configuration = Configuration(self.settings.folder, session.owner)
-            state["mcp"] = McpServers(configuration, Path(session.workspace), hide=self.redactor.keep)
-        servers: McpServers = state["mcp"]
-        return servers
-
-    async def reachable_mcp(self, session: Session) -> McpServers:
-        """The same, with a sandbox to start programs in."""
-        servers = self.mcp(session)
-        if servers.sandbox is None:
-            servers.sandbox = await self._sandbox(self._places[session.id], session, self.settings)
-        return servers
-
-    async def _mcp_tools(
-        self, session: Session, sandbox: Sandbox, only: Sequence[str] | None
-    ) -> tuple[list[Tool], list[Event]]:
-        """Tools of the session's servers (all, or `only` some), and what a person should hear. A broken
-        configuration ends no run."""
-        servers = self.mcp(session)
-        servers.sandbox = sandbox
-        try:
-            chosen, notes = await servers.chosen(self._chosen_tools(session.id))
-        except SettingsError as error:
-            return [], [Error(kind="mcp", message=error.message, hint=error.hint)]
-        return session_tools(servers, chosen, only), [Error(kind="mcp", message=note) for note in notes]
-
-    def refresh_tools(self, session: Session) -> None:
-        """Choose the session's tools anew when its next run starts."""
-        self._chosen_tools(session.id).unlink(missing_ok=True)
-        self.mcp(session).relist()
-
-    def same_tools(self, session_id: str, copy_id: str) -> None:
-        """A forked session goes on with the tools its history was made with."""
-        with suppress(OSError):
-            copy = self._chosen_tools(copy_id)
-            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copyfile(self._chosen_tools(session_id), copy)
-
-    def _chosen_tools(self, session_id: str) -> Path:
-        """Beside the session's sandbox: it goes when the session is forgotten."""
-        return self.settings.folder / "sandboxes" / session_id / "tools.json"
 
     @property
     def kernel_tools(self) -> set[str]:
@@ -573,8 +399,7 @@ class App:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for place in self._places.values():
-            await _close(place)
+        await self.places.close()
         for _, model in self._models:
             await model.close()
         await self.log.bus.close()
@@ -588,29 +413,6 @@ def notebook_of(session: Session) -> str:
     name = Path(session.notebook or "").name
     is_there = name.endswith(".ipynb") and (Path(session.workspace) / name).is_file()
     return name if is_there and name.isprintable() and "`" not in name else ""
-
-
-async def _close(place: _Place) -> None:
-    """End what runs in the session's sandbox; the next run opens it anew."""
-    values = list(place.state.values())
-    place.state.clear()
-    for value in values:
-        if hasattr(value, "close"):
-            await value.close()
-    if place.sandbox is not None:
-        await place.sandbox.stop()
-    place.sandbox, place.provider = None, ""
-
-
-def daytona_access(settings: Settings) -> Access:
-    """Who we are at Daytona: from the host's settings, nothing of the workspace's."""
-    return Access(
-        api_key=settings.daytona_api_key,
-        api_url=settings.daytona_api_url,
-        target=settings.daytona_target,
-        snapshot=settings.daytona_snapshot,
-        volumes=settings.daytona_volumes,
-    )
 
 
 def kernel_of(run: RunRow) -> AttachedKernel | None:

@@ -234,7 +234,7 @@ class Dispatcher:
                     await tidy(self.app)
                     tidied = time.monotonic()
                 if self.app.settings.idle_minutes:
-                    await self.app.stop_idle(self.app.settings.idle_minutes * 60)
+                    await self.app.places.stop_idle(self.app.settings.idle_minutes * 60)
                 for run in await self.recover():
                     logger.info("going on with run %s", run)
                 await self.app.give_up_calls(await self._unfinished(), self.has_call)

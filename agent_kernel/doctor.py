@@ -93,7 +93,7 @@ def _screens(settings: Settings) -> dict[str, dict[str, Any]]:
 
 async def _daytona(settings: Settings) -> dict[str, Any]:
     """Whether its key is taken there. It is a problem only for who uses it."""
-    from agent_kernel.app import daytona_access
+    from agent_kernel.places import daytona_access
     from agent_kernel.sandbox.daytona import LABEL_APP
     from agent_kernel.sandbox.daytona_api import INSTALL, MISSING, Patience, Service
 

@@ -67,30 +67,30 @@ class Workspaces:
     async def list(self, limit: int = 50, before: int | None = None) -> list[Workspace]:
         """Those used last first."""
         sessions = await self._account.list_sessions(limit, before)
-        remote = await self._app.remote_states() if any(s.sandbox_id for s in sessions) else {}
+        remote = await self._app.places.remote_states() if any(s.sandbox_id for s in sessions) else {}
         return [await self._seen(session, remote) for session in sessions]
 
     async def show(self, session_id: str) -> Workspace:
         """One, with what it takes on this machine's disk."""
         session = await self._account.get_session(session_id)
-        remote = await self._app.remote_states() if session.sandbox_id else {}
+        remote = await self._app.places.remote_states() if session.sandbox_id else {}
         seen = await self._seen(session, remote)
         folder = Path(session.workspace)
         there = await asyncio.to_thread(folder.is_dir) if seen.here else False
         return Workspace(
             session, seen.provider, seen.state, seen.here,
             await bytes_below(folder) if there else -1,
-            await bytes_below(self._app.sandbox_folder(session)),
+            await bytes_below(self._app.places.folder(session)),
         )  # fmt: skip
 
     async def _seen(self, session: Session, remote: dict[str, str] | None) -> Workspace:
         provider = "daytona" if session.sandbox_id else self._app.settings.sandbox
         if session.sandbox_id:
             state = remote.get(session.id, "gone") if remote is not None else "unknown"
-        elif self._app.sandbox_of(session.id) is not None:
+        elif self._app.places.sandbox_of(session.id) is not None:
             state = "running"
         else:
-            state = "stopped" if self._app.sandbox_folder(session).is_dir() else "gone"
+            state = "stopped" if self._app.places.folder(session).is_dir() else "gone"
         return Workspace(session, provider, state, _is_here(session))
 
     # -- its life --------------------------------------------------------------------------------------
@@ -98,13 +98,13 @@ class Workspaces:
     async def start(self, session_id: str) -> None:
         """As the next run will find it, already running."""
         session = await self._account.get_session(session_id)
-        await (await self._app.sandbox_for(session)).start()
+        await (await self._app.places.sandbox_for(session)).start()
 
     async def stop(self, session_id: str) -> None:
         """End what runs in it, once what changed there has come home. Raises RunBusy while a run works in it."""
         session = await self._free(session_id)
-        async with self._app.resting(session) as sandbox:
-            remote = await self._app.remote_states() if session.sandbox_id else None
+        async with self._app.places.resting(session) as sandbox:
+            remote = await self._app.places.remote_states() if session.sandbox_id else None
             if remote and remote.get(session.id) == "running":  # since another program had it
                 await sandbox.start()
                 await sandbox.stop()
@@ -112,7 +112,7 @@ class Workspaces:
     async def archive(self, session_id: str) -> None:
         """Stop it, and let go of what can be made again; see `Sandbox.free`."""
         session = await self._free(session_id)
-        async with self._app.resting(session) as sandbox:
+        async with self._app.places.resting(session) as sandbox:
             await sandbox.free()
 
     async def delete(self, session_id: str, *, force: bool = False) -> None:
@@ -121,7 +121,7 @@ class Workspaces:
         Raises RunError when something is only there, unless `force`.
         """
         session = await self._free(session_id)
-        async with self._app.resting(session) as sandbox:
+        async with self._app.places.resting(session) as sandbox:
             if not force:
                 await _nothing_unsaved(session, sandbox)
             await sandbox.delete()
@@ -139,17 +139,17 @@ class Workspaces:
     # -- what is in it -----------------------------------------------------------------------------------
 
     async def files(self, session_id: str) -> Files:
-        return Files(await self._app.sandbox_for(await self._account.get_session(session_id)))
+        return Files(await self._app.places.sandbox_for(await self._account.get_session(session_id)))
 
     async def upload(self, session_id: str, path: str, total: int, token: str, *, most: int) -> Upload:
         """A file on its way into the workspace; one that was begun before goes on where it was."""
         session = await self._account.get_session(session_id)
-        return Upload(self._app.sandbox_folder(session), path, total, token, most=most)
+        return Upload(self._app.places.folder(session), path, total, token, most=most)
 
     async def export(self, session_id: str) -> AsyncIterator[bytes]:
         """The workspace's files as a tar.gz, packed inside the sandbox. Raises SandboxError before the first piece."""
         session = await self._account.get_session(session_id)
-        sandbox = await self._app.sandbox_for(session)
+        sandbox = await self._app.places.sandbox_for(session)
         packed = f"{sandbox.session}/cache/export-{secrets.token_hex(8)}.tar.gz"
         left_out = [f"--exclude={name}" for name in sorted(SKIPPED)]
         command = ["tar", "-czf", packed, *left_out, "-C", sandbox.workdir, "."]
@@ -216,7 +216,7 @@ async def tidy(app: App) -> None:
     for days, step in steps:
         unused = await app.store.unused_sessions(now_ms() - days * DAY_MS, MOST) if days else []
         for session in unused:
-            there = session.sandbox_id is not None or app.sandbox_folder(session).is_dir()
+            there = session.sandbox_id is not None or app.places.folder(session).is_dir()
             if there and _is_here(session):
                 try:
                     await step(Workspaces(Account(app, session.owner)), session)
@@ -238,7 +238,7 @@ async def _deleted(workspaces: Workspaces, session: Session) -> None:
 async def nothing_unsaved(app: App, session: Session) -> None:
     """Raises RunError when deleting the session's sandbox would lose something."""
     if session.sandbox_id is not None:
-        await _nothing_unsaved(session, await app.sandbox_for(session))
+        await _nothing_unsaved(session, await app.places.sandbox_for(session))
 
 
 async def _nothing_unsaved(session: Session, sandbox: Sandbox) -> None:

@@ -52,7 +52,7 @@ class ServersHandler(McpHandler):
             )
         said = {**(TEMPLATES[body.template].said if body.template else {}), **body.said}
         account = await self.account()
-        servers = account.app.mcp(await account.get_session(body.session))
+        servers = account.app.places.mcp(await account.get_session(body.session))
         await asyncio.to_thread(servers.configuration.add, body.name, said)
         self.reply(await servers.report(), 201)
 
@@ -74,7 +74,7 @@ class ServerHandler(McpHandler):
         """Remove a server of one's own, and forget the login there."""
         self.only_persons()
         account = await self.account()
-        servers = account.app.mcp(await account.get_session(self.get_query_argument("session")))
+        servers = account.app.places.mcp(await account.get_session(self.get_query_argument("session")))
         known = {server.name: server for server in (await servers.find()).servers}
         if name in known and known[name].source == "user":
             await servers.logout(name)
@@ -101,7 +101,7 @@ class TrustHandler(McpHandler):
         self.only_persons()
         body = self.body(Trust)
         account = await self.account()
-        servers = account.app.mcp(await account.get_session(body.session))
+        servers = account.app.places.mcp(await account.get_session(body.session))
         await asyncio.to_thread(servers.configuration.trust, servers.workspace, body.hash)
         self.reply(await servers.report())
 
@@ -116,7 +116,7 @@ class SwitchHandler(McpHandler):
 
         self.only_persons()
         account = await self.account()
-        servers = account.app.mcp(await account.get_session(self.body(OfSession).session))
+        servers = account.app.places.mcp(await account.get_session(self.body(OfSession).session))
         await asyncio.to_thread(servers.configuration.switch, name, self.on, servers.workspace)
         self.reply(await servers.report())
 

@@ -213,7 +213,7 @@ async def test_an_agent_is_kept_to_its_servers(new_agent: Callable[..., Agent], 
 
     agent: Any = new_agent()
     host, session = await agent._open()
-    servers = host.app.mcp(await host.get_session(session.id))
+    servers = host.app.places.mcp(await host.get_session(session.id))
     chosen = Chosen((declared("one"), declared("two")), {"one": 1, "two": 1})
     kept = {tool.name: tool for tool in session_tools(servers, chosen, ("two",))}
     assert set(kept) == {"mcp__two__look", "tool_search", "mcp_call"}

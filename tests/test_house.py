@@ -15,6 +15,7 @@ FLOORS = {
     "client": 9, "mcp_server": 9,
     "app": 8, "account": 8, "remote": 8, "fork": 8, "dispatch": 8, "asking": 8, "shorten": 8, "ahead": 8,
     "workspaces": 8,
+    "places": 7,
     "jobs": 6,
     "runner": 5, "executor": 5, "journal": 5,
     "loop": 4, "compaction": 4, "telemetry": 4,

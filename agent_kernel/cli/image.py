@@ -56,7 +56,7 @@ def build(tag: str) -> None:
 @click.option("--image", "reference", help="An image in a registry, instead of building ours.")
 def register(name: str, cpu: int, memory: int, disk: int, reference: str | None) -> None:
     """Make it a snapshot at Daytona, which builds it (about ten minutes)."""
-    from agent_kernel.app import daytona_access
+    from agent_kernel.places import daytona_access
     from agent_kernel.sandbox.daytona_api import Service
     from agent_kernel.sandbox.image import recipe, self_contained
     from agent_kernel.settings import load_settings

@@ -48,7 +48,7 @@ def start(session: str) -> None:
 
     async def start(account: Account) -> None:
         await _remote(account, session)
-        sandbox = await account.app.sandbox_for(await account.get_session(session))
+        sandbox = await account.app.places.sandbox_for(await account.get_session(session))
         await sandbox.start()
         await sandbox.leave()
 

@@ -123,12 +123,12 @@ async def test_an_idle_sandbox_is_stopped_but_not_what_was_left_running(
     local = settings.with_overrides("test", sandbox="local")
     async with await open_app(local) as app:
         session = await Account(app).session("main", workspace)
-        sandbox = await app.sandbox_for(session)
+        sandbox = await app.places.sandbox_for(session)
         await sandbox.exec("true")
-        assert await app.stop_idle(3600) == 0
+        assert await app.places.stop_idle(3600) == 0
         await sandbox.exec("sleep 600", background=True)
-        assert await app.stop_idle(0) == 0
+        assert await app.places.stop_idle(0) == 0
         await sandbox.stop()
         await sandbox.exec("true")
-        assert await app.stop_idle(0) == 1
-        assert app.sandbox_of(session.id) is None
+        assert await app.places.stop_idle(0) == 1
+        assert app.places.sandbox_of(session.id) is None
