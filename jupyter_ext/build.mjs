@@ -3,11 +3,14 @@
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { notices } from '../widgets/notices.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const { resolve } = createRequire(import.meta.url);
-await build({
+const made = await build({
+  metafile: true,
   entryPoints: [`${here}src/index.ts`],
   outfile: `${here}lib/index.js`,
   bundle: true,
@@ -21,3 +24,4 @@ await build({
 const builder = resolve('@jupyter/builder/package.json').replace(/package\.json$/, 'lib/build-labextension.js');
 const core = resolve('@jupyterlab/core-meta/core.package.json');
 execFileSync(process.execPath, [builder, '--core-package-file', core, here], { stdio: ['ignore', 'ignore', 'inherit'] });
+writeFileSync(`${here}labextension/static/LICENSES.txt`, notices(made.metafile, process.cwd()));

@@ -3,11 +3,12 @@
 import { build } from 'esbuild';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { notices } from './notices.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const out = `${here}../agent_kernel/static`;
-const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', define: { 'process.env.NODE_ENV': '"production"' } };
-await build({
+const common = { bundle: true, metafile: true, minify: true, format: 'esm', target: 'es2022', define: { 'process.env.NODE_ENV': '"production"' } };
+const cell = await build({
   ...common,
   entryPoints: [`${here}src/cell.tsx`],
   outfile: `${out}/cell.js`,
@@ -33,3 +34,5 @@ html, body { margin: 0; height: 100%; background: #1d2530; color: #c9d1dc; font:
 <script type="module">${script}</script></html>
 `
 );
+const inputs = { ...cell.metafile.inputs, ...desktop.metafile.inputs };
+writeFileSync(`${out}/LICENSES.txt`, notices({ inputs }, process.cwd()));

@@ -226,3 +226,10 @@ def test_it_has_no_serious_fault_of_accessibility(address: str, context: Any) ->
             send(page, events)
             assert violations(page, ".agk") == []
             page.close()
+
+
+def test_the_licences_of_what_the_bundle_contains_go_with_it() -> None:
+    licences = (Path(ROOT) / "agent_kernel" / "static" / "LICENSES.txt").read_text(encoding="utf-8")
+    for name in ("@novnc/novnc", "dompurify", "katex", "markdown-it", "react-dom"):
+        assert f"\n{name} " in f"\n{licences}", name
+    assert "Permission is hereby granted" in licences
