@@ -107,12 +107,18 @@ class Account:
         found = await self.app.store.list_sessions(self.owner, limit, before)
         return [session for session in found if self.notebook in (None, session.notebook)]
 
-    async def delete_session(self, session_id: str) -> None:
-        """Forget a conversation: runs, events, snapshots. Files in the workspace stay. Raises RunBusy."""
+    async def delete_session(self, session_id: str, *, force: bool = False) -> None:
+        """Forget a conversation: runs, events, snapshots. Files in the workspace stay.
+
+        Raises RunBusy, SandboxError where another program has its sandbox open, and OnlyCopy when something is only
+        in its sandbox, unless `force`.
+        """
         session = await self.get_session(session_id)
         for run in await self.app.store.list_runs(session_id=session.id, limit=MOST_RUNS):
             if self.app.works_on(run.id) or (run.status not in FINAL_STATUSES and has_owner(run)):
                 raise RunBusy(f"Run {run.id} of this session is being worked on.", hint="Stop it first.")
+        if not force:
+            await self.app.places.nothing_unsaved(session)
         await self.app.forget(session)
 
     # -- skills ----------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from agent_kernel.events import FINAL_STATUSES, Error, Event, Json, Status, now_
 from agent_kernel.folds import RunState
 from agent_kernel.loop import Bounds, interrupted
 from agent_kernel.model import Model, ModelRequest, ModelSettings, is_native, is_old, open_model
-from agent_kernel.places import Place, Places, settings_of
+from agent_kernel.places import Place, Places, is_here, settings_of
 from agent_kernel.runner import Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.bus import Bus, LocalBus
@@ -381,10 +381,9 @@ class App:
 
     def notebooks(self, session: Session) -> OpenNotebooks | None:
         """What the session's owner has open of its workspace; None where no browser is served."""
-        here = session.host in (None, socket.gethostname())
-        return (
-            OpenNotebooks(self.pages, session.owner, Path(session.workspace)) if self.pages and here else None
-        )
+        if self.pages is None or not is_here(session):
+            return None
+        return OpenNotebooks(self.pages, session.owner, Path(session.workspace))
 
     @property
     def kernel_tools(self) -> set[str]:

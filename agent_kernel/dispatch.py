@@ -21,12 +21,13 @@ from agent_kernel.events import Error, Status, now_ms
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.schedules import Schedules
+from agent_kernel.places import is_here
 from agent_kernel.runner import has_owner, is_dead
 from agent_kernel.runs.log import ALL_RUNS
 from agent_kernel.runs.records import RunRow, Schedule
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import RUN_SETTINGS
-from agent_kernel.workspaces import nothing_unsaved, tidy
+from agent_kernel.workspaces import tidy
 
 LOOK = 5.0
 """Seconds between looks for runs that nobody works on."""
@@ -256,13 +257,13 @@ class Dispatcher:
             return 0
         forgotten = 0
         for session in await self.app.store.unused_sessions(now_ms() - days * DAY_MS, MOST):
-            if session.host in (None, socket.gethostname()):
+            if is_here(session):
                 try:
-                    await nothing_unsaved(self.app, session)
+                    await self.app.places.nothing_unsaved(session)
+                    await self.app.forget(session)
                 except AgentKernelError as error:
                     logger.warning("session %s is kept: %s", session.id, error)
                     continue
-                await self.app.forget(session)
                 forgotten += 1
         if forgotten:
             logger.info("deleted %d sessions not used for %d days", forgotten, days)

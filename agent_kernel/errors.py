@@ -71,6 +71,10 @@ class RunNotFound(RunError):
     """No run (or session) has this id, or it belongs to somebody else."""
 
 
+class OnlyCopy(RunError):
+    """Deleting it would lose what is nowhere else."""
+
+
 class RunBusy(RunError):
     """Another live process owns the run."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.errors import RunBusy, SandboxError, SandboxNotFound, SettingsError
+from agent_kernel.errors import OnlyCopy, RunBusy, SandboxError, SandboxNotFound, SettingsError
 from agent_kernel.events import Error, Event
 from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
@@ -23,9 +23,11 @@ from agent_kernel.runs.store import Store
 from agent_kernel.sandbox import open_sandbox
 from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.sandbox.daytona_api import Access
+from agent_kernel.sandbox.hold import alone
 from agent_kernel.settings import RUN_SETTINGS, Settings
 from agent_kernel.tools.base import Tool
 
+MOST_NAMED = 5
 logger = logging.getLogger(__name__)
 
 
@@ -78,14 +80,16 @@ class Places:
         return self._settings.folder / "sandboxes" / session_id
 
     async def forget(self, session: Session) -> None:
-        """Delete the session's sandbox with its files. The workspace stays."""
+        """Delete the session's sandbox with its files. The workspace stays. Raises SandboxError where another program
+        has it open."""
         place = self._places.pop(session.id, None)
         if place is not None:
             await place.close()
         if session.sandbox_id is not None:
             remote = self._settings.with_overrides(f"session {session.id}", sandbox="daytona")
             await (await self._open(session, remote)).delete()
-        await asyncio.to_thread(shutil.rmtree, self.folder(session), ignore_errors=True)
+        with alone(self.folder(session)):
+            await asyncio.to_thread(shutil.rmtree, self.folder(session), ignore_errors=True)
 
     async def close(self) -> None:
         for place in self._places.values():
@@ -119,9 +123,25 @@ class Places:
 
     async def sandbox_for(self, session: Session) -> Sandbox:
         """The session's sandbox, at the provider its last run had; it starts when something is asked of it."""
-        if session.sandbox_id is None and session.host not in (None, socket.gethostname()):
+        if session.sandbox_id is None and not is_here(session):
             raise SandboxNotFound(f"Its folder is on {session.host}.", hint="Ask there.")
         return await self._sandbox(session, await self._last_settings(session))
+
+    async def nothing_unsaved(self, session: Session, sandbox: Sandbox | None = None) -> None:
+        """Raises OnlyCopy when deleting the session's sandbox (or the one given) would lose something."""
+        if session.sandbox_id is None:
+            return  # the workspace is the person's own folder
+        if not is_here(session):
+            raise OnlyCopy(
+                f"Its folder is on {session.host}: what changed here has not come home.",
+                hint="Start a run of the session there, or force it.",
+            )
+        if only := await (sandbox or await self.sandbox_for(session)).unsaved():
+            more = f" and {len(only) - MOST_NAMED} more" if only[MOST_NAMED:] else ""
+            raise OnlyCopy(
+                f"The sandbox holds the only copy of {', '.join(only[:MOST_NAMED])}{more}.",
+                hint="Download it first, or force it.",
+            )
 
     def sandbox_of(self, session_id: str) -> Sandbox | None:
         """The session's sandbox if it runs in this process."""
@@ -164,7 +184,7 @@ class Places:
 
     async def _open(self, session: Session, settings: Settings) -> Sandbox:
         unsafe = settings.sandbox == "none"
-        at_home = settings.sandbox != "daytona" or session.host in (None, socket.gethostname())
+        at_home = settings.sandbox != "daytona" or is_here(session)
 
         async def told(sandbox_id: str) -> None:
             if sandbox_id != session.sandbox_id:
@@ -231,6 +251,11 @@ class Places:
     def _chosen_tools(self, session_id: str) -> Path:
         """Beside the session's sandbox: it goes when the session is forgotten."""
         return self._folder(session_id) / "tools.json"
+
+
+def is_here(session: Session) -> bool:
+    """Whether its folder is on this machine."""
+    return session.host in (None, socket.gethostname())
 
 
 def settings_of(settings: Settings, run: RunRow) -> Settings:

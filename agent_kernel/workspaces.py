@@ -10,24 +10,22 @@ import asyncio
 import logging
 import secrets
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_kernel.account import Account
 from agent_kernel.app import App
-from agent_kernel.errors import AgentKernelError, RunBusy, RunError, SandboxError, SettingsError
+from agent_kernel.errors import AgentKernelError, RunBusy, SandboxError, SettingsError
 from agent_kernel.events import now_ms
 from agent_kernel.files import Files, Upload, bytes_below
+from agent_kernel.places import is_here
 from agent_kernel.runner import has_owner
 from agent_kernel.runs.records import UNFINISHED, Session
 from agent_kernel.runs.store import DAY_MS
-from agent_kernel.sandbox.base import Sandbox
 from agent_kernel.sandbox.folder import SKIPPED
 
 MOST = 1_000
-MOST_NAMED = 5
 NAMED = 200
 """Characters of a workspace's path that may be its last part."""
 logger = logging.getLogger(__name__)
@@ -91,7 +89,7 @@ class Workspaces:
             state = "running"
         else:
             state = "stopped" if self._app.places.folder(session).is_dir() else "gone"
-        return Workspace(session, provider, state, _is_here(session))
+        return Workspace(session, provider, state, is_here(session))
 
     # -- its life --------------------------------------------------------------------------------------
 
@@ -118,12 +116,12 @@ class Workspaces:
     async def delete(self, session_id: str, *, force: bool = False) -> None:
         """Delete the sandbox with its packages and snapshots; folder and conversation stay, undo of old runs does not.
 
-        Raises RunError when something is only there, unless `force`.
+        Raises OnlyCopy when something is only there, unless `force`.
         """
         session = await self._free(session_id)
         async with self._app.places.resting(session) as sandbox:
             if not force:
-                await _nothing_unsaved(session, sandbox)
+                await self._app.places.nothing_unsaved(session, sandbox)
             await sandbox.delete()
         await self._app.store.update_session(session.id, sandbox_id=None, updated_ms=session.updated_ms)
 
@@ -217,7 +215,7 @@ async def tidy(app: App) -> None:
         unused = await app.store.unused_sessions(now_ms() - days * DAY_MS, MOST) if days else []
         for session in unused:
             there = session.sandbox_id is not None or app.places.folder(session).is_dir()
-            if there and _is_here(session):
+            if there and is_here(session):
                 try:
                     await step(Workspaces(Account(app, session.owner)), session)
                 except (AgentKernelError, OSError) as error:
@@ -233,26 +231,3 @@ async def _archived(workspaces: Workspaces, session: Session) -> None:
 async def _deleted(workspaces: Workspaces, session: Session) -> None:
     await workspaces.delete(session.id)
     logger.info("deleted the sandbox of session %s: not used for long", session.id)
-
-
-async def nothing_unsaved(app: App, session: Session) -> None:
-    """Raises RunError when deleting the session's sandbox would lose something."""
-    if session.sandbox_id is not None:
-        await _nothing_unsaved(session, await app.places.sandbox_for(session))
-
-
-async def _nothing_unsaved(session: Session, sandbox: Sandbox) -> None:
-    if sandbox.tier == "daytona" and not _is_here(session):
-        raise RunError(
-            f"Its folder is on {session.host}: what changed here has not come home.",
-            hint="Start a run of the session there, or force it.",
-        )
-    if only := await sandbox.unsaved():
-        named = ", ".join(only[:MOST_NAMED]) + (
-            f" and {len(only) - MOST_NAMED} more" if only[MOST_NAMED:] else ""
-        )
-        raise RunError(f"The sandbox holds the only copy of {named}.", hint="Download it first, or force it.")
-
-
-def _is_here(session: Session) -> bool:
-    return session.host in (None, socket.gethostname())

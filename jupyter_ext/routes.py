@@ -86,8 +86,10 @@ class SessionsHandler(Handler):
 class SessionHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def delete(self, session_id: str) -> None:
-        """Forget a conversation: its runs, their events and snapshots. Files in the workspace stay."""
-        await (await self.account()).delete_session(session_id)
+        """Forget a conversation: its runs, their events and snapshots. Files in the workspace stay. Refused where its
+        sandbox holds the only copy of something, but with `force=1`."""
+        force = self.get_query_argument("force", "") == "1"
+        await (await self.account()).delete_session(session_id, force=force)
         self.reply({})
 
     @open_door  # type: ignore[untyped-decorator]
@@ -442,7 +444,7 @@ ROUTES = (
     Route("schedules/{schedule}", ScheduleHandler),
     Route("schedules/{schedule}/{action}", ScheduleActionHandler, {"post": "Nothing"}),
     Route("sessions", SessionsHandler, {"post": "NewSession"}, ("limit", "before")),
-    Route("sessions/{session}", SessionHandler),
+    Route("sessions/{session}", SessionHandler, query=("force",)),
     Route("sessions/{session}/compact", CompactHandler, {"post": "Nothing"}),
     Route("sessions/{session}/clear", ClearHandler, {"post": "Nothing"}),
     Route("sessions/{session}/skills/{skill}", SessionSkillHandler, {"put": "Switch"}),

@@ -34,8 +34,11 @@ def list_sessions(limit: int) -> None:
 @click.argument("ids", nargs=-1)
 @click.option("--older-than", type=click.IntRange(0), metavar="DAYS", help="All not used for so many days.")
 @click.option("--all", "everything", is_flag=True, help="All of yours.")
+@click.option("--force", is_flag=True, help="Also where a sandbox holds the only copy of something.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete_sessions(ids: tuple[str, ...], older_than: int | None, everything: bool, yes: bool) -> None:
+def delete_sessions(
+    ids: tuple[str, ...], older_than: int | None, everything: bool, force: bool, yes: bool
+) -> None:
     """Forget sessions: their runs, events and snapshots. Files in your folders stay."""
     if sum([bool(ids), older_than is not None, everything]) != 1:
         raise click.UsageError("Say which: their IDS, --older-than DAYS, or --all.")
@@ -57,7 +60,7 @@ def delete_sessions(ids: tuple[str, ...], older_than: int | None, everything: bo
 
     async def delete(account: Account) -> None:
         for session in found:
-            await account.delete_session(session)
+            await account.delete_session(session, force=force)
 
     with_account(delete)
     click.echo(f"Deleted {len(found)} session{'s' * (len(found) > 1)}.")

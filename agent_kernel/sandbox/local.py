@@ -6,6 +6,7 @@ import asyncio
 import errno
 import io
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -46,6 +47,7 @@ from agent_kernel.sandbox.commands import collect, exit_of, what
 from agent_kernel.sandbox.desktop import LocalDesktop
 from agent_kernel.sandbox.egress import PROXY_PORT, EgressProxy
 from agent_kernel.sandbox.environment import SESSION, environment, python_tree
+from agent_kernel.sandbox.hold import alone, hold
 from agent_kernel.sandbox.launch import Launcher
 from agent_kernel.sandbox.snapshots import Snapshots
 
@@ -89,6 +91,7 @@ class LocalSandbox:
         self._life = ""
         self._used = time.monotonic()
         self._left_running = False
+        self._held: int | None = None
         self._desktop: LocalDesktop | None = None
         self._drawing = asyncio.Lock()
 
@@ -118,6 +121,7 @@ class LocalSandbox:
         if not self.workspace.is_dir():
             raise SandboxNotFound(f"The workspace {self.workspace} is not a folder.")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds copies of private files
+        self._held = await asyncio.to_thread(hold, self.folder)
         session = self.folder / "session"
         for name in ("python", "outputs", "cache"):
             (session / name).mkdir(parents=True, exist_ok=True)
@@ -189,6 +193,9 @@ class LocalSandbox:
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
+        if self._held is not None:
+            held, self._held = self._held, None
+            os.close(held)
 
     @property
     def idle(self) -> float:
@@ -204,13 +211,15 @@ class LocalSandbox:
 
     async def free(self) -> None:
         await self.stop()
-        for name in ("cache", "python"):
-            await asyncio.to_thread(shutil.rmtree, self.folder / "session" / name, ignore_errors=True)
+        with alone(self.folder):
+            for name in ("cache", "python"):
+                await asyncio.to_thread(shutil.rmtree, self.folder / "session" / name, ignore_errors=True)
 
     async def delete(self) -> None:
         """Stop, and forget what it installed and its snapshots. The workspace stays."""
         await self.stop()
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        with alone(self.folder):
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def _open(self) -> Channel:
         """The way in; whoever needs it first starts the sandbox."""

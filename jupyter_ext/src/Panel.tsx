@@ -16,7 +16,7 @@ import { UsagePage } from './UsagePage';
 import { FORMATS, carryOut, download } from './carryout';
 import type { Named } from './api';
 import { parse } from './commands';
-import type { Host } from './host';
+import { Host, removed } from './host';
 import type { Hub } from './hub';
 import { folderOf, fromRoot, join, nameOf } from './paths';
 import { Workspaces } from './Workspaces';
@@ -93,7 +93,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
     const count = known.runs.filter(other => other.session_id === session?.id).length;
     const question = `Forget this conversation, “${titleOf(session).title}”, with ${count === 1 ? 'its run' : `its ${count} runs`}? The files in its folder stay.`;
     if (session && (await host.confirm(visible(question), 'Forget'))) {
-      await hub.forget(session.id).catch(hub.say);
+      await removed(host, force => hub.forget(session.id, force)).catch(hub.say);
     }
   };
 

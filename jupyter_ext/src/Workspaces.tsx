@@ -3,7 +3,7 @@ import { FormEvent, KeyboardEvent, useCallback, useEffect, useMemo, useState } f
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import { FileBrowser } from './FileBrowser';
-import type { Host } from './host';
+import { Host, removed } from './host';
 import type { Hub } from './hub';
 import { fromRoot, nameOf } from './paths';
 import { ago, titleOf } from './shown';
@@ -113,15 +113,7 @@ function One({ workspace, api, hub, host, root, changed, gone }: OneProps) {
       return;
     }
     await attempt('Deleting …', async () => {
-      try {
-        await api.remove(workspace.id, false);
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        if (!/only copy|has not come home/.test(why) || !(await host.confirm(visible(`${why} Delete it all the same?`), 'Delete for good'))) {
-          throw error;
-        }
-        await api.remove(workspace.id, true);
-      }
+      await removed(host, force => api.remove(workspace.id, force));
       gone();
     });
   };

@@ -98,7 +98,9 @@ export class Refused extends Error {
   constructor(
     readonly status: number,
     message: string,
-    readonly hint: string
+    readonly hint: string,
+    /** The error's name in `agent_kernel.errors`. */
+    readonly type = ''
   ) {
     super(message);
   }
@@ -183,7 +185,7 @@ export class Api {
 
   retry = (run: string): Promise<RunRow> => this.post(`runs/${run}/retry`, {});
 
-  forget = (session: string): Promise<unknown> => this.call(`sessions/${session}`, { method: 'DELETE' });
+  forget = (session: string, force = false): Promise<unknown> => this.call(`sessions/${session}${force ? '?force=1' : ''}`, { method: 'DELETE' });
 
   /** Say which notebooks this page has open. */
   showNotebooks = (notebooks: string[]): Promise<unknown> => this.call(`pages/${PAGE_ID}`, { method: 'PUT', body: JSON.stringify({ notebooks }) });
@@ -242,11 +244,12 @@ export class Api {
     if (response.ok) {
       return response;
     }
-    const { error } = (await response.json().catch(() => ({}))) as { error?: { message?: string; hint?: string } };
+    const { error } = (await response.json().catch(() => ({}))) as { error?: { type?: string; message?: string; hint?: string } };
     throw new Refused(
       response.status,
       error?.message ?? `The Jupyter server answered ${response.status}.`,
-      error?.hint ?? (response.status === 403 ? 'Reload the page to log in again.' : '')
+      error?.hint ?? (response.status === 403 ? 'Reload the page to log in again.' : ''),
+      error?.type
     );
   }
 }

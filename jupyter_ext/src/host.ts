@@ -1,4 +1,7 @@
 // What the panel needs of the program around it. JupyterLab supplies it; views know nothing else of JupyterLab.
+import { visible } from '../../widgets/src/views/plain';
+import { Refused } from './api';
+
 export interface Place {
   /** A folder by Jupyter's own path, '' for its root. */
   folder: string;
@@ -16,4 +19,17 @@ export interface Host {
   /** Write a file into a folder, under a name that is still free; the name. */
   upload(folder: string, file: File): Promise<string>;
   confirm(question: string, yes: string): Promise<boolean>;
+}
+
+/** Delete something, for good only when a person says so again where it holds the only copy of something. */
+export async function removed(host: Host, remove: (force: boolean) => Promise<unknown>): Promise<void> {
+  try {
+    await remove(false);
+  } catch (error) {
+    const asked = error instanceof Refused && error.type === 'OnlyCopy';
+    if (!asked || !(await host.confirm(visible(`${error.message} Delete it all the same?`), 'Delete for good'))) {
+      throw error;
+    }
+    await remove(true);
+  }
 }

@@ -216,8 +216,8 @@ export class Hub {
     return session;
   }
 
-  async forget(session: string): Promise<void> {
-    await this.api.forget(session);
+  async forget(session: string, force = false): Promise<void> {
+    await this.api.forget(session, force);
     const gone = [...this.rows.values()].filter(row => row.session_id === session).map(row => row.id);
     gone.forEach(id => this.drop(id));
     await this.refresh();

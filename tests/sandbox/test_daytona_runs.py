@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -129,9 +128,11 @@ async def test_a_killed_host_leaves_nothing_running_and_the_next_goes_on(
         [sys.executable, "-c", HOST, values, str(workspace)], stdout=subprocess.PIPE, env={**os.environ}
     ) as host:
         assert host.stdout is not None
-        run_id = host.stdout.readline().decode().strip()
-        await eventually(lambda: runs(daytona, "sleep 4321"))
-        os.kill(host.pid, signal.SIGKILL)
+        try:
+            run_id = host.stdout.readline().decode().strip()
+            await eventually(lambda: runs(daytona, "sleep 4321"))
+        finally:
+            host.kill()
     container = daytona.only
     api.add([bash("cat effects")], [Text("Done.")])
     run = await new_agent().resume(run_id)

@@ -15,7 +15,7 @@ from agent_kernel.app import open_app
 from agent_kernel.cli import main
 from agent_kernel.client import Agent
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.errors import RunError
+from agent_kernel.errors import OnlyCopy
 from agent_kernel.sandbox import sync
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -52,8 +52,9 @@ async def test_what_is_only_there_keeps_a_sandbox_from_being_deleted(
         (found,) = await workspaces.list()
         session = found.session
         assert (found.provider, found.state, found.here) == ("daytona", "stopped", True)
-        with pytest.raises(RunError, match=r"only copy of large\.bin"):
-            await workspaces.delete(session.id)
+        for delete in (workspaces.delete, Account(app).delete_session):
+            with pytest.raises(OnlyCopy, match=r"only copy of large\.bin"):
+                await delete(session.id)
         assert daytona.containers
         old = settings.with_overrides("test", delete_sandbox_days=1, retention_days=1)
         app.settings = old

@@ -71,6 +71,40 @@ async def test_it_starts_again_after_it_was_stopped_or_has_died(tmp_path: Path, 
     assert (await sandbox.exec("echo back")).stdout == "back\n"
 
 
+OTHER = """
+import asyncio, sys
+from pathlib import Path
+from agent_kernel.sandbox import open_sandbox
+
+async def main():
+    box = await open_sandbox(workspace=Path(sys.argv[1]), data_dir=Path(sys.argv[2]), id=sys.argv[3], tier=sys.argv[4])
+    await box.start()
+    print("open", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_another_program_has_open_is_not_emptied(tmp_path: Path, sandbox: Sandbox) -> None:
+    at = [str(tmp_path / "work"), str(tmp_path / "data"), sandbox.id, sandbox.tier]
+    with subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", OTHER, *at], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        try:
+            assert await asyncio.to_thread(other.stdout.readline) == "open\n"
+            for empty in (sandbox.free, sandbox.delete):
+                with pytest.raises(SandboxError, match="Another program has the sandbox"):
+                    await empty()
+            assert (await sandbox.exec("echo both")).stdout == "both\n", "to work side by side is fine"
+        finally:
+            other.kill()
+    await sandbox.free()
+    await sandbox.delete()
+    assert (await sandbox.exec("echo new")).stdout == "new\n"
+
+
 # -- files ---------------------------------------------------------------------------------------------
 
 
