@@ -79,7 +79,7 @@ fix: install
 test: install
 	@bash tests/system.sh sandbox browser desktop
 	$(NPM) test --silent
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 build: install
 	$(BIN)/python -m build --outdir dist

@@ -16,6 +16,23 @@ from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the slow modules between the others: two processors are too few for three browsers at once, and no long
+    one should be left for the end."""
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    slow = [any(item.get_closest_marker("slow") for item in found) for found in modules.values()]
+    counts = {True: slow.count(True), False: slow.count(False)}
+    places: list[tuple[float, Path]] = []
+    seen = {True: 0, False: 0}
+    for path, is_slow in zip(modules, slow, strict=True):
+        share = seen[is_slow] / counts[is_slow]
+        places.append((share * (0.8 if is_slow else 1), path))
+        seen[is_slow] += 1
+    items[:] = [item for _, path in sorted(places) for item in modules[path]]
+
+
 @pytest.fixture
 def api() -> Iterator[ScriptedMessages]:
     """The scripted Messages API; `api.add(turn, …)` says what the model answers."""
