@@ -7,6 +7,7 @@ checked in one place. What belongs to others looks as if it did not exist.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from agent_kernel.errors import (
     RunError,
     RunNotFound,
     SandboxNotFound,
+    StoreError,
     ToolError,
 )
 from agent_kernel.events import (
@@ -51,6 +53,7 @@ from agent_kernel.jobs.schedules import Missed, Overlap, Schedules
 from agent_kernel.mcp.config import Configuration
 from agent_kernel.mcp.servers import McpServers
 from agent_kernel.runner import LEASE_MS, has_owner
+from agent_kernel.runs.log import LOOK_AGAIN
 from agent_kernel.runs.records import Planned, RunRow, Schedule, Session, Used, UsedOn, Worked
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.runs.watch import changed_runs
@@ -67,6 +70,7 @@ TIDYING = 5.0
 DECISIONS = ("allow", "deny", "session")
 HANDOVERS: dict[str, Literal["person", "agent"]] = {"take-over": "person", "hand-back": "agent"}
 ACTIONS = ("pause", "resume", "cancel", *HANDOVERS)
+logger = logging.getLogger(__name__)
 
 
 class Account:
@@ -362,12 +366,23 @@ class Account:
     async def follow(
         self, run_id: str, after: int = 0, *, deltas: bool = True, resumed_at: int = 0
     ) -> AsyncIterator[Event]:
-        """Replay, then wait; ends after a final status later than `resumed_at`."""
+        """Replay, then wait; ends after a final status later than `resumed_at`. A store that fails is asked again:
+        whoever stopped looking would wait for the end for ever."""
         run = await self.get_run(run_id)
-        async for event in self.app.log.follow(run.id, after, deltas=deltas, until_final=False):
-            yield event
-            if isinstance(event, Status) and event.status in FINAL_STATUSES and event.seq > resumed_at:
-                return
+        while True:
+            try:
+                async for event in self.app.log.follow(run.id, after, deltas=deltas, until_final=False):
+                    yield event
+                    after = max(after, event.seq)
+                    if (
+                        isinstance(event, Status)
+                        and event.status in FINAL_STATUSES
+                        and event.seq > resumed_at
+                    ):
+                        return
+            except StoreError as error:
+                logger.warning("run %s cannot be followed, trying again: %s", run.id, error)
+                await asyncio.sleep(LOOK_AGAIN)
 
     # -- what people do to a run -------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from agent_kernel.errors import (
     OwnershipLost,
     RunBusy,
     SettingsError,
+    StoreError,
 )
 from agent_kernel.events import FINAL_STATUSES, Error, Event, Json, Status, now_ms
 from agent_kernel.folds import RunState
@@ -34,7 +35,7 @@ from agent_kernel.places import Place, Places, is_here, settings_of
 from agent_kernel.runner import Means, Order, execute, is_dead, worker_name
 from agent_kernel.runs.blobs import Blobs
 from agent_kernel.runs.bus import Bus, LocalBus
-from agent_kernel.runs.log import RunLog
+from agent_kernel.runs.log import LOOK_AGAIN, RunLog
 from agent_kernel.runs.records import RunRow, Session
 from agent_kernel.runs.redact import Redactor
 from agent_kernel.runs.store import DAY_MS, Store, open_store
@@ -257,11 +258,22 @@ class App:
             logger.info("run %s: %s", run.id, error)
             return Status(status="running", reason="elsewhere")
         except AgentKernelError as error:
-            failed = Status(status="failed", reason=type(error).__name__)
-            await self.log.append(
-                run.id, Error(kind=failed.reason, message=error.message, hint=error.hint), failed
-            )
-            return failed
+            return await self._failed(run, error)
+
+    async def _failed(self, run: RunRow, error: AgentKernelError) -> Status:
+        """Say so, however long that takes. What a store that is away does not take is left to the dispatcher, if there
+        is one: it finds that nobody works on the run."""
+        failed = Status(status="failed", reason=type(error).__name__)
+        why = Error(kind=failed.reason, message=error.message, hint=error.hint)
+        while True:
+            try:
+                await self.log.append(run.id, why, failed)
+                return failed
+            except StoreError as again:
+                if self.dispatcher is not None:
+                    raise
+                logger.warning("the end of run %s cannot be stored, trying again: %s", run.id, again)
+                await asyncio.sleep(LOOK_AGAIN)
 
     async def _definition(self, run: RunRow) -> AgentDefinition:
         """What the run works as: the very text it was submitted with, whatever the file says by now."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agent_kernel import folds
-from agent_kernel.errors import SettingsError
+from agent_kernel.errors import AgentKernelError, SettingsError
 from agent_kernel.events import ApprovalRequest, Compaction, Event, FileChange, Json, Message, TodoItem, Undo
 from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings
 from agent_kernel.usage import Usage
@@ -148,6 +148,7 @@ class Run:
         self._resumed_at = resumed_at  # an end before this event is behind us
         self._events: list[Event] = []
         self._settled = asyncio.Event()
+        self._failed: AgentKernelError | None = None
         self._collector = asyncio.create_task(self._collect())
 
     def __repr__(self) -> str:
@@ -155,14 +156,22 @@ class Run:
         return f"<Run {self.id} {self.status}{f', files: {files}' if files else ''}>"
 
     async def _collect(self) -> None:
-        async for event in self._host.follow(self.id, deltas=False, resumed_at=self._resumed_at):
-            if not event.seq:  # a word of the connection's, not of the run's
-                continue
-            self._events.append(event)
-            if self._settles(event):
-                self._settled.set()
-            else:
-                self._settled.clear()
+        """Whoever waits is told of the end, or of why nothing more can be heard."""
+        try:
+            async for event in self._host.follow(self.id, deltas=False, resumed_at=self._resumed_at):
+                self._take(event)
+        except AgentKernelError as error:
+            self._failed = error
+            self._settled.set()
+
+    def _take(self, event: Event) -> None:
+        if not event.seq:  # a word of the connection's, not of the run's
+            return
+        self._events.append(event)
+        if self._settles(event):
+            self._settled.set()
+        else:
+            self._settled.clear()
 
     def _settles(self, event: Event) -> bool:
         return folds.settles(event) and event.seq > self._resumed_at
@@ -254,8 +263,11 @@ class Run:
                 return
 
     async def wait(self) -> Self:
-        """Until the run is completed, failed, cancelled, or paused by its budget."""
+        """Until the run is completed, failed, cancelled, or paused by its budget. Raises AgentKernelError when that
+        can be heard no more."""
         await self._settled.wait()
+        if self._failed is not None:
+            raise self._failed
         return self
 
     # -- what people do to it ----------------------------------------------------------------------------

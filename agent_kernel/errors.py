@@ -88,7 +88,9 @@ class AlreadyAppended(RunError):
 
 
 class StoreError(AgentKernelError):
-    """The event store could not be opened, read or written (full disk, no permission, damaged file)."""
+    """The event store could not be opened, read or written (away, full disk, no permission, damaged file)."""
+
+    retryable = True
 
 
 class ServerUnreachable(AgentKernelError):

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from agent_kernel.errors import StoreError
 from agent_kernel.events import FINAL_STATUSES, Delta, Event, Status
 from agent_kernel.folds import RunState
-from agent_kernel.runs.log import RunLog
+from agent_kernel.runs.log import LOOK_AGAIN, RunLog
 
-LOOK_AGAIN = 1.0
-"""Seconds until a store that failed is asked again."""
 logger = logging.getLogger(__name__)
 
 

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from agent_kernel import errors
 from agent_kernel._version import __version__
-from agent_kernel.errors import AgentKernelError, ServerUnreachable, SettingsError, StoreError
+from agent_kernel.errors import AgentKernelError, ServerUnreachable, SettingsError
 from agent_kernel.events import (
     FINAL_STATUSES,
     SCHEMA_VERSION,
@@ -118,7 +118,7 @@ class Server:
         self._where = where
         self._client = _client(where)
         self._feeds: dict[str, _Feed] = {}
-        self._attendants: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def greet(self) -> None:
         """Raises ServerUnreachable, or SettingsError for a server of another version."""
@@ -319,10 +319,7 @@ class Server:
 
         While the server does not answer, `error` events without a `seq` say so.
         """
-        feed = self._feeds.get(run_id)
-        if feed is None or feed.failed:
-            feed = self._feeds[run_id] = _Feed(self, run_id)
-        with feed.listen() as (past, queue):
+        with self._feed(run_id).listen() as (past, queue):
             for event in past:
                 if event.seq > after:
                     yield event
@@ -341,11 +338,29 @@ class Server:
                     return
 
     async def close(self) -> None:
-        tasks = [*self._attendants, *(feed.task for feed in self._feeds.values())]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
+
+    def _feed(self, run_id: str) -> _Feed:
+        """The run's events over one connection, which ends with the last who listens: a notebook sees many runs."""
+        feed = self._feeds.get(run_id)
+        if feed is None or feed.failed:
+            feed = self._feeds[run_id] = _Feed(self, run_id)
+            self._keep(feed.task)
+        return feed
+
+    def _forget(self, feed: _Feed) -> None:
+        feed.task.cancel()
+        if self._feeds.get(feed.run_id) is feed:
+            del self._feeds[feed.run_id]
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Until it has ended."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # -- the notebook's kernel, which is ours --------------------------------------------------------------
 
@@ -353,9 +368,7 @@ class Server:
         """Execute the calls of this run that are for the notebook's kernel, until it has ended."""
         if kernel is None:
             return
-        task = asyncio.create_task(self._serve(run_id, kernel, resumed_at))
-        self._attendants.add(task)
-        task.add_done_callback(self._attendants.discard)
+        self._keep(asyncio.create_task(self._serve(run_id, kernel, resumed_at)))
 
     async def _serve(self, run_id: str, kernel: KernelBridge, resumed_at: int) -> None:
         from agent_kernel.tools.kernel_calls import KERNEL_TOOLS
@@ -405,7 +418,9 @@ class Server:
         for attempt in range(1, 1000):
             try:
                 return await self._send(method, path, body)
-            except (ServerUnreachable, StoreError):
+            except AgentKernelError as error:
+                if not error.retryable:
+                    raise
                 await asyncio.sleep(_pause(attempt))
         raise ServerUnreachable("The Jupyter server did not come back.")
 
@@ -450,7 +465,7 @@ class _Feed:
 
     def __init__(self, server: Server, run_id: str) -> None:
         self._server = server
-        self._run_id = run_id
+        self.run_id = run_id
         self._events: list[Event] = []
         self._listeners: set[asyncio.Queue[Event | AgentKernelError]] = set()
         self.failed = False
@@ -465,6 +480,8 @@ class _Feed:
             yield list(self._events), queue
         finally:
             self._listeners.discard(queue)
+            if not self._listeners:
+                self._server._forget(self)
 
     def tell(self, item: Event | AgentKernelError) -> None:
         for queue in self._listeners:
@@ -474,7 +491,7 @@ class _Feed:
         attempt = 0
         while True:
             try:
-                async with contextlib.aclosing(self._server.stream(self._run_id, self._head)) as events:
+                async with contextlib.aclosing(self._server.stream(self.run_id, self._head)) as events:
                     async for event in events:
                         attempt = 0
                         if event.seq and event.seq != self._head + 1:
@@ -482,13 +499,13 @@ class _Feed:
                         if event.seq:
                             self._events.append(event)
                         self.tell(event)
-            except (ServerUnreachable, StoreError):  # the server's database may be away as the server may
+            except AgentKernelError as error:
+                if not error.retryable:
+                    self.failed = True
+                    self.tell(error)
+                    return
                 attempt += 1
                 await self._wait(attempt)
-            except AgentKernelError as error:
-                self.failed = True
-                self.tell(error)
-                return
 
     @property
     def _head(self) -> int:
@@ -504,7 +521,7 @@ class _Feed:
                     retrying=True,
                     attempt=attempt - 1,
                     delay_ms=round(pause * 1000),
-                    run_id=self._run_id,
+                    run_id=self.run_id,
                 )
             )
         await asyncio.sleep(pause)
@@ -533,7 +550,8 @@ def _client(where: Address) -> httpx2.AsyncClient:
 
 
 def _answer(status: int, content: bytes) -> Any:
-    """What the server sent; its errors are raised as what they were there."""
+    """What the server sent; its errors are raised as what they were there. Those that pass (its database is away, it
+    is asked too often) are `retryable`."""
     try:
         data = json.loads(content) if content else {}
     except ValueError:
@@ -544,11 +562,13 @@ def _answer(status: int, content: bytes) -> Any:
     if not isinstance(error, dict):
         if status in (404, 502, 503, 504):  # no extension, or no server behind the proxy
             raise ServerUnreachable(f"The Jupyter server answered {status}.")
-        raise AgentKernelError(f"The Jupyter server answered {status}.")
+        error = {"message": f"The Jupyter server answered {status}."}
     kind: Any = getattr(errors, str(error.get("type")), None)
     if not (isinstance(kind, type) and issubclass(kind, AgentKernelError)):
         kind = AgentKernelError
-    raise kind(str(error.get("message", "")), hint=str(error.get("hint", "")))
+    raised: AgentKernelError = kind(str(error.get("message", "")), hint=str(error.get("hint", "")))
+    raised.retryable = raised.retryable or status == 429 or status >= 500
+    raise raised
 
 
 def _record(kind: type[T], data: Json) -> T:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NAME = "agent_kernel"
 WARM_UP = 3.0
 """Seconds after the start of a kernel until the App is opened."""
-LOOK_BACK = 1.0
-"""Seconds after the server's start until unfinished runs are looked for."""
+LOOK_BACK, LOOK_AGAIN = 1.0, 10.0
+"""Seconds after the server's start until unfinished runs are looked for, and between attempts when that fails."""
 
 
 class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
@@ -76,7 +76,8 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
     async def _look_back(self) -> None:
         await asyncio.sleep(LOOK_BACK)
         if await asyncio.to_thread(_unfinished):
-            await self._try_to_open()
+            while not await self._try_to_open():  # noqa: ASYNC110 - the database may come back later than this server
+                await asyncio.sleep(LOOK_AGAIN)
 
     def _warm_up(self) -> None:
         """Open the App in a moment, when the kernel that was just asked for has had its turn."""
@@ -86,13 +87,15 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
             self._warming = asyncio.get_running_loop().call_later(WARM_UP, self._open_soon)
 
     def _open_soon(self) -> None:
-        self._opener = asyncio.create_task(self._try_to_open())
+        self._opened_soon = asyncio.create_task(self._try_to_open())
 
-    async def _try_to_open(self) -> None:
+    async def _try_to_open(self) -> bool:
         try:
             await self.app()
         except AgentKernelError as error:  # whoever asks for a run is told
             self.log.warning("agent-kernel: %s", error)
+            return False
+        return True
 
     def current_activity(self) -> dict[str, Any] | None:
         """What keeps a server from being culled: runs that are worked on."""
@@ -102,6 +105,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
     async def stop_extension(self) -> None:
         if self._warming is not None:
             self._warming.cancel()
+        self._opener.cancel()
         if self._app is not None:
             await self._metrics.stop()
             await self._dispatcher.close()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 
 from agent_kernel.errors import StoreError
+from agent_kernel.vault import write_private
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -38,9 +37,7 @@ class Blobs:
             return name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(data)
-            os.replace(file.name, path)
+            write_private(path, data)
         except OSError as error:
             raise StoreError(
                 f"A blob cannot be written to {path.parent}: {error.strerror}.", hint="Is the disk full?"

@@ -12,6 +12,8 @@ ALL_RUNS = "all"
 """Where the bus rings when any run has changed its state. No run has such an id."""
 POLL, SLOWEST_POLL = 0.5, 3.0
 """Seconds between looks at the store, for what other processes append."""
+LOOK_AGAIN = 1.0
+"""Seconds until a store that failed is asked again."""
 
 
 class RunLog:

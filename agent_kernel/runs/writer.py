@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,6 +38,8 @@ from agent_kernel.runs.database import store_error
 from agent_kernel.runs.models import EVENT, RUN, SESSION, TURN
 
 MOST_JOBS = 500
+IDLE = 1.0
+"""Seconds after which a connection is asked whether it still leads anywhere before something is written to it."""
 MOST_AT_ONCE = 64 * 1024
 """Characters of an append that the caller's own thread may store."""
 
@@ -117,7 +120,10 @@ class Writer:
 
     def _run(self) -> None:
         connection: Connection | None = None
+        used = 0.0
         while batch := self._batch():
+            if connection is not None and time.monotonic() - used > IDLE and not _answers(connection):
+                connection = None
             try:
                 if connection is None:
                     connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -126,10 +132,9 @@ class Writer:
                 for job in batch:
                     job.result, job.error = None, store_error(error, self._engine)
                 if connection is not None:  # a server that went away: begin anew with the next batch
-                    with contextlib.suppress(SQLAlchemyError):
-                        connection.invalidate()
-                        connection.close()
+                    _discard(connection)
                     connection = None
+            used = time.monotonic()
             self._under_way.add(-len(batch))
             self._answer(batch)
         if connection is not None:
@@ -225,6 +230,23 @@ class _Shortcut:
                 self._connection.invalidate()  # its settings are not for others
                 self._connection.close()
                 self._connection = None
+
+
+def _answers(connection: Connection) -> bool:
+    """Whether a connection that nobody used for a while still leads anywhere: a server that was started anew, or a
+    network, cuts it without a word, and whoever writes next would be told that the database is gone."""
+    try:
+        connection.exec_driver_sql("SELECT 1")
+    except SQLAlchemyError:
+        _discard(connection)
+        return False
+    return True
+
+
+def _discard(connection: Connection) -> None:
+    with contextlib.suppress(SQLAlchemyError):
+        connection.invalidate()
+        connection.close()
 
 
 def _resolve(jobs: list[_Job]) -> None:

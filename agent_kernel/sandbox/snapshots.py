@@ -265,8 +265,12 @@ class Snapshots:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            partial.write_bytes(data)
-            os.replace(partial, path)
+            try:
+                partial.write_bytes(data)
+                os.replace(partial, path)
+            except BaseException:  # on a disk that is full, half of it would stay
+                partial.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise SandboxError(
                 f"A snapshot cannot be written to {path.parent}: {error.strerror}.", hint="Is the disk full?"

@@ -21,6 +21,7 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from tests.browser import lab
 from tests.browser.test_panel import Bench
+from tests.ports import free_port
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
 OUTPUT = Path(__file__).parents[1] / "output"
@@ -225,7 +226,7 @@ def test_a_hostile_app_reads_and_does_nothing_outside_itself(bench: Bench, page:
 
 
 def test_an_app_at_daytona_works_in_the_panel(bench: Bench, page: Any) -> None:
-    port = lab.free_port()  # the fake's containers share this machine's network
+    port = free_port()  # the fake's containers share this machine's network
     serve(bench, page, f"exec python3 app.py {port}", sandbox="daytona")
     frame = inside(page, port)
     frame.wait_for_function("() => document.title === 'module ran'")

@@ -16,6 +16,7 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.browser import lab
 from tests.browser.test_panel import OUTPUT, SLOW, show
+from tests.ports import free_port
 
 ASK, SHOW = 1, 2
 DIRTY = f"() => ({lab.NOTEBOOK})().context.model.dirty"
@@ -112,7 +113,7 @@ def switch(page: Any, name: str) -> None:
 def test_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
     folder: Path, tmp_path: Path, model: ScriptedMessages
 ) -> None:
-    port = lab.free_port()
+    port = free_port()
     with lab.browser() as context:
         with lab.jupyter(folder, tmp_path / "home", port=port) as server:
             page = lab.open_notebook(context, server, "saved.ipynb")

@@ -13,8 +13,9 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from agent_kernel.history import INTERRUPTED
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
-from tests.faults.hands import Server, Worker, left_running
+from tests.faults.ears import Ears
+from tests.faults.hands import Server, Worker
+from tests.faults.remains import Holding, files_left, free_again, holdings, modest, processes
 from tests.runs.conftest import RedisServer
 
 CALLS = 3
@@ -39,6 +42,7 @@ BAD = 0.15
 CELLS = 0.4
 """The share of the runs that are started from cells."""
 GONE_SECONDS = 30
+HEARD_SECONDS = 60
 IN_THE_KERNEL = """
 import time
 with open('counts/{name}', 'a') as file:
@@ -62,22 +66,15 @@ class Model:
         return self.bad(good) if self.bad and self.killing and random.random() < BAD else good
 
     def _good(self, body: Any) -> Sequence[Any]:
-        messages = body["messages"]
-        text = next(block["text"] for block in messages[0]["content"] if block["type"] == "text")
-        name = re.findall(r"(?:run|cell)\d{3}", text)[-1]
-        results = sum(
-            block["type"] == "tool_result"
-            for message in messages
-            if message["role"] == "user"
-            for block in message["content"]
-        )
+        name, results = _asked(body["messages"])
         if results >= CALLS and (self._may_end(name) or results >= MOST_CALLS):
             return [Text(f"{name} is done.")]
+        call_id = f"{name}-call{results}"
         if name.startswith("cell") and results % 2:
             code = IN_THE_KERNEL.format(name=name, number=results)
-            return [ToolUse("notebook_python", {"code": code}, id=f"call{results}")]
+            return [ToolUse("notebook_python", {"code": code}, id=call_id)]
         command = f"echo {results} >> counts/{name}; sleep 0.1"
-        return [ToolUse("bash", {"command": command}, id=f"call{results}")]
+        return [ToolUse("bash", {"command": command}, id=call_id)]
 
     def _may_end(self, name: str) -> bool:
         if not self.killing or len(self.done) < self.runs - LINGER:
@@ -85,13 +82,27 @@ class Model:
         return name in self.done
 
 
-Fault = Callable[[], Awaitable[None]]
+def _asked(messages: Sequence[Any]) -> tuple[str, int]:
+    """Who asked last in the conversation, and how many calls have had their results since."""
+    name, results = "", 0
+    for message in messages:
+        for block in message["content"] if message["role"] == "user" else ():
+            if block["type"] == "tool_result":
+                results += 1
+            elif named := re.findall(r"Count as ((?:run|cell)\d{3})", block.get("text", "")):
+                name, results = named[-1], 0
+    return name, results
+
+
+Fault = Callable[["Stage"], Awaitable[None]]
 
 
 @dataclass
 class Stage:
-    """All who take part."""
+    """All who take part, and the folder they work in."""
 
+    folder: Path
+    settings: Settings
     app: App
     model: Model
     worker: Worker
@@ -101,6 +112,10 @@ class Stage:
     runs: dict[str, str] = field(default_factory=dict)
     """The file each run counts in, by the run's id."""
     killed: list[str] = field(default_factory=list)
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
 
     async def unfinished(self) -> set[str]:
         while True:
@@ -116,7 +131,7 @@ class Stage:
         """With SIGKILL, and start it again."""
         self.killed.append(victim)
         if victim in self.faults:
-            await self.faults[victim]()
+            await self.faults[victim](self)
         elif victim == "redis" and self.redis is not None:
             self.redis.kill()
             await asyncio.sleep(0.3)
@@ -138,28 +153,27 @@ class Stage:
             await asyncio.to_thread(notebook.attend, await self.unfinished())
 
 
-async def drive(
+@asynccontextmanager
+async def staged(
     folder: Path,
     *,
     runs: int,
-    kills: int,
     database: str = "",
     redis: RedisServer | None = None,
-    patience: float = 300,
     faults: Mapping[str, Fault] | None = None,
     bad: Callable[[Sequence[Any]], Any] | None = None,
     data: Path | None = None,
     environ: Mapping[str, str] | None = None,
     redis_port: int = 0,
-    watch: Callable[[Sequence[int]], None] = lambda pids: None,
-) -> Counter[str]:
-    """Who was killed how often. Raises AssertionError with what is wrong.
+) -> AsyncIterator[Stage]:
+    """A worker, and a server with two notebooks, at work in the folder. When they have ended nothing of them is left.
 
-    With `faults`, those happen too, by their names; a run may then fail, but it ends. `watch` is shown the processes
-    that worked before they are told to stop.
+    Raises AssertionError with what is.
     """
-    work, data = folder / "work", data or folder / "data"
+    work, data, scratch = folder / "work", data or folder / "data", folder / "tmp"
     (work / "counts").mkdir(parents=True)
+    scratch.mkdir()
+    held: list[Holding] = []
     model = Model(runs, bad=bad)
     with ScriptedMessages(default=model.answer) as api:
         url = redis.url if redis else ""
@@ -167,6 +181,7 @@ async def drive(
             url = url.replace(str(redis.port), str(redis_port))
         environment = {
             **(environ or {}),
+            "TMPDIR": str(scratch),
             "AGENT_KERNEL_DATA_DIR": str(data),
             "AGENT_KERNEL_DATABASE_URL": database,
             "AGENT_KERNEL_REDIS_URL": url,
@@ -174,6 +189,7 @@ async def drive(
             "AGENT_KERNEL_USER": "driver",
             "AGENT_KERNEL_MAX_TURNS": str(2 * MOST_CALLS),
             "AGENT_KERNEL_MAX_ATTEMPTS": "20",
+            "AGENT_KERNEL_IDLE_MINUTES": "1",
             "ANTHROPIC_BASE_URL": api.url,
             "ANTHROPIC_API_KEY": "key-of-the-test",
         }
@@ -187,30 +203,46 @@ async def drive(
             worker.start()
             await asyncio.to_thread(server.start)
             async with await open_app(settings) as app:
-                stage = Stage(app, model, worker, server, redis, faults or {})
-                cells = round(runs * CELLS)
-                await queued(stage, work, runs - cells)
-                await asyncio.to_thread(typed, stage, cells)
-                assert any("ipykernel" in told for told in left_running(folder).values()), "it sees nothing"
-                await disturbed(stage, kills, patience)
-                watch(list(left_running(folder)))
+                stage = Stage(folder, settings, app, model, worker, server, redis, faults or {})
+                yield stage
+                held = list(holdings(folder).values())
+                modest(held)
         finally:
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(worker.stop)
-        await nothing_left(folder)
-        async with await open_app(settings) as app:
-            await checked(app, stage.runs, work, may_fail=bool(faults))
+    await nothing_left(folder)
+    free_again({port for one in held for port in one.ports})
+    files_left(data, scratch, killed=len(stage.killed))
+
+
+async def drive(
+    folder: Path, *, runs: int, kills: int, patience: float = 300, **options: Any
+) -> Counter[str]:
+    """Who was killed how often. Raises AssertionError with what is wrong. `options` are those of `staged`.
+
+    With `faults`, those happen too, by their names; a run may then fail, but it ends.
+    """
+    async with staged(folder, runs=runs, **options) as stage:
+        cells = round(runs * CELLS)
+        await queued(stage, runs - cells)
+        await asyncio.to_thread(typed, stage, cells)
+        assert any("ipykernel" in told for told in processes(folder).values()), "it sees nothing"
+        async with Ears(stage.app, stage.runs, lambda: stage.server.url) as ears:
+            await disturbed(stage, kills, patience)
+            await ears.heard_all(HEARD_SECONDS)
+    async with await open_app(stage.settings) as app:
+        await checked(replace(stage, app=app), ears)
     return Counter(stage.killed)
 
 
-async def queued(stage: Stage, workspace: Path, number: int) -> None:
-    """Runs that a process submits which does no work itself."""
+async def queued(stage: Stage, number: int, wave: int = 0) -> None:
+    """Runs that a process submits which does no work itself; those of a later wave go on in the same conversations."""
     dispatcher = Dispatcher(stage.app, works=False)
     await dispatcher.start()
     account = Account(stage.app)
     for index in range(number):
-        name = f"run{index:03}"
-        session = await account.session(name, workspace)
+        name = f"run{wave * number + index:03}"
+        session = await account.session(f"run{index:03}", stage.work)
         run = await account.submit(
             session, f"Count as {name}", stage.app.settings, interactive=False, hosted=True
         )
@@ -218,24 +250,24 @@ async def queued(stage: Stage, workspace: Path, number: int) -> None:
     await dispatcher.close()
 
 
-def typed(stage: Stage, number: int) -> None:
+def typed(stage: Stage, number: int, wave: int = 0) -> None:
     """Runs that are started from cells."""
     for index in range(number):
-        name = f"cell{index:03}"
+        name = f"cell{wave * number + index:03}"
         notebook = stage.server.notebooks[index % len(stage.server.notebooks)]
-        stage.runs[notebook.submit(f"Count as {name}")] = name
+        stage.runs[notebook.submit(f"Count as {name}", session=f"cell{index:03}")] = name
 
 
-def victims(redis: bool, faults: Sequence[str] = ()) -> Iterator[str]:
+def victims(kinds: Sequence[str]) -> Iterator[str]:
     """Everybody has their turn, in an order that nobody knows."""
-    kinds = ["worker", "server", "kernel", *["redis"] * redis, *faults]
     while True:
         yield from random.sample(kinds, len(kinds))
 
 
-async def disturbed(stage: Stage, kills: int, patience: float) -> None:
-    """Kill and mend, then wait until all have ended."""
-    who = victims(stage.redis is not None, list(stage.faults))
+async def disturbed(stage: Stage, kills: int, patience: float, only: Sequence[str] = ()) -> None:
+    """Kill and mend (`only` those, else everybody), then wait until all have ended."""
+    everybody = ["worker", "server", "kernel", *["redis"] * (stage.redis is not None), *stage.faults]
+    who = victims(only or everybody)
     try:
         async with asyncio.timeout(patience):
             for _ in range(kills):
@@ -273,29 +305,34 @@ def said(event: Event) -> str:
 async def nothing_left(folder: Path) -> None:
     """No worker, server, kernel, sandbox: whoever was killed took theirs along."""
     deadline = time.monotonic() + GONE_SECONDS
-    while left := left_running(folder):
+    while left := processes(folder):
         assert time.monotonic() < deadline, f"still running: {left}"
         await asyncio.sleep(0.2)
 
 
-async def checked(app: App, runs: dict[str, str], workspace: Path, *, may_fail: bool = False) -> None:
-    for run_id, name in runs.items():
+async def checked(stage: Stage, ears: Ears) -> None:
+    """Each run ended, its log has no gap, was heard as it is, and has one result a call; nothing was done twice."""
+    app, may_fail = stage.app, bool(stage.faults)
+    for run_id in ears.runs:
+        name = stage.runs[run_id]
         events = await app.log.read(run_id)
         told = await history(app, run_id, name)
         status = (await app.store.get_run(run_id)).status
         assert status == "completed" or (may_fail and status == "failed"), told
         assert [event.seq for event in events] == list(range(1, len(events) + 1)), told
+        ears.agree(run_id, events)
         results = Counter(event.id for event in events if isinstance(event, ToolResult))
         calls = [event.id for event in events if isinstance(event, ToolCall)]
         assert sorted(results) == sorted(calls), told
-        assert set(results.values()) == {1}, told
-        file = workspace / "counts" / name
+        assert set(results.values()) <= {1}, told
+        file = stage.work / "counts" / name
         effects = Counter(file.read_text().split() if file.exists() else [])
         for event in events:
             if isinstance(event, ToolResult):
-                times = effects[event.id.removeprefix("call")]
+                times = effects.pop(event.id.rpartition("call")[2], 0)
                 interrupted = event.is_error and (may_fail or INTERRUPTED in str(event.content))
-                assert times <= 1 if interrupted else times == 1, f"{told}: {event} {effects}"
+                assert times <= 1 if interrupted else times == 1, f"{told}: {event} {times}"
+        assert not effects, f"{told}: done without a call: {effects}"
 
 
 def main() -> None:

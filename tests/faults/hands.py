@@ -8,11 +8,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent_kernel.settings import SERVER_VARIABLE
 from agent_kernel.testing.messages_api import ScriptedMessages
-from tests.server.conftest import Jupyter, free_port, jupyter_server
+from tests.faults.wire import Wire
+from tests.ports import free_port
+from tests.server.conftest import Jupyter, jupyter_server
 from tests.server.test_kernels import Kernel
 
 PATIENCE = 90
@@ -39,6 +43,13 @@ class Worker:
         self._process.kill()
         self._process.wait()
 
+    def freeze(self, seconds: float) -> None:
+        """It does nothing for so long, and knows nothing of it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is None:
             return
@@ -52,8 +63,10 @@ class Worker:
 class Notebook:
     """One notebook and its kernel, which comes anew when it, or its server, was killed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, server: str) -> None:
         self.name = name
+        self._server = server
+        """Where its kernels find the server: at a wire that can be cut."""
         self.runs: list[str] = []
         self._kernel: Kernel | None = None
         self._pid = 0
@@ -68,12 +81,13 @@ class Notebook:
     def _greet(self) -> None:
         assert self._kernel is not None
         self._pid = int(self._kernel.run("import os; print(os.getpid())", PATIENCE))
+        self._kernel.run(f"os.environ[{SERVER_VARIABLE!r}] = {self._server!r}", PATIENCE)
         self._kernel.run("%load_ext agent_kernel", PATIENCE)
 
-    def submit(self, prompt: str) -> str:
-        """Start a run from a cell, in a conversation of its own; the run's id."""
+    def submit(self, prompt: str, session: str) -> str:
+        """Start a run from a cell, in a conversation of that name; the run's id."""
         assert self._kernel is not None
-        options = f"--background --permission bypass --session {prompt.split()[-1]}"
+        options = f"--background --permission bypass --session {session}"
         cell = (
             f"run = get_ipython().run_cell_magic('agent', {options!r}, {prompt!r}); print(f'run {{run.id}};')"
         )
@@ -118,7 +132,13 @@ class Server:
         self._environment = environment
         self._port = free_port()
         self._life = contextlib.ExitStack()
-        self.notebooks = [Notebook("first.ipynb"), Notebook("second.ipynb")]
+        self.wire = Wire(("127.0.0.1", self._port))
+        self.notebooks = [Notebook(f"{name}.ipynb", self.url) for name in ("first", "second")]
+
+    @property
+    def url(self) -> str:
+        """By way of the wire."""
+        return f"http://127.0.0.1:{self.wire.port}"
 
     def start(self) -> None:
         self._life = contextlib.ExitStack()
@@ -138,22 +158,4 @@ class Server:
         for notebook in self.notebooks:
             notebook.close()
         self._life.close()
-
-
-def left_running(folder: Path) -> dict[int, str]:
-    """Processes that have to do with the folder: by command line, environment, working directory or mounts."""
-    wanted, found = os.fsencode(folder), {}
-    for process in Path("/proc").glob("[0-9]*"):
-        command = _told(process / "cmdline")
-        told = [command, *(_told(process / name) for name in ("environ", "cwd", "mountinfo"))]
-        if any(wanted in part for part in told) and int(process.name) != os.getpid():
-            found[int(process.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace")[:300]
-    return found
-
-
-def _told(path: Path) -> bytes:
-    """Nothing where we may not look, or where nobody is any more."""
-    try:
-        return os.fsencode(os.readlink(path)) if path.name == "cwd" else path.read_bytes()
-    except OSError:
-        return b""
+        self.wire.close()

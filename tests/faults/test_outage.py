@@ -15,10 +15,12 @@ import pytest
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.events import ApprovalRequest
+from agent_kernel.runs.store import open_store
+from agent_kernel.runs.writer import IDLE
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
-from tests.faults.weather import Wire
+from tests.faults.wire import Wire
 from tests.server.conftest import TOKEN, jupyter_server
 
 AWAY = 4.5
@@ -40,11 +42,27 @@ def over(wire: Wire, address: str) -> str:
     return f"postgresql://postgres@127.0.0.1:{wire.port}/{name}"
 
 
+async def test_a_connection_that_was_cut_while_nobody_used_it_is_made_again(
+    wire: Wire, postgresql_address: str
+) -> None:
+    store = await open_store(over(wire, postgresql_address))
+    session = await store.create_session(owner="ada", name="main", workspace="/w")
+    wire.drop()
+    await asyncio.sleep(2 * IDLE)
+    run = await store.create_run(session_id=session.id, prompt="Hi", model="m", owner="ada")
+    assert (await store.get_run(run.id)).prompt == "Hi"
+    await store.close()
+
+
 async def asked(app: App, run_id: str) -> str:
     async for event in app.log.follow(run_id):
         if isinstance(event, ApprovalRequest):
             return event.id
     raise AssertionError("nothing was asked")
+
+
+async def followed(account: Account, run_id: str) -> list[int]:
+    return [event.seq async for event in account.follow(run_id, deltas=False)]
 
 
 async def test_a_run_that_waits_for_a_person_hears_the_answer_after_it(
@@ -60,9 +78,11 @@ async def test_a_run_that_waits_for_a_person_hears_the_answer_after_it(
         run = await account.submit(session, "Go", settings)
         async with asyncio.timeout(PATIENCE):
             request = await asked(app, run.id)
+            following = asyncio.create_task(followed(account, run.id))
             await asyncio.to_thread(wire.away, AWAY)
             await account.answer(run.id, request, "allow", "")
             await app.wait(run.id)
+            assert await following == [event.seq for event in await app.log.read(run.id)]
         assert (await app.store.get_run(run.id)).status == "completed"
     assert (workspace / "allowed").exists()
 

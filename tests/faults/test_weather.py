@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.weather import DISK_MEGABYTES, Clock, Disk, Wire
+from tests.faults.weather import DISK_MEGABYTES, Clock, Disk
+from tests.faults.wire import Wire
 
 
 def echo(server: socket.socket) -> None:

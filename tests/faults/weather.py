@@ -8,9 +8,7 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,89 +16,13 @@ from typing import Any
 from uuid import uuid4
 
 from agent_kernel.testing.script import Drop, Eof, HttpError, SseError, Stall, Text, ToolUse
-from tests.faults.hands import left_running
+from tests.faults.remains import processes
+from tests.faults.wire import Wire
 
 CLOCK = Path(__file__).parent / "clock"
 """On the Python path of those whose clock is turned."""
 FARTHEST = 3_600
 DISK_MEGABYTES = 192
-
-
-class Wire:
-    """A TCP address that leads to another socket, until its connections are dropped or stalled."""
-
-    def __init__(self, target: tuple[str, int] | str) -> None:
-        self._target = target
-        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
-        self._calm = threading.Event()
-        self._calm.set()
-        self._away = False
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def drop(self) -> None:
-        """All connections end at once, without a word."""
-        for pair in list(self._pairs):
-            for side in pair:
-                with contextlib.suppress(OSError):
-                    side.shutdown(socket.SHUT_RDWR)
-
-    def stall(self, seconds: float) -> None:
-        """Nothing passes for so long; new connections are taken, and wait too."""
-        self._calm.clear()
-        time.sleep(seconds)
-        self._calm.set()
-
-    def away(self, seconds: float) -> None:
-        """For so long nobody is there: connections end, and new ones too."""
-        self._away = True
-        self.drop()
-        time.sleep(seconds)
-        self._away = False
-
-    def close(self) -> None:
-        self._server.close()
-        self._calm.set()
-        self.drop()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._join, args=(near,), daemon=True).start()
-
-    def _join(self, near: socket.socket) -> None:
-        family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
-        far = socket.socket(family)
-        try:
-            if self._away:
-                raise ConnectionRefusedError
-            far.connect(self._target)
-        except OSError:
-            near.close()
-            far.close()
-            return
-        pair = (near, far)
-        self._pairs.add(pair)
-        back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
-        back.start()
-        self._carry(near, far)
-        back.join()
-        self._pairs.discard(pair)
-        near.close()
-        far.close()
-
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                self._calm.wait()
-                sink.sendall(data)
-        for side in (source, sink):
-            with contextlib.suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
 
 
 class Postgres:
@@ -154,6 +76,12 @@ class Disk:
 
     def fill(self, seconds: float) -> None:
         """To the last byte, for so long."""
+        hog = self.take_all()
+        time.sleep(seconds)
+        hog.unlink()
+
+    def take_all(self) -> Path:
+        """The file that fills it."""
         hog = self.folder / "hog"
         try:
             with hog.open("wb", buffering=0) as file:
@@ -162,8 +90,7 @@ class Disk:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-        time.sleep(seconds)
-        hog.unlink()
+        return hog
 
     def close(self) -> None:
         subprocess.run(["umount", "-l", str(self.folder)], capture_output=True)
@@ -187,7 +114,7 @@ class Clock:
 def kill_sandbox(folder: Path) -> bool:
     """One of those that work for the runs in the folder, at its head; False when there is none."""
     heads = [
-        pid for pid, told in left_running(folder).items() if "supervisor" in told or told.startswith("bwrap")
+        pid for pid, told in processes(folder).items() if "supervisor" in told or told.startswith("bwrap")
     ]
     if not heads:
         return False

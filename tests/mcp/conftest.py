@@ -22,6 +22,7 @@ from agent_kernel.mcp.tools import session_tools
 from agent_kernel.sandbox import open_sandbox
 from agent_kernel.tools import run_tool, tools_by_name
 from agent_kernel.tools.base import ToolContext, ToolOutput
+from tests.ports import free_port
 
 EVERYTHING = Path(__file__).with_name("everything.py")
 HOSTILE = Path(__file__).with_name("hostile.py")
@@ -115,12 +116,6 @@ async def board(workspace: Path, tmp_path: Path, everything_http: str) -> AsyncI
         made.hidden = hidden
         yield made
         await servers.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mcp.conftest import free_port
+from tests.ports import free_port
 
 VERSION = "0.1.16"
 CLIENT = [

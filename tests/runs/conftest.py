@@ -14,6 +14,7 @@ from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow
 from agent_kernel.runs.redis_bus import RedisBus
 from agent_kernel.runs.store import Store, open_store
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -27,8 +28,7 @@ class RedisServer:
     """A Redis of our own on a port of its own, kept in memory. It can be killed and started again."""
 
     def __init__(self, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._options = options
         self.start()
 

@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from agent_kernel.testing.messages_api import ScriptedMessages
+from tests.ports import free_port
 
 TOKEN = "token-of-the-test"
 
@@ -154,14 +155,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from tornado.websocket import websocket_connect
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
-from tests.server.conftest import Jupyter, free_port, stop
+from tests.ports import free_port
+from tests.server.conftest import Jupyter, stop
 from tests.server.test_kernels import Kernel
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 
+from agent_kernel.settings import KERNEL_VARIABLE, TOKEN_HEADER, TOKEN_VARIABLE
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
+from tests.ports import free_port
 from tests.server.conftest import TOKEN, Jupyter
 
 READY = 90
@@ -326,7 +328,6 @@ def test_the_server_goes_away_and_comes_back_and_the_cell_says_so(
     start: Any, shared_api: ScriptedMessages, tmp_path: Path
 ) -> None:
     """The connection is cut by a proxy between the kernel and the server, as a network does."""
-    from tests.server.conftest import free_port
     from tests.server.proxy import Proxy
 
     port = free_port()
@@ -408,6 +409,56 @@ def test_a_background_cell_leaves_a_transcript(
             break
         time.sleep(0.1)
     assert "Done behind the curtain." in file.read_text()
+
+
+def test_a_kernel_holds_no_connection_for_runs_that_have_ended(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    """Each would be one of a hundred that a client has, and a run that the server follows for nobody."""
+    shared_api.add(*[[Text("Yes.")]] * 4)
+    kernel.run(
+        "from pathlib import Path\n"
+        "def connections():\n"
+        "    descriptors = [fd for fd in Path('/proc/self/fd').iterdir() if fd.is_symlink()]\n"
+        "    return sum(str(fd.readlink()).startswith('socket:') for fd in descriptors)"
+    )
+    kernel.run("run = %agent Is it so?")
+    before = int(kernel.run("print(connections())"))
+    for _ in range(3):
+        kernel.run("run = %agent And is it still so?")
+    for _ in range(100):
+        if int(kernel.run("print(connections())")) <= before:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{before} connections have become {kernel.run('print(connections())')}")
+
+
+def test_the_result_of_a_call_reaches_a_server_that_is_asked_too_often(
+    jupyter: Jupyter, shared_api: ScriptedMessages, kernel: Kernel
+) -> None:
+    headers = f"{{{TOKEN_HEADER!r}: os.environ[{KERNEL_VARIABLE!r}] + ':' + os.environ[{TOKEN_VARIABLE!r}]}}"
+    code = f"""
+import os, threading, time, urllib.error, urllib.request
+where = os.environ['AGENT_KERNEL_SERVER_URL'].rstrip('/') + '/api/agent/health'
+refused = threading.Event()
+def ask():
+    asked, left = urllib.request.Request(where, headers={headers}), 400
+    while left := left - refused.is_set():
+        try:
+            urllib.request.urlopen(asked).close()
+        except urllib.error.HTTPError as error:
+            if error.code == 429:
+                refused.set()
+for _ in range(3):
+    threading.Thread(target=ask, daemon=True).start()
+refused.wait(30)
+"""
+    shared_api.add([ToolUse("notebook_python", {"code": code})], [Text("Refused, and heard.")])
+    kernel.run("run = get_ipython().run_cell_magic('agent', '--permission bypass', 'Ask often')")
+    assert kernel.run("print(run.status, run.text)") == "completed Refused, and heard.\n"
+    run = kernel.run("print(run.id)").strip()
+    (result,) = [event for event in jupyter.events(run) if event["type"] == "tool_result"]
+    assert "True" in str(result["content"]), "the server refused nothing"
 
 
 def test_another_cell_steers_a_background_run_and_answers_what_it_asks(

@@ -16,8 +16,9 @@ from tornado.websocket import websocket_connect
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
+from tests.ports import free_port
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
-from tests.server.conftest import Jupyter, free_port, jupyter_server
+from tests.server.conftest import Jupyter, jupyter_server
 
 APP = Path(__file__).with_name("previewed.py")
 
