@@ -60,6 +60,7 @@ class Job:
 class Supervisor:
     def __init__(self, config):
         self.config = config
+        self.life = os.urandom(8).hex()
         self.frames = socket.socket(fileno=config["frames"])
         self.sockets = socket.socket(fileno=config["sockets"])
         self.incoming = bytearray()
@@ -158,7 +159,7 @@ class Supervisor:
 
     def start(self, number, request):
         job = Job(number, request)
-        environment = {**self.config["env"], **(request.get("env") or {}), MARK: str(number)}
+        environment = {**self.config["env"], **(request.get("env") or {}), MARK: self.mark(number)}
         argv = request.get("argv") or ["/bin/bash", "-c", request["command"]]
         ends = []
         try:
@@ -360,6 +361,10 @@ class Supervisor:
                 pass
         self.send(RESULT, number, {})
 
+    def mark(self, number):
+        """Without a PID namespace other sandboxes' processes are seen too, whose jobs have the same numbers."""
+        return f"{self.life}.{number}"
+
     def kill(self, number):
         if number is None and os.getpid() == 1:
             try:
@@ -427,7 +432,11 @@ class Supervisor:
         """Processes with the job's mark, and strays that took theirs off."""
         if not LINUX:
             return []
-        mark, found, strays = f"{MARK}={number}".encode(), [], self.orphans() if os.getpid() == 1 else []
+        mark, found, strays = (
+            f"{MARK}={self.mark(number)}".encode(),
+            [],
+            self.orphans() if os.getpid() == 1 else [],
+        )
         try:
             names = os.listdir("/proc")
         except OSError:  # Landlock hides it: all that is left is what lost its parent to us

@@ -27,7 +27,7 @@ def test_the_launcher_offers_it_and_a_plain_cell_is_a_prompt(tmp_path: Path) -> 
         page = context.new_page()
         page.goto(f"{server.url}/lab/workspaces/t{time.time_ns()}?token={lab.TOKEN}&reset")
         tile = page.locator(".jp-LauncherCard[data-category='Notebook']", has_text="Agent")
-        tile.wait_for(timeout=90_000)
+        tile.wait_for()
         assert tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
         page.screenshot(path=OUTPUT / "launcher-light.png")
         lab.set_theme(page, "JupyterLab Dark")
@@ -36,14 +36,14 @@ def test_the_launcher_offers_it_and_a_plain_cell_is_a_prompt(tmp_path: Path) -> 
 
         page = lab.open_notebook(context, server, "agent-kernel.ipynb")
         kinds = f"() => [...({lab.NOTEBOOK})().content.model.cells].map(cell => cell.mimeType)"
-        page.wait_for_function(f"() => ({kinds})()[{PYTHON}] === 'text/x-ipython'", timeout=30_000)
+        page.wait_for_function(f"() => ({kinds})()[{PYTHON}] === 'text/x-ipython'")
         assert page.evaluate(kinds)[ASK] == "text/x-ipythongfm"
         lab.run_cell(page, MODEL)
         lab.run_cell(page, ASK, wait=False)
-        lab.cell(page, ASK).locator(".agk-card").first.wait_for(timeout=60_000)
+        lab.cell(page, ASK).locator(".agk-card").first.wait_for()
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-        page.wait_for_function("() => window.__done", timeout=60_000)
-        lab.cell(page, ASK).get_by_text("Stopped.").first.wait_for(timeout=30_000)
+        page.wait_for_function("() => window.__done")
+        lab.cell(page, ASK).get_by_text("Stopped.").first.wait_for()
 
         lab.run_cell(page, STATUS)
         assert "cancelled" in lab.cell(page, STATUS).inner_text()

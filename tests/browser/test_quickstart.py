@@ -32,14 +32,14 @@ def test_a_prompt_in_a_cell_does_real_work(folder: Path, tmp_path: Path) -> None
         lab.run_cell(page, ASK, wait=False)
         ask = lab.cell(page, ASK)
 
-        ask.locator(".agk").wait_for(timeout=60_000)
-        ask.get_by_text("offline demo, no AI").first.wait_for(timeout=60_000)
-        ask.get_by_text(re.compile("bubblewrap|landlock|seatbelt")).first.wait_for(timeout=60_000)
-        ask.get_by_role("button", name="Stop").wait_for(timeout=60_000)
+        ask.locator(".agk").wait_for()
+        ask.get_by_text("offline demo, no AI").first.wait_for()
+        ask.get_by_text(re.compile("bubblewrap|landlock|seatbelt")).first.wait_for()
+        ask.get_by_role("button", name="Stop").wait_for()
         page.wait_for_timeout(3_000)
         page.screenshot(path=OUTPUT / "quickstart-running.png")
 
-        page.wait_for_function("() => window.__done", timeout=120_000)
+        page.wait_for_function("() => window.__done")
         page.wait_for_timeout(1_000)
         text = ask.inner_text()
         assert "2,284" in text or "2284" in text
@@ -76,7 +76,7 @@ def test_somebody_without_a_kernel_reads_the_whole_transcript(folder: Path, tmp_
     with lab.jupyter(folder, tmp_path / "other-home") as server, lab.browser() as context:
         page = lab.open_notebook(context, server, "received.ipynb", kernel=False)
         received = lab.cell(page, ASK)
-        received.get_by_text("offline demo, no AI").first.wait_for(timeout=30_000)
+        received.get_by_text("offline demo, no AI").first.wait_for()
         assert "Error displaying widget" not in received.inner_text()
         assert received.locator("img[src^='data:image']").count() >= 1
         for theme in ("Light", "Dark"):
@@ -91,10 +91,10 @@ def test_stop_in_the_view_ends_the_run_and_leaves_the_kernel_usable(folder: Path
         lab.run_cell(page, 1)
         lab.run_cell(page, ASK, wait=False)
         stop = lab.cell(page, ASK).get_by_role("button", name="Stop")
-        stop.wait_for(timeout=60_000)
+        stop.wait_for()
         page.wait_for_timeout(1_000)
         stop.click()
-        page.wait_for_function("() => window.__done", timeout=30_000)
-        lab.cell(page, ASK).get_by_text("cancelled").first.wait_for(timeout=10_000)
+        page.wait_for_function("() => window.__done")
+        lab.cell(page, ASK).get_by_text("cancelled").first.wait_for()
         lab.run_cell(page, 8)
         assert "/stop" in lab.cell(page, 8).inner_text()

@@ -88,7 +88,7 @@ def in_a_cell(context: Any, server: lab.Server) -> None:
     card.get_by_label("Key of the Anthropic API").press_sequentially("jk")
     assert card.get_by_label("Key of the Anthropic API").input_value() == "jk"
     card.get_by_role("button", name="Try the offline demo").click()
-    page.wait_for_function("() => window.__done", timeout=120_000)
+    page.wait_for_function("() => window.__done")
     ask.get_by_text("offline demo, no AI").first.wait_for(timeout=SLOW)
     assert ask.locator(".agk").count() == 0
     lab.save(page)

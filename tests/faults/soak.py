@@ -82,6 +82,13 @@ async def turn(setup: str, folder: Path) -> Counter[str]:
             server.kill()
 
 
+def tell(folder: Path) -> None:
+    """The last of the logs of those who took part."""
+    for log in (folder / "home" / "server.log", folder / "worker.log"):
+        if log.exists():
+            print(f"── {log.name}\n{log.read_text(errors='replace')[-6000:]}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak")
     parser.add_argument("--minutes", type=float, default=20)
@@ -103,6 +110,10 @@ def main() -> None:
                 print(json.dumps({"setup": setup, "skipped": str(error)}), flush=True)
                 rounds += 1
                 continue
+            except BaseException:
+                print(json.dumps({"round": rounds + 1, "setup": setup, "failed": True}), flush=True)
+                tell(Path(folder))
+                raise
         total += killed
         rounds += 1
         told = {"round": rounds, "setup": setup, "faults": killed, "seconds": round(time.monotonic() - begun)}

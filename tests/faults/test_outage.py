@@ -77,8 +77,8 @@ async def test_a_run_that_waits_for_a_person_hears_the_answer_after_it(
         session = await account.session("main", workspace)
         run = await account.submit(session, "Go", settings)
         async with asyncio.timeout(PATIENCE):
-            request = await asked(app, run.id)
             following = asyncio.create_task(followed(account, run.id))
+            request = await asked(app, run.id)
             await asyncio.to_thread(wire.away, AWAY)
             await account.answer(run.id, request, "allow", "")
             await app.wait(run.id)

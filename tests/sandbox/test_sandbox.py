@@ -363,3 +363,21 @@ async def test_the_same_attack_works_without_the_walls(tmp_path: Path) -> None:
     async with opened:
         assert opened.tier == "none"
         assert SECRET in (await opened.exec(f"cat {tmp_path}/secret.txt")).stdout
+
+
+async def test_one_without_walls_ends_nothing_of_another(tmp_path: Path) -> None:
+    """Both see all processes of this machine, and count their jobs alike."""
+    (tmp_path / "work").mkdir()
+    first, second = [
+        await open_sandbox(workspace=tmp_path / "work", data_dir=tmp_path / name, allow_unsafe=True)
+        for name in ("one", "two")
+    ]
+    async with first, second:
+        spared = asyncio.create_task(
+            first.exec("touch begun; until [ -e ended ]; do sleep 0.1; done; echo spared")
+        )
+        while not (tmp_path / "work" / "begun").exists():  # noqa: ASYNC110 - a program's
+            await asyncio.sleep(0.05)
+        assert (await second.exec("sleep 60", timeout=0.3)).timed_out
+        (tmp_path / "work" / "ended").touch()
+        assert (await spared).stdout == "spared\n"

@@ -20,7 +20,7 @@ from agent_kernel.testing.script import Stall, Text, ToolUse
 from tests.ports import free_port
 from tests.server.conftest import TOKEN, Jupyter
 
-READY = 90
+READY = 120
 """Seconds for a kernel to come up on a machine that is busy with everything else."""
 
 
@@ -63,10 +63,10 @@ class Kernel:
     def send(self, code: str) -> str:
         return str(self.client.execute(code))
 
-    def run(self, code: str, seconds: float = 60) -> str:
+    def run(self, code: str, seconds: float = READY) -> str:
         return self.result(self.send(code), seconds)
 
-    def result(self, request: str, seconds: float = 60) -> str:
+    def result(self, request: str, seconds: float = READY) -> str:
         deadline = time.monotonic() + seconds
         printed: str = ""
         while time.monotonic() < deadline:
