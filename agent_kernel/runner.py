@@ -35,6 +35,7 @@ from agent_kernel.tools.notebook.pages import OpenNotebooks
 
 HEARTBEAT = 4.0
 LEASE_MS = 15_000
+GONE = "gone"
 STOPPED = "Stopped: the run was cancelled before this call had a result."
 logger = logging.getLogger(__name__)
 
@@ -96,8 +97,8 @@ async def execute(order: Order, means: Means) -> Status:
 
 
 def worker_name() -> str:
-    """Names this process: host, process id, and a part of its own."""
-    return f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:6]}"
+    """Names this process: host, process id, and a part of its own that ends with when it began."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:6]}.{_begun(os.getpid())}"
 
 
 def has_owner(run: RunRow) -> bool:
@@ -107,17 +108,31 @@ def has_owner(run: RunRow) -> bool:
 
 
 def is_dead(worker: str) -> bool:
-    """True for a worker of this host whose process is gone: nobody has to wait for its lease to end."""
+    """True for a worker of this host whose process is gone: nobody has to wait for its lease to end. Its number may be
+    another process's by now, which did not begin when it did."""
     host, _, rest = worker.partition("/")
-    if host != socket.gethostname():
+    pid, _, own = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit():
         return False
     try:
-        os.kill(int(rest.partition("/")[0]), 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except (ValueError, OSError):
-        return False
-    return False
+    except OSError:  # somebody else's
+        pass
+    said, now = own.partition(".")[2], _begun(int(pid))
+    return now == GONE or bool(said and now and said != now)
+
+
+def _begun(pid: int) -> str:
+    """When the process began, in the system's own count; GONE for one that has ended and that nobody has buried (in a
+    container often nobody does); empty where it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            state, *fields = stat.read().rpartition(")")[2].split()
+            return GONE if state in "ZX" else fields[18]
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 async def session_events(log: RunLog, run: RunRow) -> tuple[list[Event], list[Event]]:

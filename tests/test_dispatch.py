@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from agent_kernel.dispatch import Dispatcher
 from agent_kernel.events import FINAL_STATUSES, Status, ToolResult, now_ms
 from agent_kernel.history import INTERRUPTED
 from agent_kernel.jobs.limits import Limits
-from agent_kernel.runner import is_dead
+from agent_kernel.runner import is_dead, worker_name
 from agent_kernel.runs.executors import Executors
 from agent_kernel.runs.records import RunRow
 from agent_kernel.runs.store import DAY_MS
@@ -125,6 +126,18 @@ async def test_a_queued_run_is_cancelled_before_it_begins(
     await Account(app).control(first.id, "cancel")
     await ended(app, [first], 10)
     assert not any("Prompt 1" in str(body) for body in api.bodies)
+
+
+def test_who_is_dead_is_told_by_more_than_a_number() -> None:
+    me = worker_name()
+    host, pid, _ = me.split("/")
+    assert not is_dead(me)
+    assert is_dead(f"{host}/{pid}/abc.1"), "its number is another process's by now"
+    with subprocess.Popen(["true"]) as unburied:
+        os.waitid(os.P_PID, unburied.pid, os.WEXITED | os.WNOWAIT)
+        assert is_dead(f"{host}/{unburied.pid}/abc")
+    assert is_dead(f"{host}/{unburied.pid}/abc.1")
+    assert not is_dead(f"elsewhere/{unburied.pid}/abc.1")
 
 
 async def test_what_a_dead_process_left_is_gone_on_with(
