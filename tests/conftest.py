@@ -45,6 +45,12 @@ def be_patient(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(400))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_ipython(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """History and profile of the person who runs the tests are not theirs, nor those of tests beside them."""
+    os.environ["IPYTHONDIR"] = str(tmp_path_factory.mktemp("ipython"))
+
+
 @pytest.fixture
 def api() -> Iterator[ScriptedMessages]:
     """The scripted Messages API; `api.add(turn, …)` says what the model answers."""

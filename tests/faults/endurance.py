@@ -21,7 +21,7 @@ from tests.faults.remains import Holding, holdings
 
 WAVES = 4
 """After the first, in which all is imported and opened that will be."""
-MEGABYTES, MEGABYTES_A_RUN = 12.0, 0.5
+MEGABYTES, MEGABYTES_A_RUN = 12.0, 0.25
 """A process may have grown so much after all waves, and for each run of them."""
 DESCRIPTORS, DESCRIPTORS_A_SANDBOX, THREADS = 6, 5, 6
 """So many may come and go."""

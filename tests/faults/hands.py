@@ -63,8 +63,10 @@ class Worker:
 class Notebook:
     """One notebook and its kernel, which comes anew when it, or its server, was killed."""
 
-    def __init__(self, name: str, server: str) -> None:
+    def __init__(self, name: str, server: str, *, by_hand: bool = False) -> None:
         self.name = name
+        self._by_hand = by_hand
+        """A server whose clock was turned back looks for dead kernels that much later: a person restarts them."""
         self._server = server
         """Where its kernels find the server: at a wire that can be cut."""
         self.runs: list[str] = []
@@ -103,8 +105,11 @@ class Notebook:
     def come_back(self) -> None:
         """Once its server has noticed that the kernel died, and started it again."""
         assert self._kernel is not None
-        self._kernel.client.stop_channels()
-        self._kernel._connect()
+        if self._by_hand:
+            self._kernel.restart()
+        else:
+            self._kernel.client.stop_channels()
+            self._kernel._connect()
         self._greet()
 
     def attend(self, unfinished: set[str]) -> None:
@@ -133,7 +138,8 @@ class Server:
         self._port = free_port()
         self._life = contextlib.ExitStack()
         self.wire = Wire(("127.0.0.1", self._port))
-        self.notebooks = [Notebook(f"{name}.ipynb", self.url) for name in ("first", "second")]
+        turned = "FAULTY_CLOCK" in environment
+        self.notebooks = [Notebook(f"{name}.ipynb", self.url, by_hand=turned) for name in ("first", "second")]
 
     @property
     def url(self) -> str:

@@ -15,6 +15,13 @@ MOST_MEGABYTES = {"server": 330, "worker": 300, "kernel": 220, "sandbox": 120}
 """Private resident memory of one process after a round; about half as much again as it was found to be."""
 LISTENS = {"server": 1, "worker": 0, "kernel": 7, "sandbox": 0}
 """So many TCP ports a process may listen on."""
+KINDS = {
+    "sandbox": ("supervisor", "bwrap", "rootdrop"),
+    "kernel": ("ipykernel",),
+    "server": ("jupyter-server", "jupyter server"),
+    "worker": ("agent_kernel worker",),
+}
+"""By words of their commands."""
 KEPT = re.compile(
     r"runs(-jobs)?\.(db(-wal|-shm|\.lock)?|lock)|blobs/[0-9a-f]{2}/[0-9a-f]{64}|sandboxes/s-[^/]+/.*|secrets(/.*)?"
 )
@@ -58,13 +65,7 @@ def processes(folder: Path) -> dict[int, str]:
 
 
 def kind_of(command: str) -> str:
-    for kind, words in {
-        "sandbox": ("supervisor", "bwrap", "rootdrop"), "kernel": ("ipykernel",), "server": ("jupyter server",),
-        "worker": ("agent_kernel worker",),
-    }.items():  # fmt: skip
-        if any(word in command for word in words):
-            return kind
-    return "other"
+    return next((kind for kind, words in KINDS.items() if any(word in command for word in words)), "other")
 
 
 def holdings(folder: Path) -> dict[int, Holding]:

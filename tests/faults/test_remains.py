@@ -89,10 +89,10 @@ def test_files_that_nobody_knows_are_seen(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_left_is_seen_by_any_of_its_traces(tmp_path: Path) -> None:
-    elsewhere = {"cwd": "/", "env": {"PATH": os.environ["PATH"], "WHERE": str(tmp_path / "data")}}
+    environment = {"PATH": os.environ["PATH"], "WHERE": str(tmp_path / "data")}
     with (
         subprocess.Popen(["sleep", "99"], cwd=tmp_path) as one,
-        subprocess.Popen(["sleep", "99"], **elsewhere) as other,
+        subprocess.Popen(["sleep", "99"], cwd="/", env=environment) as other,
     ):
         deadline = time.monotonic() + 20
         while processes(tmp_path).keys() != {one.pid, other.pid}:
