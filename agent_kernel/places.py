@@ -149,11 +149,12 @@ class Places:
         return place.sandbox if place and place.sandbox and place.sandbox.life else None
 
     async def stop_idle(self, seconds: float) -> int:
-        """Stop sandboxes that nobody has asked anything of for so long, and in which nothing was left running."""
+        """Stop sandboxes that nobody has asked anything of for so long, and in which nothing was left running. One that
+        has died still has its folder, which nobody else can empty."""
         stopped = 0
         for place in list(self._places.values()):
             sandbox = place.sandbox
-            if sandbox is not None and sandbox.life and not place.is_busy and sandbox.idle > seconds:
+            if sandbox is not None and not place.is_busy and sandbox.idle > seconds:
                 async with place.turn:
                     await place.close()
                 stopped += 1

@@ -200,7 +200,7 @@ class LocalSandbox:
     @property
     def idle(self) -> float:
         """What was left running in the background is in use, for all we know."""
-        return 0.0 if self._left_running else time.monotonic() - self._used
+        return 0.0 if self._left_running and self.life else time.monotonic() - self._used
 
     async def unsaved(self) -> list[str]:
         """None: the workspace is the person's own folder."""

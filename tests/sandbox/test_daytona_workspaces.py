@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,12 +18,14 @@ from agent_kernel.app import open_app
 from agent_kernel.cli import main
 from agent_kernel.client import Agent
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.errors import OnlyCopy
+from agent_kernel.errors import OnlyCopy, SandboxError
 from agent_kernel.sandbox import sync
+from agent_kernel.sandbox.hold import alone
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text
 from agent_kernel.workspaces import Workspaces, tidy
+from tests.sandbox.conftest import family
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 from tests.test_runs_whole import bash
 
@@ -133,3 +138,23 @@ async def test_an_idle_sandbox_is_stopped_but_not_what_was_left_running(
         await sandbox.exec("true")
         assert await app.places.stop_idle(0) == 1
         assert app.places.sandbox_of(session.id) is None
+
+
+async def test_a_sandbox_that_has_died_keeps_nobody_from_its_folder(
+    settings: Settings, workspace: Path
+) -> None:
+    async with await open_app(settings.with_overrides("test", sandbox="local")) as app:
+        session = await Account(app).session("main", workspace)
+        sandbox = await app.places.sandbox_for(session)
+        await sandbox.exec("sleep 600", background=True)
+        with pytest.raises(SandboxError, match="Another program"), alone(app.places.folder(session)):
+            pass
+        for pid in family(sandbox):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while sandbox.life:  # noqa: ASYNC110 - a program's
+            await asyncio.sleep(0.05)
+        assert await app.places.stop_idle(3600) == 0
+        assert await app.places.stop_idle(0) == 1
+        with alone(app.places.folder(session)):
+            pass
