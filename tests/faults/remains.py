@@ -26,6 +26,7 @@ KEPT = re.compile(
     r"runs(-jobs)?\.(db(-wal|-shm|\.lock)?|lock)|blobs/[0-9a-f]{2}/[0-9a-f]{64}|sandboxes/s-[^/]+/.*|secrets(/.*)?"
 )
 """What is to lie in a data folder."""
+NOT_OURS = {"node-compile-cache"}
 HALF = re.compile(r"(^|/)(tmp[^/]*|[^/]*\.(tmp|part|partial)[^/]*|[0-9a-f]{64}[^/]*\.[0-9a-f]{8})$")
 """What is still being written has such a name, everywhere."""
 
@@ -133,7 +134,7 @@ def files_left(data: Path, scratch: Path, *, killed: int) -> None:
     """
     names = [str(path.relative_to(data)) for path in data.rglob("*") if not path.is_dir()]
     half = [name for name in names if HALF.search(name)]
-    half += [path.name for path in scratch.iterdir()]
+    half += [path.name for path in scratch.iterdir() if path.name not in NOT_OURS]
     strange = [name for name in names if not KEPT.fullmatch(name) and name not in half]
     assert not strange, f"files that nobody knows: {strange[:20]}"
     assert len(half) <= killed, f"half written, though only {killed} were killed: {half[:20]}"

@@ -55,9 +55,10 @@ def test_no_request_makes_the_server_fail(jupyter: Jupyter, tmp_path: Path) -> N
             answer = case.call(base_url=jupyter.url, headers={"Authorization": f"token {TOKEN}"}, timeout=30)
             sent += 1
             asked = f"{case.method} {answer.request.url} {answer.request.body!r}"
-            said = f"{asked}: {answer.status_code} {answer.text[:500]}"
+            text = answer.content.decode("utf-8", "replace")  # an exported workspace is none
+            said = f"{asked}: {answer.status_code} {text[:500]}"
             assert answer.status_code < 500, said
-            assert "Traceback" not in answer.text, said
+            assert "Traceback" not in text, said
             if answer.status_code >= 400 and "/api/agent/" in str(answer.request.url):
                 error = answer.json()["error"] if "json" in answer.headers.get("Content-Type", "") else None
                 assert error is None or set(error) == {"type", "message", "hint"}, said
