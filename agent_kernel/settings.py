@@ -9,6 +9,7 @@ command line says. `agent-kernel.toml` in the workspace is text of strangers: it
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import re
 import tomllib
@@ -269,7 +270,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
     kind = _TYPES[name]
     try:
         value = _converted(kind, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingsError(
             f"{source}: {name} = {_shown(name, value)} is not a {kind.__name__}.",
             hint=f"The default is {_FIELDS[name].default!r}.",
@@ -299,6 +300,8 @@ def _converted(kind: type, value: Any) -> Any:
         raise TypeError(value)
     if kind in (int, float) and isinstance(value, bool):
         raise TypeError(value)
+    if kind is float and math.isnan(float(value)):  # less than nothing, and more: a bound that never holds
+        raise ValueError(value)
     return kind(value)
 
 

@@ -80,7 +80,10 @@ def test_a_malformed_configuration_file_is_one_sentence(tmp_path: Path, name: st
         load({}, tmp_path / name)
 
 
-@pytest.mark.parametrize("text", ["permission = ", "\xff\xfe", "permission = 3", "colour = 'red'"])
+@pytest.mark.parametrize(
+    "text",
+    ["permission = ", "\xff\xfe", "permission = 3", "colour = 'red'", "max_turns = inf", "budget = nan"],
+)
 def test_a_malformed_workspace_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "agent-kernel.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(SettingsError, match=r"agent-kernel\.toml"):
