@@ -44,6 +44,7 @@ from agent_kernel.skills import Library, Trust, catalogue, open_library
 from agent_kernel.telemetry import Observer, Observers, open_observers
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
+from agent_kernel.tools.notebook.page_kernel import PageKernel
 from agent_kernel.tools.notebook.pages import OpenNotebooks, Pages
 from agent_kernel.transcript import leave
 from agent_kernel.vault import Vault
@@ -242,6 +243,7 @@ class App:
         try:
             async with place.turn:  # before anything is waited for: those that were started first go first
                 session = await self.store.get_session(run.session_id)
+                kernel = self._reached(kernel, session)
                 settings = tightened(await self.chosen(settings, run.owner), Path(session.workspace))
                 definition = await self._definition(run)
                 skills = definition.narrowed(await self.skills(session))
@@ -249,7 +251,7 @@ class App:
                 budget = await self._budget(run, settings)
                 more = "\n\n".join(filter(None, (catalogue(skills.on), definition.prompt)))
                 order = self._order(run, settings, budget, interactive, kernel, more)
-                status = await execute(replace(order, notebook=notebook_of(session)), means)
+                status = await execute(replace(order, notebook=notebook_of(session, run)), means)
             if run.options.get("transcript") and status.status in FINAL_STATUSES:
                 await self._leave_transcript(run, Path(session.workspace))
             return status
@@ -385,6 +387,15 @@ class App:
             return None
         return OpenNotebooks(self.pages, session.owner, Path(session.workspace))
 
+    def _reached(
+        self, kernel: KernelBridge | AttachedKernel | None, session: Session
+    ) -> KernelBridge | AttachedKernel | None:
+        """A kernel that is asked through a page, where pages can be asked; the others as they are."""
+        if not (isinstance(kernel, AttachedKernel) and kernel.notebook):
+            return kernel
+        notebook, workspace = Path(kernel.notebook), Path(session.workspace)
+        return PageKernel(self.pages, session.owner, notebook, workspace) if self.pages else None
+
     @property
     def kernel_tools(self) -> set[str]:
         """Names of the tools that the notebook's kernel executes."""
@@ -407,16 +418,19 @@ class App:
             await asyncio.to_thread(self.observers.close)
 
 
-def notebook_of(session: Session) -> str:
-    """The name of the session's notebook in its workspace; empty for a session of a folder."""
-    name = Path(session.notebook or "").name
-    is_there = name.endswith(".ipynb") and (Path(session.workspace) / name).is_file()
+def notebook_of(session: Session, run: RunRow) -> str:
+    """The name of the session's notebook in its workspace, or of the one that was open beside the panel."""
+    notebook, workspace = Path(run.options.get("beside") or session.notebook or ""), Path(session.workspace)
+    name = notebook.name
+    is_there = name.endswith(".ipynb") and (workspace / name).is_file()
+    if run.options.get("beside") and notebook.parent != workspace.resolve():
+        return ""
     return name if is_there and name.isprintable() and "`" not in name else ""
 
 
 def kernel_of(run: RunRow) -> AttachedKernel | None:
     """The notebook's kernel that a run was submitted with, in whichever process it is."""
-    return AttachedKernel() if run.options.get("kernel") else None
+    return AttachedKernel(run.options.get("beside", "")) if run.options.get("kernel") else None
 
 
 def model_settings(settings: Settings) -> ModelSettings:

@@ -143,6 +143,8 @@ def test_an_error_is_fixed_from_its_cell_and_run_again(bench: Bench, page: Any) 
     allow = page.get_by_role("button", name="Allow once")
     allow.wait_for(timeout=SLOW)
     assert saved(bench)["fails"] == FIXED, "the page saves what it changed"
+    asked = page.locator(".agk-approval pre").inner_text()
+    assert asked == f"# sales.ipynb, cell fails:\n{FIXED}", "a person sees the code that will run"
     allow.click()
     page.get_by_text("The list was empty.").wait_for(timeout=SLOW)
     assert "0.5" in lab.cell(page, 1).locator(".jp-OutputArea-output").inner_text()
@@ -249,6 +251,73 @@ def test_a_run_that_is_stopped_interrupts_its_cell(bench: Bench, page: Any) -> N
     ended(bench, page, work)
     page.locator(".agk-runbar").get_by_role("button", name="Accept all").click()
     page.locator(".agk-runbar").get_by_role("button", name="Close").click()
+
+
+def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
+    bench: Bench, page: Any
+) -> None:
+    now = page.evaluate(SOURCES)["two"]
+    frame = "import pandas as pd\ndf = pd.DataFrame({'region': ['north', 'south'], 'amount': [1.5, None]})\ndice = [1]"
+    page.evaluate(TYPE, ["two", f"\n{frame}"])
+    lab.run_cell(page, [*page.evaluate(SOURCES)].index("two"))
+    page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:new')")
+    write = page.locator(".agk-composer textarea")
+    write.fill("")
+    write.press_sequentially("Sum @d")
+    offered = page.locator(".agk-choices li")
+    offered.get_by_text("df", exact=True).wait_for(timeout=SLOW)
+    first, second, *_ = [line.inner_text() for line in offered.all()]
+    assert first.startswith("df pandas.DataFrame, 2 × 2, ") and second == "dice list, 1 items of int"
+    for theme in ("Light", "Dark"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        assert violations(page, ".agk-composer") == [], theme
+        page.screenshot(path=OUTPUT / f"panel-variables-{theme.lower()}.png")
+    lab.set_theme(page, "JupyterLab Light")
+    write.press("Tab")
+    assert write.input_value() == "Sum @df "
+    bench.api.add(
+        [ToolUse("notebook_variables", {"names": ["df"]})],
+        [ToolUse("notebook_export", {"name": "df"})],
+        [ToolUse("notebook_python", {"code": "total = df.amount.sum()\nprint('total', total)\ntotal"})],
+        [ToolUse("notebook_python", {"code": "1 / 0"})],
+        [Text("The sum is 1.5.")],
+    )
+    write.press("Enter")
+    for _ in range(2):
+        page.get_by_role("button", name="Allow once").click(timeout=SLOW)
+    page.get_by_text("The sum is 1.5.").wait_for(timeout=SLOW)
+    latest = lab.api(bench.server, "runs")["runs"][0]
+    assert latest["prompt"].startswith("Sum `df`\n\nDataFrame `df` of the person's kernel:\n```\ndf: pandas")
+    for part in ("2 rows × 2 columns", "in memory", "amount: float64, 1 missing", "north,1.5"):
+        assert part in latest["prompt"]
+    looked, exported, summed, failed = ended(bench, page, latest["id"])
+    assert looked.startswith("df: pandas.") and "region" in looked and "north" not in looked
+    assert exported.startswith("Written: agent-data/df.parquet (2 rows × 2 columns"), "named, so not asked"
+    assert "total 1.5" in summed and "ZeroDivisionError" in failed
+    page.screenshot(path=OUTPUT / "panel-variables-used.png")
+    counts = f"() => {SHARED}.cells.map(cell => cell.execution_count ?? null)"
+    before = page.evaluate(counts)
+    lab.run_cell(page, [*page.evaluate(SOURCES)].index("two"))
+    assert max(filter(None, page.evaluate(counts))) == max(filter(None, before)) + 1, (
+        "history is the person's"
+    )
+
+    page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.shutdown()")
+    write.press_sequentially("Sum @d")
+    why = "sales.ipynb has no running kernel, so its variables are not there. Run a cell of it first."
+    page.locator(".agk-choices").get_by_text(why).wait_for(timeout=SLOW)
+    page.screenshot(path=OUTPUT / "panel-variables-no-kernel.png")
+    write.press("Escape")
+    write.press_sequentially("f")
+    write.press("Escape")
+    write.press("Enter")
+    page.get_by_text(f"@df: {why} Nothing was sent.").wait_for(timeout=SLOW)
+    assert write.input_value() == "Sum @df" and lab.api(bench.server, "runs")["runs"][0]["id"] == latest["id"]
+    write.fill("")
+    page.evaluate(
+        f"([id, text]) => {SHARED}.cells.find(cell => cell.id === id).setSource(text)", ["two", now]
+    )
+    page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.restartKernel()")
 
 
 def lab_idle(page: Any) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from agent_kernel.errors import ToolError
@@ -162,6 +162,16 @@ class Pages:
         )
 
 
+class Asks(Protocol):
+    """Asks the pages that have a notebook open."""
+
+    async def ask(
+        self, owner: str, notebook: Path, action: str, within: float = ANSWER, **said: Any
+    ) -> Json | None:
+        """What a page answers; None when none has the notebook open. Raises PageGone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenNotebooks:
     """The notebooks one person has open in a session's workspace, named as the session's tools name files."""
@@ -187,10 +197,7 @@ class OpenNotebooks:
         if notebook is None:
             return None
         answer = await self.pages.ask(self.owner, notebook, action, within, **said)
-        if answer is not None and (refused := answer.get("refused")):
-            raise Refused(
-                str(refused.get("message", "refused")), hint=str(refused.get("hint", "")), said=refused
-            )
+        refuse(answer or {})
         return answer
 
 
@@ -200,3 +207,9 @@ class Refused(ToolError):
     def __init__(self, message: str, *, hint: str = "", said: Json) -> None:
         super().__init__(message, hint=hint)
         self.said = said
+
+
+def refuse(answer: Json) -> None:
+    """Raises Refused where the page has not done what it was asked."""
+    if refused := answer.get("refused"):
+        raise Refused(str(refused.get("message", "refused")), hint=str(refused.get("hint", "")), said=refused)

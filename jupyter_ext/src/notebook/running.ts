@@ -48,13 +48,13 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
 }
 
 /** The notebook's kernel, once it has nothing else to do. Throws Refusal. */
-async function idle(panel: NotebookPanel): Promise<Kernel.IKernelConnection> {
+export async function idle(panel: NotebookPanel, patience = PATIENCE): Promise<Kernel.IKernelConnection> {
   const kernel = panel.sessionContext.session?.kernel;
   if (!kernel) {
     throw new Refusal('The notebook has no kernel.', 'Ask the person to choose one.');
   }
   for (let waited = 0; kernel.status !== 'idle'; waited += 100) {
-    if (waited >= PATIENCE) {
+    if (waited >= patience) {
       throw new Refusal(
         `The notebook's kernel is ${kernel.status}.`,
         'If this very conversation runs in a cell of it, that cell has to end first: use notebook_python, or ask the person to run the cells.'
