@@ -3,7 +3,7 @@ import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
 import { Setup } from '../../widgets/src/views/Setup';
-import { oneLine, visible } from '../../widgets/src/views/plain';
+import { oneLine, parted, visible } from '../../widgets/src/views/plain';
 import { money, nextTurnCost } from '../../widgets/src/window';
 import { Composer } from './Composer';
 import { Menu } from './Menu';
@@ -68,7 +68,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const begin = useCallback(
     async (prompt: string): Promise<void> => {
       const whole = await host.describe(prompt, folder); // before a conversation is made that would stay empty
-      const target = inSession ? session : await hub.openSession(start, oneLine(prompt, 40), true);
+      const target = inSession ? session : await hub.openSession(start, oneLine(parted(whole).typed, 40), true);
       await hub.begin(target.id, whole, { ...(choice ? { model: choice } : {}), ...(permitted ? { permission: permitted } : {}), ...(agent ? { agent } : {}) }, place.kernel ? place.notebook : null);
     },
     [hub, host, inSession, session, start, folder, place, choice, permitted, agent]

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterator[Server]:
+def jupyter(
+    folder: Path, home: Path, app: str = "lab", port: int = 0, options: Sequence[str] = ()
+) -> Iterator[Server]:
     """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
     port = port or free_port()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
@@ -65,7 +67,7 @@ def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterat
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
-        "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *options,
     ]  # fmt: skip
     log = home / "server.log"
     with log.open("wb") as output:
