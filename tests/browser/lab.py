@@ -46,9 +46,14 @@ class Server:
 
 @contextlib.contextmanager
 def jupyter(
-    folder: Path, home: Path, app: str = "lab", port: int = 0, options: Sequence[str] = ()
+    folder: Path,
+    home: Path,
+    app: str = "lab",
+    port: int = 0,
+    options: Sequence[str] = (),
+    python: str = PYTHON,
 ) -> Iterator[Server]:
-    """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
+    """`jupyter lab` (or notebook) of `python`'s environment, with settings and data of its own in `home`."""
     port = port or free_port()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +61,14 @@ def jupyter(
     environment = {
         **os.environ,
         "HOME": str(home),
-        "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
+        "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
     }
     command = [
-        PYTHON, "-m", "jupyter", app, "--no-browser", "--allow-root",
+        python, "-m", "jupyter", app, "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -338,6 +341,26 @@ def test_a_closed_notebook_is_a_file_and_its_cells_are_not_run(bench: Bench, pag
     assert done.startswith("Changed closed.ipynb:") and saved(bench, name)["one"] == "x = 9"
 
 
+def test_a_run_in_another_process_changes_the_open_document_not_its_file_behind_it(
+    bench: Bench, page: Any
+) -> None:
+    """As of a worker, or of the command line beside JupyterLab."""
+    now = page.evaluate(SOURCES)["one"]
+    page.evaluate(TYPE, ["title", ", edited"])
+    bench.api.add([change(edit("one", now, "x = 8"))], [Text("Done.")])
+    home = {"HOME": str(bench.home), "JUPYTER_DATA_DIR": str(bench.home / "data")}
+    command = [sys.executable, "-m", "agent_kernel", "run", "Eight", "--json", "--permission", "accept-edits"]
+    done = subprocess.run(
+        command, cwd=bench.server.folder, env={**os.environ, **home}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Changed sales.ipynb, which is open before the person" in done.stdout
+    bar(page, "one").get_by_role("button", name="Accept").click()
+    now = page.evaluate(SOURCES)
+    assert now["one"] == "x = 8" and now["title"].endswith(", edited") and saved(bench) == now
+    page.locator(".agk-runbar").get_by_role("button", name="Close").click()
+
+
 def test_a_question_is_asked_at_a_cell_in_notebook_7(bench: Bench) -> None:
     name = written(bench.server.folder, "seven.ipynb")
     page = lab.open_notebook(bench.context, bench.server, name, "notebook")
@@ -379,7 +402,7 @@ def test_of_two_pages_one_changes_it_and_pages_that_vanish_leave_it_to_the_file(
     lab.save(page)
     other = lab.open_notebook(bench.context, bench.server, "sales.ipynb", "notebook", kernel=False)
     known(bench, other)
-    other.get_by_role("heading", name="Sales of 2026").wait_for(timeout=SLOW)
+    other.get_by_role("heading", name="Sales of 2026, edited").wait_for(timeout=SLOW)
     now = page.evaluate(SOURCES)["one"]
     (done,) = ended(bench, page, run(bench, "One", [change(edit("one", now, "x = 2"))], [Text("Done.")]))
     assert "open before the person" in done

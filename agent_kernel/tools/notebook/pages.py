@@ -176,24 +176,24 @@ class Asks(Protocol):
 class OpenNotebooks:
     """The notebooks one person has open in a session's workspace, named as the session's tools name files."""
 
-    pages: Pages
+    pages: Asks
     owner: str
     workspace: Path
 
-    async def find(self, path: str, workdir: str) -> Path | None:
-        """Where the file is on this machine, when a page has it open; None otherwise."""
+    async def place(self, path: str, workdir: str) -> Path | None:
+        """Where the file is on this machine; None outside of the workspace."""
         inside = posixpath.relpath(posixpath.normpath(posixpath.join(workdir, path)), workdir)
         if inside.startswith("../"):
             return None
         found = await asyncio.to_thread((self.workspace / inside).resolve)
         home = await asyncio.to_thread(self.workspace.resolve)
-        return found if found.is_relative_to(home) and self.pages.having(self.owner, found) else None
+        return found if found.is_relative_to(home) else None
 
     async def ask(
         self, path: str, workdir: str, action: str, within: float = ANSWER, **said: Any
     ) -> Json | None:
         """What the page answers; None when the notebook is not open. Raises ToolError for a refusal."""
-        notebook = await self.find(path, workdir)
+        notebook = await self.place(path, workdir)
         if notebook is None:
             return None
         answer = await self.pages.ask(self.owner, notebook, action, within, **said)
