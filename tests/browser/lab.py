@@ -68,7 +68,7 @@ def jupyter(
         "IPYTHONDIR": str(home / "ipython"),
     }
     command = [
-        python, "-m", "jupyter", app, "--no-browser", "--allow-root",
+        python, "-m", {"lab": "jupyterlab"}.get(app, app), "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
