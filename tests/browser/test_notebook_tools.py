@@ -259,10 +259,10 @@ def test_a_run_that_is_stopped_interrupts_its_cell(bench: Bench, page: Any) -> N
 def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
     bench: Bench, page: Any
 ) -> None:
-    now = page.evaluate(SOURCES)["two"]
+    now = page.evaluate(SOURCES)["one"]
     frame = "import pandas as pd\ndf = pd.DataFrame({'region': ['north', 'south'], 'amount': [1.5, None]})\ndice = [1]"
-    page.evaluate(TYPE, ["two", f"\n{frame}"])
-    lab.run_cell(page, [*page.evaluate(SOURCES)].index("two"))
+    page.evaluate(TYPE, ["one", f"\n{frame}"])
+    lab.run_cell(page, [*page.evaluate(SOURCES)].index("one"))
     page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:new')")
     write = page.locator(".agk-composer textarea")
     write.fill("")
@@ -300,7 +300,7 @@ def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
     page.screenshot(path=OUTPUT / "panel-variables-used.png")
     counts = f"() => {SHARED}.cells.map(cell => cell.execution_count ?? null)"
     before = page.evaluate(counts)
-    lab.run_cell(page, [*page.evaluate(SOURCES)].index("two"))
+    lab.run_cell(page, [*page.evaluate(SOURCES)].index("one"))
     assert max(filter(None, page.evaluate(counts))) == max(filter(None, before)) + 1, (
         "history is the person's"
     )
@@ -318,7 +318,7 @@ def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
     assert write.input_value() == "Sum @df" and lab.api(bench.server, "runs")["runs"][0]["id"] == latest["id"]
     write.fill("")
     page.evaluate(
-        f"([id, text]) => {SHARED}.cells.find(cell => cell.id === id).setSource(text)", ["two", now]
+        f"([id, text]) => {SHARED}.cells.find(cell => cell.id === id).setSource(text)", ["one", now]
     )
     page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.restartKernel()")
 
