@@ -147,6 +147,7 @@ def test_an_error_is_fixed_from_its_cell_and_run_again(bench: Bench, page: Any) 
     allow.wait_for(timeout=SLOW)
     assert saved(bench)["fails"] == FIXED, "the page saves what it changed"
     asked = page.locator(".agk-approval pre").inner_text()
+    page.screenshot(path=OUTPUT / "notebook-approval.png")
     assert asked == f"# sales.ipynb, cell fails:\n{FIXED}", "a person sees the code that will run"
     allow.click()
     page.get_by_text("The list was empty.").wait_for(timeout=SLOW)
