@@ -242,7 +242,7 @@ def test_changes_are_rejected_one_by_one_by_keyboard_and_all_at_once(bench: Benc
 
 
 def test_a_run_that_is_stopped_interrupts_its_cell(bench: Bench, page: Any) -> None:
-    lab_idle(page)
+    lab_status(page, "idle")
     sleeper = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
     now = page.evaluate(SOURCES)["two"]
     work = run(
@@ -306,6 +306,15 @@ def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
         "history is the person's"
     )
 
+    bench.api.add([ToolUse("notebook_python", {"code": "import time\ntime.sleep(600)"})])
+    asked = {"session": latest["session_id"], "prompt": "Sleep", "beside": "sales.ipynb"}
+    sleeps = post(bench, "runs", {**asked, "options": {"permission": "bypass"}})["id"]
+    lab_status(page, "busy")
+    post(bench, f"runs/{sleeps}/cancel", {})
+    lab_status(page, "idle")
+    (stopped,) = ended(bench, page, sleeps)
+    assert "Stopped" in stopped
+
     page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.shutdown()")
     write.press_sequentially("Sum @d")
     why = "sales.ipynb has no running kernel, so its variables are not there. Run a cell of it first."
@@ -316,7 +325,7 @@ def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
     write.press("Escape")
     write.press("Enter")
     page.get_by_text(f"@df: {why} Nothing was sent.").wait_for(timeout=SLOW)
-    assert write.input_value() == "Sum @df" and lab.api(bench.server, "runs")["runs"][0]["id"] == latest["id"]
+    assert write.input_value() == "Sum @df" and lab.api(bench.server, "runs")["runs"][0]["id"] == sleeps
     write.fill("")
     page.evaluate(
         f"([id, text]) => {SHARED}.cells.find(cell => cell.id === id).setSource(text)", ["one", now]
@@ -324,10 +333,12 @@ def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
     page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.restartKernel()")
 
 
-def lab_idle(page: Any) -> None:
+def lab_status(page: Any, status: str) -> None:
+    """Until the notebook's kernel has it."""
     page.wait_for_function(
-        f"() => ({lab.NOTEBOOK})()?.context.sessionContext.session?.kernel?.status === 'idle'", timeout=SLOW
-    )
+        f"status => ({lab.NOTEBOOK})()?.context.sessionContext.session?.kernel?.status === status",
+        arg=status, timeout=SLOW,
+    )  # fmt: skip
 
 
 def test_a_closed_notebook_is_a_file_and_its_cells_are_not_run(bench: Bench, page: Any) -> None:

@@ -43,7 +43,7 @@ export async function described(panel: NotebookPanel, prompt: string): Promise<s
 
 /** What the kernel answers; interrupted when `ending` says so. Throws Refusal. */
 export async function askKernel<T>(panel: NotebookPanel, asked: object, ending?: AbortSignal, patience?: number): Promise<T> {
-  const kernel = await idle(panel, patience);
+  const kernel = await idle(panel, patience, 'Try again when its cell has ended.');
   const { implementation, language_info } = await kernel.info;
   if (language_info.name !== 'python' && implementation !== 'agent-kernel') {
     throw new Refusal(`The notebook's kernel speaks ${oneLine(language_info.name, 40)}; only Python's variables can be reached.`);
