@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+COLLABORATION := $(VENV)/collaboration
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { command -v $$p; break; }; done)
@@ -14,7 +15,7 @@ ARGS ?=
 ONLY ?=
 LONG ?=
 
-.PHONY: help install lab test check fix build bench soak fuzz clean system
+.PHONY: help install collaboration lab test check fix build bench soak fuzz clean system
 help:
 	@echo "make lab      open JupyterLab on the quickstart (ARGS='--no-browser --port 9999')"
 	@echo "make test     all tests, the browser's too      make check   linters, types, generated files"
@@ -54,6 +55,17 @@ $(PANEL)/package.json: jupyter_ext/labextension/package.json
 	@rm -rf $(PANEL) && mkdir -p $(PANEL)
 	@cp -r jupyter_ext/labextension/. jupyter_ext/install.json $(PANEL)/
 
+# The same environment with jupyter-collaboration on top: what is installed already is seen through, not installed again.
+$(COLLABORATION)/.made: $(VENV)/.dev
+	@echo "Installing jupyter-collaboration into $(COLLABORATION) …"
+	$(BIN)/python -m venv --without-pip --clear $(COLLABORATION)
+	@echo "import site; site.addsitedir('$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+		> "$$($(COLLABORATION)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/main.pth"
+	$(COLLABORATION)/bin/python -m pip install -q "jupyter-collaboration>=4"
+	@touch $@
+
+collaboration: $(COLLABORATION)/.made
+
 install: $(VENV)/.dev agent_kernel/static/cell.js $(PANEL)/package.json
 
 system:
@@ -76,7 +88,7 @@ fix: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/python widgets/generate_events.py
 
-test: install
+test: install collaboration
 	@bash tests/system.sh sandbox browser desktop
 	$(NPM) test --silent
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)

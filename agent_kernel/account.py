@@ -646,7 +646,9 @@ def _options(
 ) -> dict[str, Any]:
     """What the run's row says of how it is to be worked on, for whoever does."""
     said = {name: getattr(settings, name) for name in RUN_SETTINGS}
-    return {**said, "interactive": interactive, "kernel": isinstance(kernel, AttachedKernel)}
+    attached = isinstance(kernel, AttachedKernel)
+    beside = kernel.notebook if isinstance(kernel, AttachedKernel) else ""
+    return {**said, "interactive": interactive, "kernel": attached, "beside": beside}
 
 
 def _at_rest(run: RunRow) -> bool:

@@ -45,7 +45,9 @@ from agent_kernel.skills import Library, Trust, catalogue, open_library
 from agent_kernel.telemetry import Observer, Observers, open_observers
 from agent_kernel.tools import builtin_tools
 from agent_kernel.tools.base import AttachedKernel, KernelBridge, Tool
-from agent_kernel.tools.notebook.pages import OpenNotebooks, Pages
+from agent_kernel.tools.notebook.far_pages import FarPages
+from agent_kernel.tools.notebook.page_kernel import PageKernel
+from agent_kernel.tools.notebook.pages import Asks, OpenNotebooks, Pages
 from agent_kernel.transcript import leave
 from agent_kernel.vault import Vault
 
@@ -243,14 +245,15 @@ class App:
         try:
             async with place.turn:  # before anything is waited for: those that were started first go first
                 session = await self.store.get_session(run.session_id)
+                kernel = self._reached(kernel, session)
                 settings = tightened(await self.chosen(settings, run.owner), Path(session.workspace))
                 definition = await self._definition(run)
                 skills = definition.narrowed(await self.skills(session))
-                means = self._means(session, place, settings, definition, skills, kernel is not None)
+                means = self._means(run, session, place, settings, definition, skills, kernel is not None)
                 budget = await self._budget(run, settings)
                 more = "\n\n".join(filter(None, (catalogue(skills.on), definition.prompt)))
                 order = self._order(run, settings, budget, interactive, kernel, more)
-                status = await execute(replace(order, notebook=notebook_of(session)), means)
+                status = await execute(replace(order, notebook=notebook_of(session, run)), means)
             if run.options.get("transcript") and status.status in FINAL_STATUSES:
                 await self._leave_transcript(run, Path(session.workspace))
             return status
@@ -336,6 +339,7 @@ class App:
 
     def _means(
         self,
+        run: RunRow,
         session: Session,
         place: Place,
         settings: Settings,
@@ -353,7 +357,12 @@ class App:
             more, notes = await self.places.mcp_tools(session, sandbox, definition.mcp_servers)
             return [tool for tool in more if definition.has_tool(tool.name)], notes
 
-        own = [*self.tools(kernel=kernel, skills=skills), *screens(settings), *web_search(settings)]
+        hosted = bool(run.options.get("hosted"))
+        own = [
+            *self.tools(kernel=kernel, skills=skills, pages=hosted),
+            *screens(settings),
+            *web_search(settings),
+        ]
         return Means(
             log=self.log,
             blobs=self.blobs,
@@ -388,14 +397,30 @@ class App:
         off = session.meta.get("skills_off", ()) if session else ()
         return await asyncio.to_thread(open_library, workspace, trust, off=off)
 
-    def tools(self, *, kernel: bool = False, skills: Library | None = None) -> list[Tool]:
-        return builtin_tools(kernel=kernel, skills=skills, pages=self.pages is not None)
+    def tools(
+        self, *, kernel: bool = False, skills: Library | None = None, pages: bool = False
+    ) -> list[Tool]:
+        """`pages`: of a run that a server took, wherever it is worked on."""
+        return builtin_tools(kernel=kernel, skills=skills, pages=pages or self.pages is not None)
 
     def notebooks(self, session: Session) -> OpenNotebooks | None:
-        """What the session's owner has open of its workspace; None where no browser is served."""
-        if self.pages is None or not is_here(session):
+        """What the session's owner has open of its workspace; None where that is on another machine."""
+        if not is_here(session):
             return None
-        return OpenNotebooks(self.pages, session.owner, Path(session.workspace))
+        return OpenNotebooks(self._asks, session.owner, Path(session.workspace))
+
+    @property
+    def _asks(self) -> Asks:
+        """The pages of this process, or those of the servers of this machine."""
+        return self.pages or FarPages(self.settings.folder)
+
+    def _reached(
+        self, kernel: KernelBridge | AttachedKernel | None, session: Session
+    ) -> KernelBridge | AttachedKernel | None:
+        """A kernel that is asked through a page, as a bridge; the others as they are."""
+        if not (isinstance(kernel, AttachedKernel) and kernel.notebook):
+            return kernel
+        return PageKernel(self._asks, session.owner, Path(kernel.notebook), Path(session.workspace))
 
     @property
     def kernel_tools(self) -> set[str]:
@@ -419,16 +444,19 @@ class App:
             await asyncio.to_thread(self.observers.close)
 
 
-def notebook_of(session: Session) -> str:
-    """The name of the session's notebook in its workspace; empty for a session of a folder."""
-    name = Path(session.notebook or "").name
-    is_there = name.endswith(".ipynb") and (Path(session.workspace) / name).is_file()
+def notebook_of(session: Session, run: RunRow) -> str:
+    """The name of the session's notebook in its workspace, or of the one that was open beside the panel."""
+    notebook, workspace = Path(run.options.get("beside") or session.notebook or ""), Path(session.workspace)
+    name = notebook.name
+    is_there = name.endswith(".ipynb") and (workspace / name).is_file()
+    if run.options.get("beside") and notebook.parent != workspace.resolve():
+        return ""
     return name if is_there and name.isprintable() and "`" not in name else ""
 
 
 def kernel_of(run: RunRow) -> AttachedKernel | None:
     """The notebook's kernel that a run was submitted with, in whichever process it is."""
-    return AttachedKernel() if run.options.get("kernel") else None
+    return AttachedKernel(run.options.get("beside", "")) if run.options.get("kernel") else None
 
 
 def model_settings(settings: Settings) -> ModelSettings:

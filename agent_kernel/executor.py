@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -123,8 +123,8 @@ class Permissions:
     def allowed(self, scope: str) -> bool:
         return scope in folds.allowed_scopes(self.journal.session_events())
 
-    async def refusal(self, tool: Tool, call: ToolCall) -> str:
-        """Empty when the call may run; else the words for the model."""
+    async def refusal(self, tool: Tool, call: ToolCall, shown: Callable[[], Awaitable[str]]) -> str:
+        """Empty when the call may run; else the words for the model. `shown` gives what a person is shown of it."""
         reason, scope = self.question(tool, call)
         if not reason:
             return ""
@@ -135,7 +135,7 @@ class Permissions:
                 id=call.id,
                 call_id=call.id,
                 tool=tool.name,
-                what=tool.describe(call.args),
+                what=tool.describe(call.args) if self._is_asked(call.id) else await shown(),
                 reason=reason,
                 scope=scope,
                 turn=call.turn,
@@ -144,6 +144,10 @@ class Permissions:
         if answer.decision != "deny":
             return ""
         return answer.reason or "Denied by the person. Do not try to get around it; go on without, or ask."
+
+    def _is_asked(self, request_id: str) -> bool:
+        """Before the process that asked died: the request stands, as it was shown then."""
+        return request_id in folds.approvals(self.journal.events)
 
     async def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Ask, and wait for the answer. The same request asked twice is asked once."""
@@ -285,7 +289,7 @@ class CallExecutor:
 
     async def execute(self, call: ToolCall, *, started: bool) -> list[Event]:
         tool = self._meant(call)
-        if tool is not None and not started and (refusal := await self.permissions.refusal(tool, call)):
+        if tool is not None and not started and (refusal := await self._refusal(tool, call)):
             return [error_result(call, refusal)]
         if tool is not None and tool.read_only and self.elsewhere(call):
             await self._wait_for_kernel(tool, call)
@@ -296,6 +300,17 @@ class CallExecutor:
             return await self._run(call)
         async with self.write_lock:
             return await self._run_changing(tool, call, started)
+
+    async def _refusal(self, tool: Tool, call: ToolCall) -> str:
+        async def shown() -> str:
+            if tool.show is None or invalid(tool, call.args):
+                return tool.describe(call.args)
+            return await tool.show(call.args, self._context(call))
+
+        try:
+            return await self.permissions.refusal(tool, call, shown)
+        except ToolError as error:
+            return str(error)
 
     def elsewhere(self, call: ToolCall) -> bool:
         """Whether the notebook's kernel executes this call, and a start without a result is not the end."""

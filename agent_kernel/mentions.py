@@ -17,9 +17,14 @@ _FENCED = re.compile(r"^(`{3,})[^`\n]*\n.*?^\1`*[ \t]*$", re.MULTILINE | re.DOTA
 _ATTACHED = re.compile(r"\n\n(?:File|Value of|DataFrame) `[^\n]*`[^\n]*:\n")
 
 
-def heading(name: str) -> str:
+def frame_heading(name: str) -> str:
     """What stands over the summary of a DataFrame in a prompt."""
     return f"DataFrame `{name}` of the person's kernel"
+
+
+def value_heading(source: str) -> str:
+    """What stands over the summary of any other value."""
+    return f"Value of `{source}` in the person's kernel"
 
 
 def typed(prompt: str) -> str:

@@ -93,7 +93,7 @@ async def adding_app(settings: Settings) -> AsyncIterator[App]:
     from agent_kernel.app import App, open_app
 
     class Adding(App):
-        def tools(self, *, kernel: bool = False, skills: Any = None) -> list[Tool]:
+        def tools(self, *, kernel: bool = False, skills: Any = None, pages: bool = False) -> list[Tool]:
             return [
                 Tool(
                     name="add",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -113,6 +114,11 @@ class Handler(APIHandler):  # type: ignore[misc]
         if not await asyncio.to_thread(found.is_dir):
             raise BadRequest(f"The workspace {path} is not a folder here.")
         return found.resolve()
+
+    async def places(self, paths: Sequence[str]) -> dict[Path, str]:
+        """Where notebooks are on this machine, by Jupyter's own paths."""
+        root = Path(self.settings["server_root_dir"]).expanduser()
+        return await asyncio.to_thread(lambda: {(root / path.lstrip("/")).resolve(): path for path in paths})
 
     def body(self, kind: type[T]) -> T:
         """The request's body, checked. Raises BadRequest with what is wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
@@ -64,7 +65,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         """
         async with self._opening:
             if self._app is None:
-                self._app, self._dispatcher = await (await asyncio.to_thread(_opener))(self.kernels.lives)
+                self._app, self._closing = await (await asyncio.to_thread(_opener))(self.kernels.lives)
                 self._metrics = _metrics(self._app)
         self._app.redactor.keep(self.kernels.tokens)
         return self._app
@@ -108,8 +109,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         self._opener.cancel()
         if self._app is not None:
             await self._metrics.stop()
-            await self._dispatcher.close()
-            await self._app.close()
+            await self._closing.aclose()
             self._app = None
 
 
@@ -138,20 +138,25 @@ def _opener() -> Any:
     from agent_kernel.dispatch import Dispatcher
     from agent_kernel.settings import load_settings
     from agent_kernel.telemetry.logs import configure_logs
+    from agent_kernel.tools.notebook.far_pages import reachable
     from agent_kernel.tools.notebook.pages import Pages
 
     settings = load_settings()
     configure_logs(settings)
 
-    async def opened(lives: Callable[[str], bool]) -> tuple[App, Dispatcher]:
+    async def opened(lives: Callable[[str], bool]) -> tuple[App, AsyncExitStack]:
         app = await open_app(settings)
         app.pages = Pages()
-        dispatcher = Dispatcher(app, lives=lives)
+        closing = AsyncExitStack()
         try:
+            await closing.enter_async_context(app)
+            await closing.enter_async_context(reachable(app.pages, settings.folder))
+            dispatcher = Dispatcher(app, lives=lives)
             await dispatcher.start()
+            closing.push_async_callback(dispatcher.close)
         except BaseException:
-            await app.close()
+            await closing.aclose()
             raise
-        return app, dispatcher
+        return app, closing
 
     return opened

@@ -5,8 +5,6 @@ The questions go out over the page's event stream (`stream.py`).
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -39,11 +37,7 @@ class PageHandler(PagesHandler):
         body = self.body(OpenNotebooks)
         if len(body.notebooks) > MOST_NOTEBOOKS:
             raise BadRequest(f"{len(body.notebooks)} notebooks are more than a page may name.")
-        root = Path(self.settings["server_root_dir"]).expanduser()
-        places = await asyncio.to_thread(
-            lambda: {(root / path.lstrip("/")).resolve(): path for path in body.notebooks}
-        )
-        (await self.pages()).show(self.owner, page, places)
+        (await self.pages()).show(self.owner, page, await self.places(body.notebooks))
         self.reply({})
 
 

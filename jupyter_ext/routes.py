@@ -135,13 +135,18 @@ class RunsHandler(Handler):
         body = self.body(NewRun)
         account = await self.account()
         session = await account.get_session(body.session)
+        kernel = AttachedKernel() if body.kernel else None
+        if body.beside:
+            if self.notebook is not None:
+                raise BadRequest("A kernel has its own notebook: say `kernel`, not `beside`.")
+            kernel = AttachedKernel(str(next(iter(await self.places([body.beside])))))
         settings = account.app.settings.with_overrides("request", **body.options.model_dump())
         run = await account.submit(
             session,
             body.prompt,
             settings,
             interactive=body.interactive,
-            kernel=AttachedKernel() if body.kernel else None,
+            kernel=kernel,
             hosted=True,
             transcript=body.transcript,
             cell=body.cell,

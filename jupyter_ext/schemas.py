@@ -57,7 +57,8 @@ class NewWorkspace(Body):
 
 
 class NewRun(Body):
-    """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached.
+    """`kernel`: tools that run in the notebook's kernel are offered, and executed by whoever is attached. `beside`:
+    the same for the kernel of a notebook (by Jupyter's own path) that one of your pages has open, through that page.
     `transcript`: it leaves its notebook in the workspace when it has ended. `cell`: the cell
     that shows it, by its id."""
 
@@ -66,6 +67,7 @@ class NewRun(Body):
     options: Options = Field(default_factory=Options)
     interactive: bool = True
     kernel: bool = False
+    beside: Path | None = None
     transcript: bool = False
     cell: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
 

@@ -34,9 +34,10 @@ _POSITION = re.compile(r"([A-Za-z0-9_-]{1,64})(?::(\d{1,12}))?")
 class StreamHandler(Handler):
     """`GET stream?run=ID[:seq]&run=…`: replay after `seq`, then live, until the client leaves.
 
-    With `announce=1` also, as messages named `run`, the owner's runs that are new or change their state; from
-    the message `ready` on none is missed. With `page=ID` also, as messages named `notebook`, what tools ask of the
-    notebooks this page has open (see `pages.py`).
+    With `announce=1` also, as messages named `run`, the owner's runs that are new or change their state; from the
+    message `ready` on none is missed; its `heartbeat` is the most seconds between two signs of life. With
+    `page=ID` also, as messages named `notebook`, what tools ask of the notebooks this page has open (see
+    `pages.py`).
     """
 
     @allow_unauthenticated  # type: ignore[untyped-decorator]
@@ -107,7 +108,8 @@ class StreamHandler(Handler):
                     for shown in await shown_runs(account, runs):
                         await queue.put(f"event: run\ndata: {json.dumps(shown)}\n\n")
                     if not runs:
-                        await queue.put("event: ready\ndata: {}\n\n")
+                        ready = json.dumps({"heartbeat": self.extension.heartbeat})
+                        await queue.put(f"event: ready\ndata: {ready}\n\n")
 
         async def ask() -> None:
             assert account.app.pages is not None, "the extension gives its App one"

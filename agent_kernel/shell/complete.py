@@ -1,5 +1,5 @@
 """Completions in prompts and after `%agent`: options and their values, slash commands, `@files` and
-`@frames`."""
+`@variables`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.shell.summary import is_frame
+from agent_kernel.shell.summary import can_be_named, is_frame
 
 MOST_FILES = 50
 _MAGIC = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}agent\b")
@@ -22,7 +22,7 @@ _FILE = re.compile(r"""(?:^|[\s([{'"])@([\w./~-]*)$""")
 
 def matcher(context: Any) -> Any:
     """An IPython matcher: quiet outside of agent cells."""
-    found = completions(context.full_text, context.text_until_cursor, frames=frames_of(_namespace()))
+    found = completions(context.full_text, context.text_until_cursor, variables=variables_of(_namespace()))
     if found is None:
         return {"completions": []}
     fragment, words, kind = found
@@ -41,9 +41,10 @@ matcher.matcher_priority = 1000  # type: ignore[attr-defined]
 matcher.matcher_identifier = "agent_kernel"  # type: ignore[attr-defined]
 
 
-def frames_of(namespace: Mapping[str, Any]) -> list[str]:
-    """Names of the DataFrames there."""
-    return sorted(name for name, value in namespace.items() if not name.startswith("_") and is_frame(value))
+def variables_of(namespace: Mapping[str, Any]) -> list[str]:
+    """Names of the variables there that `@` can name, DataFrames first."""
+    found = [(not is_frame(value), name) for name, value in namespace.items() if can_be_named(name, value)]
+    return [name for _, name in sorted(found)]
 
 
 def _namespace() -> Mapping[str, Any]:
@@ -54,7 +55,7 @@ def _namespace() -> Mapping[str, Any]:
 
 
 def completions(
-    cell: str, line: str, folder: Path | None = None, frames: Sequence[str] = ()
+    cell: str, line: str, folder: Path | None = None, variables: Sequence[str] = ()
 ) -> tuple[str, list[str], str] | None:
     """What is being typed at the end of `line` (the text up to the cursor), the words it may become, and
     what they are; None where the cell is not for the agent."""
@@ -63,7 +64,7 @@ def completions(
     if not on_magic and not first.startswith("%%agent"):
         return None
     if match := _FILE.search(line):
-        return match[1], _named(folder, match[1], frames), "path"
+        return match[1], _named(folder, match[1], variables), "path"
     if not on_magic:
         return None
     if match := _COMMAND.search(line):
@@ -78,19 +79,19 @@ def completions(
 
 
 def in_prompt(
-    text: str, folder: Path | None = None, frames: Sequence[str] = ()
+    text: str, folder: Path | None = None, variables: Sequence[str] = ()
 ) -> tuple[str, list[str], str]:
     """The same for a cell that is a prompt; `text` is all of it up to the cursor."""
     if match := _SLASH.fullmatch(text):
         return _commands(match[1])
     if match := _FILE.search(text.rpartition("\n")[2]):
-        return match[1], _named(folder, match[1], frames), "path"
+        return match[1], _named(folder, match[1], variables), "path"
     return "", [], ""
 
 
-def _named(folder: Path | None, typed: str, frames: Sequence[str]) -> list[str]:
-    """What `@` may name: DataFrames, then files."""
-    return [*(name for name in frames if name.startswith(typed)), *_files(folder or Path.cwd(), typed)]
+def _named(folder: Path | None, typed: str, variables: Sequence[str]) -> list[str]:
+    """What `@` may name: variables, then files."""
+    return [*(name for name in variables if name.startswith(typed)), *_files(folder or Path.cwd(), typed)]
 
 
 def _commands(typed: str) -> tuple[str, list[str], str]:

@@ -16,7 +16,7 @@ from ipykernel.ipkernel import IPythonKernel
 
 from agent_kernel._version import __version__
 from agent_kernel.shell.celltext import CellText, read, rewritten
-from agent_kernel.shell.complete import frames_of, in_prompt
+from agent_kernel.shell.complete import in_prompt, variables_of
 
 TYPES = "_jupyter_types_experimental"
 """Where IPython keeps the kinds of its completions, and their places in the cell."""
@@ -90,7 +90,7 @@ class AgentKernel(IPythonKernel):  # type: ignore[misc]
             return await self._complete_python(cell.body, cursor, cell.offset)
         if match := _OPEN_BRACE.search(code[:cursor]):
             return await self._complete_python(match[1], cursor, match.start(1))
-        fragment, words, kind = in_prompt(code[:cursor], frames=frames_of(self.shell.user_ns))
+        fragment, words, kind = in_prompt(code[:cursor], variables=variables_of(self.shell.user_ns))
         start = cursor - len(fragment)
         types = [{"start": start, "end": cursor, "text": word, "type": kind} for word in words]
         return _completed(words, start, cursor, types)

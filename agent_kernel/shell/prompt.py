@@ -1,4 +1,4 @@
-"""`{expression}`, `@path` and `@name` (of a DataFrame) in a prompt become summaries of what they name.
+"""`{expression}`, `@path` and `@name` (of a variable) in a prompt become summaries of what they name.
 
 What counts as an expression is decided so that prompts with braces of their own stay as typed:
 
@@ -8,7 +8,8 @@ What counts as an expression is decided so that prompts with braces of their own
   literals and `{unknown}` stay as typed. An unknown name that is nearly a variable is a slip of the pen,
   and an expression that uses a variable and fails is an error: then nothing is run.
 
-`@name` is the DataFrame of that name where there is one; `@./name` is the file or folder all the same.
+`@name` is the DataFrame, array or collection of that name where there is one; `@./name` is the file or folder all
+the same.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.mentions import heading
+from agent_kernel.mentions import frame_heading, value_heading
 from agent_kernel.shell.attach import fenced, file_reference
-from agent_kernel.shell.summary import inline, is_frame, summary
+from agent_kernel.shell.summary import can_be_named, inline, is_frame, summary
 
 HIDDEN = frozenset({"exit", "quit", "get_ipython"})
 _CODE = re.compile(
@@ -44,6 +45,7 @@ class PromptError(AgentKernelError):
 class _Expansion:
     namespace: Mapping[str, Any]
     workspace: Path
+    only_names: bool = False
     attached: dict[str, str] = field(default_factory=dict)
 
     def text(self, text: str) -> str:
@@ -55,29 +57,35 @@ class _Expansion:
         return "".join([*parts, self.plain(text[start:])])
 
     def plain(self, text: str) -> str:
-        return self.braces(_FILE.sub(self.file, text))
+        named = _FILE.sub(self.file, text)
+        return named if self.only_names else self.braces(named)
 
     def file(self, match: re.Match[str]) -> str:
         typed = match[1] or match[2]
         name = typed.rstrip(".:!?…")
-        if not match[1] and name.isidentifier() and is_frame(self.namespace.get(name)):
+        if not match[1] and name in self.namespace and can_be_named(name, self.namespace[name]):
+            heading = frame_heading if is_frame(self.namespace[name]) else value_heading
             self.attached[heading(name)] = fenced(summary(name, self.namespace[name]))
             return f"`{name}`{typed[len(name) :]}"
+        if self.only_names:
+            if not match[1] and name.isidentifier() and not (self.workspace / name).exists():
+                self.nearly_a_variable(name)
+            return match[0]
         reference = file_reference(self.workspace, typed, quoted=match[1] is not None)
         if reference is None:
-            self.nearly_a_frame(name)
+            self.nearly_a_variable(name)
             return match[0]
         if reference.problem:
             raise PromptError(f"@{typed}: {reference.problem}", hint=reference.hint)
         self.attached[f"File `{reference.path}`"] = reference.body
         return f"`{reference.path}`{reference.tail}"
 
-    def nearly_a_frame(self, name: str) -> None:
+    def nearly_a_variable(self, name: str) -> None:
         """A slip of the pen would be sent as a word that says nothing."""
-        known = [other for other, value in self.namespace.items() if is_frame(value)]
+        known = [other for other, value in self.namespace.items() if can_be_named(other, value)]
         if known and len(name) > 2 and (close := difflib.get_close_matches(name, known, 1, cutoff=0.8)):
             raise PromptError(
-                f"@{name}: there is no such DataFrame or file; did you mean @{close[0]}?",
+                f"@{name}: there is no such variable or file; did you mean @{close[0]}?",
                 hint="Nothing was run.",
             )
 
@@ -113,7 +121,7 @@ class _Expansion:
         short = inline(value)
         if short is not None:
             return short
-        self.attached[f"Value of `{source}` in the person's kernel"] = fenced(summary(source, value))
+        self.attached[value_heading(source)] = fenced(summary(source, value))
         return f"`{source}`"
 
     def meant(self, tree: ast.Expression, group: str) -> bool:
@@ -133,12 +141,13 @@ class _Expansion:
         return False
 
 
-def expand(prompt: str, namespace: Mapping[str, Any], workspace: Path) -> str:
-    """The prompt as the agent gets it: references in place, what they name below it, capped.
+def expand(prompt: str, namespace: Mapping[str, Any], workspace: Path, *, only_names: bool = False) -> str:
+    """The prompt as the agent gets it: references in place, what they name below it, capped. With `only_names`
+    expressions and paths stay as typed.
 
     Raises PromptError in one sentence; then nothing should be run.
     """
-    expansion = _Expansion(namespace, workspace)
+    expansion = _Expansion(namespace, workspace, only_names)
     text = expansion.text(prompt)
     sections = [f"{title}:\n{body}" for title, body in expansion.attached.items() if body]
     return "\n\n".join([text.strip(), *sections])

@@ -10,6 +10,12 @@ LONGEST_TEXT = 4_000
 HEAD_ROWS = 5
 MOST_COLUMNS = 60
 MOST_ITEMS = 20
+ARRAYS = frozenset(
+    {"numpy", "pandas", "polars", "torch", "jax", "jaxlib", "tensorflow", "scipy", "cupy", "xarray"}
+)
+"""Packages whose values have `shape` and `dtype`."""
+_OWN = frozenset({"In", "Out"})
+"""Collections that IPython itself has put there."""
 
 
 def is_frame(value: Any) -> bool:
@@ -18,6 +24,18 @@ def is_frame(value: Any) -> bool:
         cls.__name__ == "DataFrame" and cls.__module__.partition(".")[0] in ("pandas", "polars")
         for cls in type(value).__mro__
     )
+
+
+def can_be_named(name: str, value: Any) -> bool:
+    """Whether `@name` stands for the variable: tables, arrays and collections. What is short is said, as `{name}`."""
+    if name.startswith("_") or name in _OWN or isinstance(value, type):
+        return False
+    if isinstance(value, list | tuple | dict | set | frozenset):
+        return True
+    try:
+        return type(value).__module__.partition(".")[0] in ARRAYS and value.shape != ()
+    except Exception:  # no array, or one in a state in which it cannot say
+        return False
 
 
 def inline(value: Any) -> str | None:

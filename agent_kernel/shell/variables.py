@@ -9,17 +9,13 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent_kernel.shell.summary import size
+from agent_kernel.shell.summary import ARRAYS, size
 from agent_kernel.tools.base import ToolOutput
 from agent_kernel.tools.output import line_of
 
 MOST_VARIABLES = 200
 MOST_COLUMNS = 60
 MOST_NAME = 80
-ARRAYS = frozenset(
-    {"numpy", "pandas", "polars", "torch", "jax", "jaxlib", "tensorflow", "scipy", "cupy", "xarray"}
-)
-"""Packages whose values have `shape` and `dtype`."""
 SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
 UNITS: dict[type, str] = {str: "characters", bytes: "bytes", bytearray: "bytes", dict: "entries"}
 _CODE = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
@@ -55,13 +51,18 @@ def _names(found: Sequence[str]) -> str:
 
 
 def _line(name: str, value: Any) -> str:
+    return f"{line_of(name)[:MOST_NAME]}: {about(value)}"
+
+
+def about(value: Any) -> str:
+    """What it is, in one line."""
     kind, told = "object", ""
     try:
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         told = _told(value)
     except Exception as error:  # even a known class may be in a state in which it cannot say
         told = f" ({type(error).__name__} when asked for its shape)"
-    return f"{line_of(name)[:MOST_NAME]}: {line_of(kind)[:MOST_NAME]}{told}"
+    return f"{line_of(kind)[:MOST_NAME]}{told}"
 
 
 def _told(value: Any) -> str:

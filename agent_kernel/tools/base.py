@@ -60,9 +60,13 @@ class KernelBridge(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class AttachedKernel:
     """The user's kernel in another process. It follows the run's log, executes the calls that are for it and
-    appends their results (see `Account.begin_call`)."""
+    appends their results (see `Account.begin_call`). With a `notebook` (where that file is) it knows nothing of the
+    run, and is asked through the page that has the notebook open (see `PageKernel`)."""
+
+    notebook: str = ""
 
 
 @dataclass(slots=True)
@@ -106,10 +110,12 @@ class ToolRun(Protocol):
 class Tool:
     """A tool the model may call.
 
-    `describe(args)` is the one line an approval shows. `input_schema` is JSON Schema 2020-12; arguments
-    are checked against it before `run`, which may raise `ToolError` with words for the model. `in_kernel`
-    says that it is executed by the user's own kernel, wherever that is. A tool that stands for others has a
-    `target(args)`: the one whose access and name count for these arguments (None: its own).
+    `describe(args)` is what an approval shows; where the arguments alone do not say it, `show(args, context)`
+    looks and does, or raises `ToolError`: then nobody is asked, and nothing done. `input_schema` is JSON
+    Schema 2020-12; arguments are checked against it before `run`, which may raise `ToolError` with words for
+    the model. `in_kernel` says that it is executed by the user's own kernel, wherever that is. A tool that
+    stands for others has a `target(args)`: the one whose access and name count for these arguments (None: its
+    own).
 
     `foreign`: what it returns was written by strangers, and is marked so (`ToolOutput.foreign` names them more
     closely); `source` is the one place it can come from. `sends`: what it is given reaches others even when it
@@ -124,6 +130,7 @@ class Tool:
     access: Access
     run: ToolRun
     describe: Callable[[Json], str]
+    show: Callable[[Json, ToolContext], Awaitable[str]] | None = None
     summary: str = ""
     in_kernel: bool = False
     target: Callable[[Json], Tool | None] | None = None

@@ -14,7 +14,7 @@ interface Props {
   /** Jupyter's path of the workspace that `@` names files of; null when Jupyter does not show it. */
   folder: string | null;
   label: string;
-  /** Skills that can be named by `@`, too. */
+  /** Skills that can be named by `@`, too; variables are the host's. */
   skills: () => Promise<Named[]>;
   /** Resolves to whether the text was taken; else it stays. */
   submit: (text: string) => Promise<boolean>;
@@ -32,7 +32,7 @@ export const Composer = memo(function Composer({ host, folder, label, skills, su
   const [chosen, setChosen] = useState(0);
   const box = useRef<HTMLTextAreaElement>(null);
   const typed = useMemo(() => new Typed(localStorage), []);
-  const choices = useChoices(host, folder, completion, skills);
+  const { choices, note } = useChoices(host, folder, completion, skills);
 
   useEffect(() => {
     sessionStorage.setItem(DRAFT, text);
@@ -170,8 +170,9 @@ export const Composer = memo(function Composer({ host, folder, label, skills, su
       onDragLeave={() => setOver(false)}
       onDrop={onDrop}
     >
-      {listed && (
-        <ul className="agk-choices" role="listbox" id="agk-choices" aria-label="Completions">
+      {(listed || note) && (
+        <div className="agk-choices">
+        {listed && <ul role="listbox" id="agk-choices" aria-label="Completions">
           {choices.map((choice, place) => (
             <li
               key={choice.insert}
@@ -186,7 +187,9 @@ export const Composer = memo(function Composer({ host, folder, label, skills, su
               <code>{visible(choice.name)}</code> <span className="agk-dim">{choice.about}</span>
             </li>
           ))}
-        </ul>
+        </ul>}
+        {note && <p className="agk-dim" role="status">{visible(note)}</p>}
+        </div>
       )}
       <div className="agk-write">
         <textarea

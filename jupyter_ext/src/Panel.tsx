@@ -3,7 +3,7 @@ import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
 import { Setup } from '../../widgets/src/views/Setup';
-import { oneLine, visible } from '../../widgets/src/views/plain';
+import { oneLine, parted, visible } from '../../widgets/src/views/plain';
 import { money, nextTurnCost } from '../../widgets/src/window';
 import { Composer } from './Composer';
 import { Menu } from './Menu';
@@ -67,10 +67,11 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
 
   const begin = useCallback(
     async (prompt: string): Promise<void> => {
-      const target = inSession ? session : await hub.openSession(start, oneLine(prompt, 40), true);
-      await hub.begin(target.id, prompt, { ...(choice ? { model: choice } : {}), ...(permitted ? { permission: permitted } : {}), ...(agent ? { agent } : {}) });
+      const whole = await host.describe(prompt, folder); // before a conversation is made that would stay empty
+      const target = inSession ? session : await hub.openSession(start, oneLine(parted(whole).typed, 40), true);
+      await hub.begin(target.id, whole, { ...(choice ? { model: choice } : {}), ...(permitted ? { permission: permitted } : {}), ...(agent ? { agent } : {}) }, place.kernel ? place.notebook : null);
     },
-    [hub, inSession, session, start, choice, permitted, agent]
+    [hub, host, inSession, session, start, folder, place, choice, permitted, agent]
   );
 
   const perform = useCallback(
@@ -78,7 +79,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
       setSaid('');
       const typed = parse(text);
       if (!typed) {
-        await (inSession && going && shownRow ? hub.api.say(shownRow.id, text) : begin(text));
+        await (inSession && going && shownRow ? host.describe(text, folder).then(whole => hub.api.say(shownRow.id, whole)) : begin(text));
         return true;
       }
       const model = (name: string): string => (name && setModel(name), name || choice || known.defaults?.model || '');
@@ -86,7 +87,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
       setSaid(said);
       return true;
     },
-    [hub, host, inSession, going, shownRow, begin, choice, known.defaults]
+    [hub, host, inSession, going, shownRow, folder, begin, choice, known.defaults]
   );
 
   const forget = async (): Promise<void> => {
@@ -184,6 +185,11 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
                   </option>
                 ))}
               </select>
+              {place.kernel && place.notebook && (
+                <span className="agk-dim agk-where" title={`May look at the variables of ${place.notebook}; code runs in its kernel as the permission says. Name a variable with @.`}>
+                  <Icon name="notebook_variables" /> {visible(nameOf(place.notebook))}
+                </span>
+              )}
               {!inSession && (
                 <span className="agk-dim agk-where" title={`Works in ${start || 'the root folder'}`}>
                   <Icon name="folder" /> {visible(nameOf(start) || 'root folder')}

@@ -2,7 +2,7 @@
 import { memo, useEffect, useMemo, useState } from 'react';
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
-import { oneLine, visible } from '../../widgets/src/views/plain';
+import { oneLine, parted, visible } from '../../widgets/src/views/plain';
 import { money, promptTokens, short } from '../../widgets/src/window';
 import type { RunRow } from './api';
 import type { Hub, Snapshot } from './hub';
@@ -128,7 +128,7 @@ const Row = memo(function Row({ row, chosen, now, hub }: { row: RunRow; chosen: 
     >
       <span className="agk-dot" aria-hidden="true" />
       <span className="agk-about">
-        <span className="agk-prompt">{oneLine(row.prompt, 90)}</span>
+        <span className="agk-prompt">{oneLine(parted(row.prompt).typed, 90)}</span>
         <span className="agk-dim agk-number">
           {row.status !== 'completed' && <strong>{STATES[row.status] ?? row.status} · </strong>}
           {facts.filter(Boolean).join(' · ')}

@@ -86,7 +86,7 @@ export interface Options {
 export interface Question {
   id: string;
   path: string;
-  action: 'read' | 'save' | 'edit' | 'run' | 'undo' | 'reload' | 'end';
+  action: 'read' | 'save' | 'edit' | 'run' | 'kernel' | 'undo' | 'reload' | 'end';
   [more: string]: unknown;
 }
 
@@ -161,7 +161,8 @@ export class Api {
   openSession = (body: { name?: string; workspace: string; notebook?: string; new?: boolean }): Promise<Session> =>
     this.post('sessions', body);
 
-  start = (session: string, prompt: string, options: Options): Promise<RunRow> => this.post('runs', { session, prompt, options });
+  /** With `beside`, the run may use the kernel of that notebook, which is open in a page. */
+  start = (session: string, prompt: string, options: Options, beside: string | null = null): Promise<RunRow> => this.post('runs', { session, prompt, options, beside });
 
   say = (run: string, text: string): Promise<unknown> => this.post(`runs/${run}/messages`, { text });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { completionAt, mention, parse } from './commands';
+import { completionAt, mention, namesIn, parse } from './commands';
 
 describe('a line that begins with a slash', () => {
   it('is a command with its argument', () => {
@@ -29,6 +29,10 @@ describe('what is completed before the caret', () => {
   it('is a file after an @ that begins a word', () => {
     expect(completionAt('See @data/s and', 11)).toEqual({ from: 4, kind: 'file', typed: 'data/s' });
     expect(completionAt('mail@example', 12)).toBeNull();
+  });
+
+  it('names variables outside of code and paths', () => {
+    expect(namesIn('Join @sales, @größe! and @a.csv by @dir/x but `@no` or mail@example (@b)')).toEqual(['sales', 'größe', 'b']);
   });
 
   it('is inserted with quotes where a blank would end it', () => {

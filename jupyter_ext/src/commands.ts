@@ -56,6 +56,15 @@ export function completionAt(text: string, caret: number): Completion | null {
   return file ? { from: caret - (file[1] ?? '').length - 1, kind: 'file', typed: file[1] ?? '' } : null;
 }
 
+const CODE = /```[^]*?(?:```|$)|~~~[^]*?(?:~~~|$)|`[^`\n]*`/g;
+const NAMED = /(?<![^\s([{'",;:])@([^\s"'`,;()[\]{}<>]+)/g;
+
+/** What a prompt may name of a kernel's variables, as agent_kernel/shell/prompt.py reads it: not in code, not a path. */
+export function namesIn(prompt: string): string[] {
+  const typed = [...prompt.replace(CODE, ' ').matchAll(NAMED)].map(found => found[1]!.replace(/[.:!?…]+$/, ''));
+  return [...new Set(typed.filter(name => /^[\p{L}_][\p{L}\p{N}_]*$/u.test(name)))];
+}
+
 /** A file as a prompt names it: with quotes where it would end too soon. */
 export function mention(path: string): string {
   return /^[\w.~/][\w.~/-]*$/.test(path) ? `@${path}` : `@"${path.replace(/"/g, '')}"`;

@@ -178,8 +178,8 @@ export class Hub {
   };
 
   /** Start a run and show it. Raises Refused. */
-  async begin(session: string, prompt: string, options: Options): Promise<RunRow> {
-    const row = await this.api.start(session, prompt, options);
+  async begin(session: string, prompt: string, options: Options, beside: string | null): Promise<RunRow> {
+    const row = await this.api.start(session, prompt, options, beside);
     this.announced(row);
     await this.select(row.id);
     return row;

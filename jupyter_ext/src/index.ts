@@ -52,7 +52,7 @@ function activate(
   addStyle();
   const kept = remembered();
   const hub = new Hub(new Api(app.serviceManager.serverSettings ?? ServerConnection.makeSettings()));
-  const host = new LabHost(app, browser);
+  const host = new LabHost(app, browser, tracker);
   const panel = ReactWidget.create(createElement(Guard, null, createElement(Panel, { hub, host })));
   panel.id = 'agent-kernel-panel';
   panel.addClass('agk-host');

@@ -2,31 +2,68 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
-import type { Widget } from '@lumino/widgets';
+import { visible } from '../../widgets/src/views/plain';
+import { namesIn } from './commands';
 import type { Host, Place } from './host';
-import { freeName, join, safeName } from './paths';
+import { Variable, described, hasPython, variablesOf } from './notebook/kernel';
+import { freeName, join, nameOf, safeName } from './paths';
 
 const MOST_BYTES = 50 * 1024 * 1024;
 
 export class LabHost implements Host {
   constructor(
     private readonly app: JupyterFrontEnd,
-    private readonly browser: IDefaultFileBrowser | null
+    private readonly browser: IDefaultFileBrowser | null,
+    private readonly tracker: INotebookTracker | null
   ) {}
 
   place(): Place {
-    const path = pathOf(this.app.shell.currentWidget);
-    return { folder: this.browser?.model.path.replace(/^[^/:]*:/, '') ?? '', notebook: path?.endsWith('.ipynb') ? path : null };
+    const folder = this.browser?.model.path.replace(/^[^/:]*:/, '') ?? '';
+    const panel = this.notebook();
+    return { folder, notebook: panel && this.pathOf(panel), kernel: !!panel && hasPython(panel) };
   }
 
   onPlace(listener: () => void): () => void {
+    const watch = (_: unknown, panel: NotebookPanel): void => void panel.sessionContext.kernelChanged.connect(listener);
+    this.tracker?.forEach(panel => watch(null, panel));
+    this.tracker?.widgetAdded.connect(watch);
     this.browser?.model.pathChanged.connect(listener);
     this.app.shell.currentChanged?.connect(listener);
     return () => {
+      this.tracker?.forEach(panel => panel.sessionContext.kernelChanged.disconnect(listener));
+      this.tracker?.widgetAdded.disconnect(watch);
       this.browser?.model.pathChanged.disconnect(listener);
       this.app.shell.currentChanged?.disconnect(listener);
     };
+  }
+
+  async variables(): Promise<Variable[]> {
+    const panel = this.notebook();
+    const problem = panel && this.problem(panel);
+    if (problem) {
+      throw new Error(problem);
+    }
+    return panel ? variablesOf(panel) : [];
+  }
+
+  async describe(prompt: string, folder: string | null): Promise<string> {
+    const panel = this.notebook();
+    const names = panel ? namesIn(prompt) : [];
+    if (!panel || !names.length) {
+      return prompt;
+    }
+    const problem = this.problem(panel);
+    if (!problem) {
+      return described(panel, prompt);
+    }
+    const files = new Set((folder === null ? [] : await this.list(folder)).map(name => name.replace(/\/$/, '')));
+    const name = names.find(named => !files.has(named));
+    if (name) {
+      throw new Error(`@${name}: ${problem} Nothing was sent. Should it stay as it is, write it in backticks.`);
+    }
+    return prompt;
   }
 
   open(path: string): void {
@@ -62,16 +99,35 @@ export class LabHost implements Host {
     return name;
   }
 
+  private notebook(): NotebookPanel | null {
+    const { currentWidget } = this.app.shell;
+    return currentWidget && this.tracker?.has(currentWidget) ? (currentWidget as NotebookPanel) : null;
+  }
+
+  /** Jupyter's own path, without the drive that jupyter-collaboration puts before it. */
+  private pathOf(panel: NotebookPanel): string {
+    return this.app.serviceManager.contents.localPath(panel.context.path);
+  }
+
+  /** Why the notebook's variables cannot be looked at just now, in a sentence; '' when they can. */
+  private problem(panel: NotebookPanel): string {
+    const name = visible(nameOf(this.pathOf(panel)));
+    const kernel = panel.sessionContext.session?.kernel;
+    if (!kernel) {
+      return `${name} has no running kernel, so its variables are not there. Run a cell of it first.`;
+    }
+    if (!hasPython(panel)) {
+      return `The kernel of ${name} is not Python, so its variables cannot be named.`;
+    }
+    return kernel.status === 'busy' ? `The kernel of ${name} is busy; its variables can be named when its cell has ended.` : '';
+  }
+
   async confirm(question: string, yes: string): Promise<boolean> {
     const { button } = await showDialog({ title: yes, body: question, buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: yes })] });
     return button.accept;
   }
 }
 
-function pathOf(widget: Widget | null): string | null {
-  const context = (widget as { context?: { path?: string } } | null)?.context;
-  return context?.path ?? null;
-}
 
 function base64(file: File): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -3,7 +3,8 @@ import type { AnyEvent } from '../../widgets/src/events';
 import { Api, PAGE_ID, Question, Refused, RunRow } from './api';
 import { SseParser } from './sse';
 
-/** Longer than the server's signs of life are apart: a computer that slept leaves connections that look alive. */
+/** So many of the server's signs of life have to be missing: a network that slept leaves connections that look alive. */
+const MISSED = 3;
 const SILENCE = 45_000;
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10_000;
@@ -21,6 +22,8 @@ export interface Listener {
 export class Stream {
   private aborter: AbortController | null = null;
   private silence = 0;
+  /** Milliseconds without a word after which the connection is taken to be dead. */
+  private patience = SILENCE;
   private retry = 0;
   private wait = FIRST_WAIT;
   private closed = false;
@@ -62,6 +65,7 @@ export class Stream {
 
   private async read(aborter: AbortController): Promise<void> {
     this.retry = 0;
+    this.heard(aborter);
     try {
       const query = [...this.positions()].map(([run, seq]) => `run=${run}:${seq}`);
       const response = await this.api.open(`stream?${['announce=1', `page=${PAGE_ID}`, ...query].join('&')}`, aborter.signal);
@@ -78,13 +82,22 @@ export class Stream {
     }
   }
 
+  private heard(aborter: AbortController): void {
+    clearTimeout(this.silence);
+    this.silence = window.setTimeout(() => {
+      if (aborter === this.aborter && !this.closed) {
+        this.listener.lost(new Refused(0, 'Nothing is heard of the Jupyter server.', ''));
+        this.reopen();
+      }
+    }, this.patience);
+  }
+
   private async readAll(response: Response, aborter: AbortController): Promise<void> {
     const reader = response.body!.getReader();
     const decoder = new TextDecoder();
     const parser = new SseParser();
     for (;;) {
-      clearTimeout(this.silence);
-      this.silence = window.setTimeout(() => aborter === this.aborter && this.reopen(), SILENCE);
+      this.heard(aborter);
       const { done, value } = await reader.read();
       if (done || aborter !== this.aborter) {
         return;
@@ -96,6 +109,7 @@ export class Stream {
         } else if (event === 'notebook') {
           this.listener.asked(JSON.parse(data) as Question);
         } else if (event === 'ready') {
+          this.patience = (JSON.parse(data) as { heartbeat: number }).heartbeat * 1_000 * MISSED;
           this.listener.ready();
         } else {
           events.push(JSON.parse(data) as AnyEvent);

@@ -1,6 +1,6 @@
 // Tells somebody who looks elsewhere that a run needs them, or has ended.
 import { FINAL } from '../../widgets/src/run';
-import { oneLine } from '../../widgets/src/views/plain';
+import { oneLine, parted } from '../../widgets/src/views/plain';
 import type { RunRow } from './api';
 import type { Hub } from './hub';
 
@@ -16,7 +16,7 @@ export function tellOf(hub: Hub, wanted: () => boolean, show: (run: string) => v
       for (const row of runs) {
         const title = before.has(row.id) && before.get(row.id) !== row.status ? titleOf(row) : '';
         if (title) {
-          const told = new Notification(title, { body: oneLine(row.prompt, 120), tag: row.id });
+          const told = new Notification(title, { body: oneLine(parted(row.prompt).typed, 120), tag: row.id });
           told.onclick = () => {
             window.focus();
             show(row.id);

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterator[Server]:
-    """`jupyter lab` (or notebook) on `folder`, with settings and data of its own in `home`."""
+def jupyter(
+    folder: Path,
+    home: Path,
+    app: str = "lab",
+    port: int = 0,
+    options: Sequence[str] = (),
+    python: str = PYTHON,
+) -> Iterator[Server]:
+    """`jupyter lab` (or notebook) of `python`'s environment, with settings and data of its own in `home`."""
     port = port or free_port()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
@@ -57,19 +64,19 @@ def jupyter(folder: Path, home: Path, app: str = "lab", port: int = 0) -> Iterat
     environment = {
         **os.environ,
         "HOME": str(home),
-        "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
+        "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
     }
     command = [
-        PYTHON, "-m", "jupyter", app, "--no-browser", "--allow-root",
+        python, "-m", {"lab": "jupyterlab"}.get(app, app), "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
-        "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *options,
     ]  # fmt: skip
     log = home / "server.log"
     with log.open("wb") as output:

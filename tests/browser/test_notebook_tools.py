@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +146,9 @@ def test_an_error_is_fixed_from_its_cell_and_run_again(bench: Bench, page: Any) 
     allow = page.get_by_role("button", name="Allow once")
     allow.wait_for(timeout=SLOW)
     assert saved(bench)["fails"] == FIXED, "the page saves what it changed"
+    asked = page.locator(".agk-approval pre").inner_text()
+    page.screenshot(path=OUTPUT / "notebook-approval.png")
+    assert asked == f"# sales.ipynb, cell fails:\n{FIXED}", "a person sees the code that will run"
     allow.click()
     page.get_by_text("The list was empty.").wait_for(timeout=SLOW)
     assert "0.5" in lab.cell(page, 1).locator(".jp-OutputArea-output").inner_text()
@@ -236,7 +242,7 @@ def test_changes_are_rejected_one_by_one_by_keyboard_and_all_at_once(bench: Benc
 
 
 def test_a_run_that_is_stopped_interrupts_its_cell(bench: Bench, page: Any) -> None:
-    lab_idle(page)
+    lab_status(page, "idle")
     sleeper = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
     now = page.evaluate(SOURCES)["two"]
     work = run(
@@ -251,10 +257,92 @@ def test_a_run_that_is_stopped_interrupts_its_cell(bench: Bench, page: Any) -> N
     page.locator(".agk-runbar").get_by_role("button", name="Close").click()
 
 
-def lab_idle(page: Any) -> None:
-    page.wait_for_function(
-        f"() => ({lab.NOTEBOOK})()?.context.sessionContext.session?.kernel?.status === 'idle'", timeout=SLOW
+def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
+    bench: Bench, page: Any
+) -> None:
+    now = page.evaluate(SOURCES)["one"]
+    frame = "import pandas as pd\ndf = pd.DataFrame({'region': ['north', 'south'], 'amount': [1.5, None]})\ndice = [1]"
+    page.evaluate(TYPE, ["one", f"\n{frame}"])
+    lab.run_cell(page, [*page.evaluate(SOURCES)].index("one"))
+    page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:new')")
+    write = page.locator(".agk-composer textarea")
+    write.fill("")
+    write.press_sequentially("Sum @d")
+    offered = page.locator(".agk-choices li")
+    offered.get_by_text("df", exact=True).wait_for(timeout=SLOW)
+    first, second, *_ = [line.inner_text() for line in offered.all()]
+    assert first.startswith("df pandas.DataFrame, 2 × 2, ") and second == "dice list, 1 items of int"
+    for theme in ("Light", "Dark"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        assert violations(page, ".agk-composer") == [], theme
+        page.screenshot(path=OUTPUT / f"panel-variables-{theme.lower()}.png")
+    lab.set_theme(page, "JupyterLab Light")
+    write.press("Tab")
+    assert write.input_value() == "Sum @df "
+    bench.api.add(
+        [ToolUse("notebook_variables", {"names": ["df"]})],
+        [ToolUse("notebook_export", {"name": "df"})],
+        [ToolUse("notebook_python", {"code": "total = df.amount.sum()\nprint('total', total)\ntotal"})],
+        [ToolUse("notebook_python", {"code": "1 / 0"})],
+        [Text("The sum is 1.5.")],
     )
+    write.press("Enter")
+    for code in (
+        "print('total', total)",
+        "1 / 0",
+    ):  # each its own: the first is seen until its answer is heard
+        asks = page.locator(".agk-approval", has_text=code)
+        asks.get_by_role("button", name="Allow once").click(timeout=SLOW)
+    page.get_by_text("The sum is 1.5.").wait_for(timeout=SLOW)
+    latest = lab.api(bench.server, "runs")["runs"][0]
+    assert latest["prompt"].startswith("Sum `df`\n\nDataFrame `df` of the person's kernel:\n```\ndf: pandas")
+    for part in ("2 rows × 2 columns", "in memory", "amount: float64, 1 missing", "north,1.5"):
+        assert part in latest["prompt"]
+    looked, exported, summed, failed = ended(bench, page, latest["id"])
+    assert looked.startswith("df: pandas.") and "region" in looked and "north" not in looked
+    assert exported.startswith("Written: agent-data/df.parquet (2 rows × 2 columns"), "named, so not asked"
+    assert "total 1.5" in summed and "ZeroDivisionError" in failed
+    page.screenshot(path=OUTPUT / "panel-variables-used.png")
+    counts = f"() => {SHARED}.cells.map(cell => cell.execution_count ?? null)"
+    before = page.evaluate(counts)
+    lab.run_cell(page, [*page.evaluate(SOURCES)].index("one"))
+    assert max(filter(None, page.evaluate(counts))) == max(filter(None, before)) + 1, (
+        "history is the person's"
+    )
+
+    bench.api.add([ToolUse("notebook_python", {"code": "import time\ntime.sleep(600)"})])
+    asked = {"session": latest["session_id"], "prompt": "Sleep", "beside": "sales.ipynb"}
+    sleeps = post(bench, "runs", {**asked, "options": {"permission": "bypass"}})["id"]
+    lab_status(page, "busy")
+    post(bench, f"runs/{sleeps}/cancel", {})
+    lab_status(page, "idle")
+    (stopped,) = ended(bench, page, sleeps)
+    assert "Stopped" in stopped
+
+    page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.shutdown()")
+    write.press_sequentially("Sum @d")
+    why = "sales.ipynb has no running kernel, so its variables are not there. Run a cell of it first."
+    page.locator(".agk-choices").get_by_text(why).wait_for(timeout=SLOW)
+    page.screenshot(path=OUTPUT / "panel-variables-no-kernel.png")
+    write.press("Escape")
+    write.press_sequentially("f")
+    write.press("Escape")
+    write.press("Enter")
+    page.get_by_text(f"@df: {why} Nothing was sent.").wait_for(timeout=SLOW)
+    assert write.input_value() == "Sum @df" and lab.api(bench.server, "runs")["runs"][0]["id"] == sleeps
+    write.fill("")
+    page.evaluate(
+        f"([id, text]) => {SHARED}.cells.find(cell => cell.id === id).setSource(text)", ["one", now]
+    )
+    page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.restartKernel()")
+
+
+def lab_status(page: Any, status: str) -> None:
+    """Until the notebook's kernel has it."""
+    page.wait_for_function(
+        f"status => ({lab.NOTEBOOK})()?.context.sessionContext.session?.kernel?.status === status",
+        arg=status, timeout=SLOW,
+    )  # fmt: skip
 
 
 def test_a_closed_notebook_is_a_file_and_its_cells_are_not_run(bench: Bench, page: Any) -> None:
@@ -267,6 +355,26 @@ def test_a_closed_notebook_is_a_file_and_its_cells_are_not_run(bench: Bench, pag
     refused, done = ended(bench, page, work)
     assert "closed.ipynb is not open in JupyterLab" in refused
     assert done.startswith("Changed closed.ipynb:") and saved(bench, name)["one"] == "x = 9"
+
+
+def test_a_run_in_another_process_changes_the_open_document_not_its_file_behind_it(
+    bench: Bench, page: Any
+) -> None:
+    """As of a worker, or of the command line beside JupyterLab."""
+    now = page.evaluate(SOURCES)["one"]
+    page.evaluate(TYPE, ["title", ", edited"])
+    bench.api.add([change(edit("one", now, "x = 8"))], [Text("Done.")])
+    home = {"HOME": str(bench.home), "JUPYTER_DATA_DIR": str(bench.home / "data")}
+    command = [sys.executable, "-m", "agent_kernel", "run", "Eight", "--json", "--permission", "accept-edits"]
+    done = subprocess.run(
+        command, cwd=bench.server.folder, env={**os.environ, **home}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Changed sales.ipynb, which is open before the person" in done.stdout
+    bar(page, "one").get_by_role("button", name="Accept").click()
+    now = page.evaluate(SOURCES)
+    assert now["one"] == "x = 8" and now["title"].endswith(", edited") and saved(bench) == now
+    page.locator(".agk-runbar").get_by_role("button", name="Close").click()
 
 
 def test_a_question_is_asked_at_a_cell_in_notebook_7(bench: Bench) -> None:
@@ -310,7 +418,7 @@ def test_of_two_pages_one_changes_it_and_pages_that_vanish_leave_it_to_the_file(
     lab.save(page)
     other = lab.open_notebook(bench.context, bench.server, "sales.ipynb", "notebook", kernel=False)
     known(bench, other)
-    other.get_by_role("heading", name="Sales of 2026").wait_for(timeout=SLOW)
+    other.get_by_role("heading", name="Sales of 2026, edited").wait_for(timeout=SLOW)
     now = page.evaluate(SOURCES)["one"]
     (done,) = ended(bench, page, run(bench, "One", [change(edit("one", now, "x = 2"))], [Text("Done.")]))
     assert "open before the person" in done

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,16 @@ from agent_kernel.testing.script import Text, ToolUse
 from tests.browser import lab
 from tests.browser.test_panel import OUTPUT, SLOW, show
 from tests.ports import free_port
+from tests.server.proxy import Proxy
 
 ASK, SHOW = 1, 2
+ASLEEP = float(os.environ.get("AGENT_KERNEL_ASLEEP", "8"))
+"""Seconds that the network is asleep; from 60 on everybody has their own patience, else they are made impatient."""
+IMPATIENT = [
+    "--AgentKernelExtension.heartbeat=1",
+    "--AgentKernelExtension.stall_timeout=2",
+    "--ServerApp.websocket_ping_interval=2",
+][: 3 * (ASLEEP < 60)]
 DIRTY = f"() => ({lab.NOTEBOOK})().context.model.dirty"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -28,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     OUTPUT.mkdir(exist_ok=True)
     target = tmp_path / "work"
     target.mkdir()
-    for name in ("saved", "unsaved", "killed"):
+    for name in ("asleep", "saved", "unsaved", "killed"):
         cells = [nbformat.v4.new_code_cell("%load_ext agent_kernel")]
         cells += [nbformat.v4.new_code_cell(f"%%agent\nWork in {name}")]
         cells += [nbformat.v4.new_code_cell("%agent /show")]
@@ -57,17 +66,21 @@ def until(look: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
-def begun(page: Any, api: ScriptedMessages, name: str) -> None:
+def waiting(name: str) -> str:
+    return f"while [ ! -e go-{name} ]; do sleep 0.2; done"
+
+
+def begun(page: Any, api: ScriptedMessages, name: str, *turns: list[Any]) -> None:
     """A run that works until the file `go` is there."""
-    wait = f"echo begun-{name}; while [ ! -e go-{name} ]; do sleep 0.2; done"
-    api.add([ToolUse("bash", {"command": wait})], [Text(f"The end of {name}.")])
+    wait = f"echo begun-{name}; {waiting(name)}"
+    api.add([ToolUse("bash", {"command": wait})], *turns, [Text(f"The end of {name}.")])
     lab.run_cell(page, 0)
     lab.run_cell(page, ASK, wait=False)
     lab.cell(page, ASK).get_by_text(f"begun-{name}").last.wait_for(timeout=SLOW)
 
 
-def completed(server: lab.Server, name: str) -> dict[str, Any]:
-    (server.folder / f"go-{name}").touch()
+def completed(server: lab.Server, name: str, awaited: str = "") -> dict[str, Any]:
+    (server.folder / f"go-{awaited or name}").touch()
 
     def ended() -> Any:
         runs = lab.api(server, "runs")["runs"]
@@ -110,12 +123,57 @@ def switch(page: Any, name: str) -> None:
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=SLOW)
 
 
-def test_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
+def asleep(context: Any, server: lab.Server, model: ScriptedMessages) -> None:
+    """The network between browser and server is asleep while the run goes on, and awake again before it ends."""
+    with Proxy(int(server.url.rpartition(":")[2])) as network:
+        page = lab.open_notebook(
+            context, replace(server, url=f"http://127.0.0.1:{network.port}"), "asleep.ipynb"
+        )
+        show(page)
+        begun(
+            page, model, "asleep",
+            [Text("Half of it."), ToolUse("bash", {"command": "touch dreamt; " + waiting("asleep-again")})],
+        )  # fmt: skip
+        page.locator(".agk-run", has_text="Work in asleep").click()
+        page.locator(".agk-view").get_by_text("begun-asleep").first.wait_for(timeout=SLOW)
+        network.sleep()
+        since = time.monotonic()
+        (server.folder / "go-asleep").touch()
+        until(lambda: (server.folder / "dreamt").exists())
+        page.locator(".agk-panel").get_by_text("Offline").wait_for(timeout=SLOW + ASLEEP * 1_000)
+        assert page.get_by_text("Half of it.").count() == 0, "nothing gets through"
+        page.wait_for_timeout(max(0, ASLEEP - (time.monotonic() - since)) * 1_000)
+        network.wake()
+        woke = time.monotonic()
+        page.locator(".agk-view").get_by_text("Half of it.").wait_for(timeout=SLOW)
+        print(
+            f"asleep for {woke - since:.0f} s; what was missed was shown {time.monotonic() - woke:.1f} s later"
+        )
+        completed(server, "asleep", "asleep-again")
+        whole(page, "asleep")
+        lab.cell(page, ASK).get_by_text("Half of it.").wait_for(timeout=SLOW)
+        for view in (page.locator(".agk-panel .agk-view"), lab.cell(page, ASK)):
+            view.get_by_text("The end of asleep.").wait_for(timeout=SLOW)
+            assert [view.get_by_text(said).count() for said in ("Half of it.", "The end of asleep.")] == [
+                1,
+                1,
+            ]
+        assert page.locator(".agk-panel .agk-view .agk-tool").count() == 2
+        if (told := page.locator(".jp-Dialog button")).count():  # JupyterLab has lost the server, too
+            told.first.click()
+        lab.save(page)
+        kept(server.folder, "asleep")
+        page.close()
+
+
+@pytest.mark.timeout(600 + ASLEEP)
+def test_a_network_asleep_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
     folder: Path, tmp_path: Path, model: ScriptedMessages
 ) -> None:
     port = free_port()
     with lab.browser() as context:
-        with lab.jupyter(folder, tmp_path / "home", port=port) as server:
+        with lab.jupyter(folder, tmp_path / "home", port=port, options=IMPATIENT) as server:
+            asleep(context, server, model)
             page = lab.open_notebook(context, server, "saved.ipynb")
             begun(page, model, "saved")
             lab.save(page)

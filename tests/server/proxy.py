@@ -1,4 +1,4 @@
-"""A plain TCP proxy that can be cut, and mended."""
+"""A plain TCP proxy that can be cut, and mended; and that can fall asleep, so that nobody hears anything at all."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._whole = threading.Event()
         self._whole.set()
+        self._awake = threading.Event()
+        self._awake.set()
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -24,6 +26,7 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
+        self.wake()
         self.cut()
 
     def cut(self) -> None:
@@ -36,10 +39,19 @@ class Proxy:
     def mend(self) -> None:
         self._whole.set()
 
+    def sleep(self) -> None:
+        """Forward nothing more, and say so to nobody: neither an end nor a reset of any connection gets through."""
+        self._awake.clear()
+
+    def wake(self) -> None:
+        """Go on where it was."""
+        self._awake.set()
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 inner, _ = self._listener.accept()
+                self._awake.wait()
                 if not self._whole.is_set():
                     inner.close()
                     continue
@@ -55,7 +67,9 @@ class Proxy:
     def _pump(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
+                self._awake.wait()
                 other.sendall(data)
+        self._awake.wait()
         for end in (one, other):
             with contextlib.suppress(OSError):
                 end.close()

@@ -17,7 +17,7 @@ import pytest
 from agent_kernel.errors import AgentKernelError, ToolError
 from agent_kernel.events import ApprovalRequest, Message, parse_event
 from agent_kernel.mentions import named
-from agent_kernel.shell.complete import completions, frames_of
+from agent_kernel.shell.complete import completions, variables_of
 from agent_kernel.shell.frames import export, import_table
 from agent_kernel.shell.prompt import PromptError, expand
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -81,11 +81,39 @@ def test_files_handles_and_other_values_keep_their_meaning(tmp_path: Path) -> No
         expand("Chart @salse", names, tmp_path)
 
 
-def test_frames_are_offered_while_typing(tmp_path: Path) -> None:
+def test_arrays_and_collections_are_named_too_short_values_are_not(tmp_path: Path) -> None:
+    names = {
+        "amounts": FRAME["amount"],
+        "by_day": {"mon": 1},
+        "count": 3,
+        "In": ["x"],
+        "DataFrame": pd.DataFrame,
+    }
+    text = expand("Sum @amounts of @by_day, @count times, not @In or @DataFrame.", names, tmp_path)
+    assert text.startswith(
+        "Sum `amounts` of `by_day`, @count times, not @In or @DataFrame.\n\nValue of `amounts`"
+    )
+    assert "3 values of float64" in text and "'mon': 1" in text
+    assert named([Message(role="user", text=text)]) == set(), "only a frame can be handed over"
+
+
+def test_a_panel_beside_the_notebook_has_variables_described_and_leaves_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "sale").mkdir()
+    names = {"sales": FRAME, "n": 3}
+    text = expand("Chart @sales of {n} by @sale and @x.csv", names, tmp_path, only_names=True)
+    assert text.startswith(
+        "Chart `sales` of {n} by @sale and @x.csv\n\nDataFrame `sales` of the person's kernel:\n"
+    )
+    assert text.partition("\n\n")[2] == expand("@sales", names, tmp_path).partition("\n\n")[2]
+    with pytest.raises(PromptError, match="did you mean @sales"):
+        expand("Chart @salse", names, tmp_path, only_names=True)
+
+
+def test_variables_are_offered_while_typing(tmp_path: Path) -> None:
     (tmp_path / "sample.csv").write_text("a\n")
-    frames = frames_of({"sales": FRAME, "_old": FRAME, "n": 3})
-    found = completions("%%agent\nChart @sa", "Chart @sa", tmp_path, frames)
-    assert found == ("sa", ["sales", "sample.csv"], "path")
+    names = variables_of({"sat": [1], "sales": FRAME, "_old": FRAME, "san": 3})
+    found = completions("%%agent\nChart @sa", "Chart @sa", tmp_path, names)
+    assert found == ("sa", ["sales", "sat", "sample.csv"], "path")
 
 
 def test_only_the_persons_own_words_name_a_frame(tmp_path: Path) -> None:

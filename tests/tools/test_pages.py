@@ -13,8 +13,10 @@ import pytest
 from agent_kernel.events import Json
 from agent_kernel.tools import builtin_tools, run_tool, tools_by_name
 from agent_kernel.tools.notebook import pages as module
+from agent_kernel.tools.notebook.far_pages import FarPages, reachable
 from agent_kernel.tools.notebook.operations import digest
 from agent_kernel.tools.notebook.pages import OpenNotebooks, PageGone, Pages
+from tests.server.conftest import free_port
 from tests.tools.conftest import Desk, said
 from tests.tools.test_notebooks import edit, written
 
@@ -100,6 +102,33 @@ async def test_of_a_page_that_vanishes_while_it_works_the_outcome_is_not_known(
         await asking
 
 
+async def test_another_process_reaches_the_pages_of_this_machines_servers(
+    tmp_path: Path, quick: None
+) -> None:
+    pages, notebook, far = Pages(), tmp_path / "a.ipynb", FarPages(tmp_path)
+    assert await far.ask(ME, notebook, "read") is None, "there is no server"
+    page = Page(pages, notebook, lambda asked: None if asked["action"] == "run" else {"said": asked["x"]})
+    await asyncio.sleep(0)
+    async with reachable(pages, tmp_path):
+        (record,) = (tmp_path / "pages").iterdir()
+        assert record.stat().st_mode & 0o777 == 0o600
+        assert await far.ask(ME, notebook, "read", x="y" * 1_000_000) == {"said": "y" * 1_000_000}
+        assert await far.ask("somebody else", notebook, "read") is None
+        asking = asyncio.create_task(far.ask(ME, notebook, "run"))
+        while len(page.heard) < 2:  # noqa: ASYNC110 - the page rings no bell
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        while page.heard[-1]["action"] != "end":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        wrong = {**json.loads(record.read_text()), "secret": "guessed"}
+        record.write_text(json.dumps(wrong))
+        with pytest.raises(PageGone, match="may be open"):
+            await far.ask(ME, notebook, "edit", x=1)
+        await page.leave()
+        record.write_text(json.dumps({**wrong, "port": free_port()}))
+        assert await far.ask(ME, notebook, "edit") is None and not record.exists(), "it was killed"
+
+
 async def test_a_page_is_told_when_nobody_waits_any_more(tmp_path: Path) -> None:
     pages, notebook = Pages(), tmp_path / "a.ipynb"
     page = Page(pages, notebook, lambda asked: None)
@@ -124,10 +153,11 @@ async def test_only_files_of_the_workspace_are_looked_for(tmp_path: Path) -> Non
     pages = Pages()
     pages.show(ME, "p", {outside: "private.ipynb", inside: "work/a.ipynb"})
     opened = OpenNotebooks(pages, ME, workspace)
-    for path in ("../private.ipynb", "link.ipynb", str(outside), "/workspace/../private.ipynb", "b.ipynb"):
-        assert await opened.find(path, "/workspace") is None, path
+    for path in ("../private.ipynb", "link.ipynb", str(outside), "/workspace/../private.ipynb"):
+        assert await opened.place(path, "/workspace") is None, path
+    assert await opened.ask("b.ipynb", "/workspace", "read") is None
     for path in ("a.ipynb", "/workspace/a.ipynb", "./x/../a.ipynb", "same.ipynb"):
-        assert await opened.find(path, "/workspace") == inside, path
+        assert await opened.place(path, "/workspace") == inside, path
 
 
 async def test_what_a_page_refuses_is_said_with_its_reason(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from agent_kernel.errors import ToolError
@@ -162,35 +162,42 @@ class Pages:
         )
 
 
+class Asks(Protocol):
+    """Asks the pages that have a notebook open."""
+
+    async def ask(
+        self, owner: str, notebook: Path, action: str, within: float = ANSWER, **said: Any
+    ) -> Json | None:
+        """What a page answers; None when none has the notebook open. Raises PageGone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenNotebooks:
     """The notebooks one person has open in a session's workspace, named as the session's tools name files."""
 
-    pages: Pages
+    pages: Asks
     owner: str
     workspace: Path
 
-    async def find(self, path: str, workdir: str) -> Path | None:
-        """Where the file is on this machine, when a page has it open; None otherwise."""
+    async def place(self, path: str, workdir: str) -> Path | None:
+        """Where the file is on this machine; None outside of the workspace."""
         inside = posixpath.relpath(posixpath.normpath(posixpath.join(workdir, path)), workdir)
         if inside.startswith("../"):
             return None
         found = await asyncio.to_thread((self.workspace / inside).resolve)
         home = await asyncio.to_thread(self.workspace.resolve)
-        return found if found.is_relative_to(home) and self.pages.having(self.owner, found) else None
+        return found if found.is_relative_to(home) else None
 
     async def ask(
         self, path: str, workdir: str, action: str, within: float = ANSWER, **said: Any
     ) -> Json | None:
         """What the page answers; None when the notebook is not open. Raises ToolError for a refusal."""
-        notebook = await self.find(path, workdir)
+        notebook = await self.place(path, workdir)
         if notebook is None:
             return None
         answer = await self.pages.ask(self.owner, notebook, action, within, **said)
-        if answer is not None and (refused := answer.get("refused")):
-            raise Refused(
-                str(refused.get("message", "refused")), hint=str(refused.get("hint", "")), said=refused
-            )
+        refuse(answer or {})
         return answer
 
 
@@ -200,3 +207,9 @@ class Refused(ToolError):
     def __init__(self, message: str, *, hint: str = "", said: Json) -> None:
         super().__init__(message, hint=hint)
         self.said = said
+
+
+def refuse(answer: Json) -> None:
+    """Raises Refused where the page has not done what it was asked."""
+    if refused := answer.get("refused"):
+        raise Refused(str(refused.get("message", "refused")), hint=str(refused.get("hint", "")), said=refused)

@@ -11,6 +11,7 @@ from agent_kernel.tools.base import Tool, ToolContext, ToolOutput
 from agent_kernel.tools.notebook.document import parse
 from agent_kernel.tools.notebook.edit import explained
 from agent_kernel.tools.notebook.files import ask_page, settle
+from agent_kernel.tools.notebook.operations import cell_names, digest, source_of
 from agent_kernel.tools.notebook.pages import Refused
 from agent_kernel.tools.notebook.read import shown_cells
 from agent_kernel.tools.output import line_of
@@ -26,10 +27,7 @@ async def run(args: Json, context: ToolContext) -> ToolOutput:
     except Refused as refused:
         raise explained(refused, context) from None
     if answer is None:
-        raise ToolError(
-            f"{path} is not open in JupyterLab, and cells run only there.",
-            hint="Ask the person to open it, or try the code with python in the sandbox.",
-        )
+        raise _closed(path)
     document = await asyncio.to_thread(parse, json.dumps(answer.get("notebook")), path)
     names = [str(name) for name in answer.get("ran", [])]
     if not names:
@@ -39,6 +37,38 @@ async def run(args: Json, context: ToolContext) -> ToolOutput:
     shown = await asyncio.to_thread(shown_cells, document.notebook, path, names, context)
     shown.content[0]["text"] = f"{_said(names, cells, answer)}\n{shown.content[0]['text']}"
     return shown
+
+
+async def show(args: Json, context: ToolContext) -> str:
+    """The code that would run. Raises ToolError where a cell is not there or not as the model has read it."""
+    path, wanted = args["path"], [said["cell"] for said in args["cells"]]
+    answer = await ask_page(path, context, "read", cells=wanted)
+    if answer is None:
+        raise _closed(path)
+    document = await asyncio.to_thread(parse, json.dumps(answer.get("notebook")), path)
+    sources = dict(
+        zip(cell_names(document.notebook), map(source_of, document.notebook["cells"]), strict=True)
+    )
+    parts = []
+    for said in args["cells"]:
+        cell, source = said["cell"], sources.get(said["cell"])
+        if source is None:
+            raise ToolError(
+                f"There is no cell {cell!r} in {path}.", hint="Read the notebook again to see its cells."
+            )
+        if digest(source) != said["expected"]:
+            raise explained(
+                Refused("", said={"cell": cell, "expected": said["expected"], "source": source}), context
+            )
+        parts.append(f"# {line_of(path)}, cell {line_of(cell)}:\n{source}")
+    return "\n\n".join(parts)
+
+
+def _closed(path: str) -> ToolError:
+    return ToolError(
+        f"{path} is not open in JupyterLab, and cells run only there.",
+        hint="Ask the person to open it, or try the code with python in the sandbox.",
+    )
 
 
 def _said(names: list[str], cells: list[Json], answer: Json) -> str:
@@ -92,6 +122,7 @@ NOTEBOOK_RUN = Tool(
     access="outside",
     run=run,
     describe=_described,
+    show=show,
     summary="Run cells of your notebook",
     prepare=settle,
 )

@@ -6,6 +6,7 @@ import type { Hub } from '../hub';
 import { logo } from '../icon';
 import { folderOf, join, nameOf } from '../paths';
 import { Board } from './board';
+import { hasPython } from './kernel';
 import { NotebookPages } from './pages';
 import { Wish, promptOf } from './prompts';
 import { errorOf } from './running';
@@ -28,7 +29,7 @@ export function addToNotebooks(app: JupyterFrontEnd, hub: Hub, tracker: INoteboo
       const error = widget ? errorOf(widget) : null;
       const notebook = join(defaults?.root ?? '', '/', path);
       const session = await hub.api.openSession({ workspace: folderOf(path) || '.', notebook, name: 'main' });
-      await hub.begin(session.id, promptOf(wish, { notebook: nameOf(path), cell, error }, said), defaults?.ready === false ? { model: 'demo' } : {});
+      await hub.begin(session.id, promptOf(wish, { notebook: nameOf(path), cell, error }, said), defaults?.ready === false ? { model: 'demo' } : {}, hasPython(panel) ? path : null);
     } catch (error) {
       hub.say(error);
     }

@@ -5,6 +5,7 @@ import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Api, Question } from '../api';
 import type { Answerer } from '../hub';
 import { Changes } from './changes';
+import { askKernel } from './kernel';
 import { brief, change } from './model';
 import { Operation, Refusal, Stale } from './operations';
 import { runCells } from './running';
@@ -152,6 +153,8 @@ export class NotebookPages implements Answerer {
         await save(panel);
         return { ran, problem, notebook: brief(model.sharedModel, new Set(ran)) };
       }
+      case 'kernel':
+        return askKernel<object>(panel, question.asked as object, ending);
       case 'undo': {
         const undone = changes.undo(question.calls as string[]);
         return { ...undone, problem: await save(panel) };

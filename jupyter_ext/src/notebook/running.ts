@@ -6,6 +6,8 @@ import { textsOf } from './model';
 import { Refusal, unchanged } from './operations';
 
 const PATIENCE = 3_000;
+const MAY_BE_OURS =
+  'If this very conversation runs in a cell of it, that cell has to end first: use notebook_python, or ask the person to run the cells.';
 
 export interface Ran {
   ran: string[];
@@ -48,17 +50,14 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
 }
 
 /** The notebook's kernel, once it has nothing else to do. Throws Refusal. */
-async function idle(panel: NotebookPanel): Promise<Kernel.IKernelConnection> {
+export async function idle(panel: NotebookPanel, patience = PATIENCE, hint = MAY_BE_OURS): Promise<Kernel.IKernelConnection> {
   const kernel = panel.sessionContext.session?.kernel;
   if (!kernel) {
     throw new Refusal('The notebook has no kernel.', 'Ask the person to choose one.');
   }
   for (let waited = 0; kernel.status !== 'idle'; waited += 100) {
-    if (waited >= PATIENCE) {
-      throw new Refusal(
-        `The notebook's kernel is ${kernel.status}.`,
-        'If this very conversation runs in a cell of it, that cell has to end first: use notebook_python, or ask the person to run the cells.'
-      );
+    if (waited >= patience) {
+      throw new Refusal(`The notebook's kernel is ${kernel.status}.`, hint);
     }
     await new Promise(resolve => setTimeout(resolve, 100));
   }

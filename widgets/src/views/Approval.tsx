@@ -32,7 +32,7 @@ export const Approval = memo(function Approval({ asked, send, ended }: { asked: 
       <h4>
         <Icon name="warning" /> Allow <strong>{visible(request.tool)}</strong>?
       </h4>
-      <Code text={request.what} language={request.tool.includes('python') ? 'python' : 'bash'} />
+      <Code text={request.what} language={/python|notebook_run/.test(request.tool) ? 'python' : 'bash'} />
       <p>{visible(request.reason)}</p>
       <div className="agk-buttons">
         <button type="button" ref={first} className="agk-primary" disabled={ended} onClick={decide('allow')}>

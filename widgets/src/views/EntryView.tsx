@@ -6,7 +6,7 @@ import { Approval } from './Approval';
 import { Icon } from './Icon';
 import { ServerTool, Sources } from './ServerTool';
 import { ToolCard } from './ToolCard';
-import { oneLine, visible } from './plain';
+import { oneLine, parted, visible } from './plain';
 import { Code, Markdown } from './text';
 
 interface Props {
@@ -42,7 +42,7 @@ function Shown({ entry, send, ended }: Props) {
       return <Approval asked={entry} send={send} ended={ended} />;
     case 'message':
       return entry.event.role === 'user' ? (
-        <blockquote className="agk-user">{visible(entry.event.text)}</blockquote>
+        <Said text={entry.event.text} />
       ) : entry.event.text ? (
         <div className="agk-message">
           <Markdown text={entry.event.text} />
@@ -71,6 +71,22 @@ function Shown({ entry, send, ended }: Props) {
     case 'unknown':
       return <p className="agk-note">{oneLine(JSON.stringify(entry.event), 300)}</p>;
   }
+}
+
+/** What a person wrote; what the agent was told of the things it names can be opened. */
+function Said({ text }: { text: string }) {
+  const { typed, names, below } = parted(text);
+  return (
+    <blockquote className="agk-user">
+      {visible(typed)}
+      {below && (
+        <details>
+          <summary>With {oneLine(names.join(', '), 60)}</summary>
+          {visible(below)}
+        </details>
+      )}
+    </blockquote>
+  );
 }
 
 function Thought({ text, live }: { text: string; live: boolean }) {

@@ -15,6 +15,16 @@ export function oneLine(text: string, most = 120): string {
   return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
 }
 
+const ATTACHED = /\n\n(?:File|Value of|DataFrame) `([^\n]*)`[^\n]*:\n/;
+
+/** A prompt as it was typed, the names of what it names, and what stands below it of them; see agent_kernel/mentions.py. */
+export function parted(prompt: string): { typed: string; names: string[]; below: string } {
+  const at = prompt.search(ATTACHED);
+  const below = at < 0 ? '' : prompt.slice(at);
+  const names = [...below.matchAll(new RegExp(ATTACHED, 'g'))].map(found => found[1]!);
+  return { typed: below ? prompt.slice(0, at) : prompt, names, below: below.trim() };
+}
+
 /** Without the lines that tell the model where strangers' text begins and ends; see agent_kernel/foreign.py. */
 export function unmarked(text: string): string {
   return text.replace(/^<outside-[0-9a-f]{16} from="[^"\n]*">\n?/, '').replace(/\n?<\/outside-[0-9a-f]{16}>$/, '');
