@@ -81,14 +81,16 @@ def markdown_html(text: str) -> str:
     import nh3
 
     rendered = _parser().render(visible(text))
-    return str(
-        nh3.clean(
-            rendered,
-            tags=_BLOCK_TAGS,
-            attributes={"a": {"href"}},
-            url_schemes={"http", "https", "mailto"},
-            link_rel="noopener noreferrer nofollow",
-        )
+    clean = nh3.clean(
+        rendered,
+        tags=_BLOCK_TAGS,
+        attributes={"a": {"href"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    # What is wider than the page scrolls by itself. In clean HTML a bracket of the text is no bracket any more.
+    return clean.replace("<table>", '<div style="overflow-x: auto"><table>').replace(
+        "</table>", "</table></div>"
     )
 
 
