@@ -62,6 +62,10 @@ def inline_code(text: str) -> str:
     return f"{ticks}{pad}{flat}{pad}{ticks}"
 
 
+_CHAR, _LONG = r"&[#\w]+;|[^\s&]", 24
+"""One character of HTML text, and of how many a word is made that may be broken."""
+
+
 @cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
@@ -88,10 +92,19 @@ def markdown_html(text: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-    # What is wider than the page scrolls by itself. In clean HTML a bracket of the text is no bracket any more.
-    return clean.replace("<table>", '<div style="overflow-x: auto"><table>').replace(
-        "</table>", "</table></div>"
-    )
+    # In clean HTML a bracket of the text is no bracket any more.
+    return re.sub(r"<table>.*?</table>", _fitting, clean, flags=re.DOTALL)
+
+
+def _fitting(table: re.Match[str]) -> str:
+    """A table whose long words may be broken, so that it fits; one that is too wide nevertheless scrolls by itself."""
+    parts = re.split(r"(<[^>]*>)", table[0])
+    parts[::2] = [re.sub(rf"(?:{_CHAR}){{{_LONG},}}", _breakable, part) for part in parts[::2]]
+    return f'<div style="overflow-x: auto">{"".join(parts)}</div>'
+
+
+def _breakable(word: re.Match[str]) -> str:
+    return re.sub(rf"(?:{_CHAR}){{{_LONG // 2}}}", r"\g<0><wbr>", word[0])
 
 
 def markdown_text(text: str) -> str:

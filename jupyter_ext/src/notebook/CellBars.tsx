@@ -73,10 +73,9 @@ function Counts({ change }: { change: Change }) {
   const lines = useLines(change);
   const count = (kind: string): number => lines.filter(line => line.kind === kind).length;
   return (
-    <>
-      <span className="agk-plus">{count('+') ? `+${count('+')}` : ''}</span>
-      <span className="agk-minus">{count('-') ? `−${count('-')}` : ''}</span>
-    </>
+    <span className="agk-number">
+      <span className="agk-plus">{count('+') ? `+${count('+')}` : ''}</span> <span className="agk-minus">{count('-') ? `−${count('-')}` : ''}</span>
+    </span>
   );
 }
 

@@ -48,7 +48,11 @@ parser.renderer.rules['image'] = (tokens, index) => {
     ? `<img src="${escapeHtml(source)}" alt="${escapeHtml(token?.content ?? '')}">`
     : `[image: ${escapeHtml(token?.content ?? '')}]`;
 };
-// A wide table scrolls by itself, and its words stay whole.
+// Wide tables and code scroll by themselves, by keys too; words of a table stay whole.
+for (const rule of ['fence', 'code_block']) {
+  const drawn = parser.renderer.rules[rule]!;
+  parser.renderer.rules[rule] = (...args) => drawn(...args).replace(/^<pre/, '<pre tabindex="0"');
+}
 parser.renderer.rules['table_open'] = () => '<div class="agk-wide" tabindex="0"><table>';
 parser.renderer.rules['table_close'] = () => '</table></div>';
 parser.inline.ruler.before('escape', 'maths', (state, silent) => {
@@ -74,6 +78,7 @@ const POLICY = {
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp);base64,)/i,
   FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'select', 'iframe', 'video', 'audio', 'svg', 'dialog'],
   FORBID_ATTR: ['style', 'id', 'name', 'srcset'],
+  ADD_URI_SAFE_ATTR: ['tabindex'],
   ALLOW_DATA_ATTR: false
 };
 const TABLES = { ALLOWED_TAGS: ['table', 'thead', 'tbody', 'tfoot', 'tr', 'th', 'td'], ALLOWED_ATTR: ['colspan', 'rowspan'] };
