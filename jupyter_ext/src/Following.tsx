@@ -27,6 +27,7 @@ export function follow(cell: FollowingCell, outputs: Outputs, index: number, hub
   const view = ReactWidget.create(createElement(Guard, null, createElement(Following, { hub, run })));
   view.addClass('agk-cellhost');
   view.addClass('agk-following');
+  view.node.dataset['lmSuppressShortcuts'] = 'true'; // those of the notebook are on plain letters and on Enter
   view.parent = cell; // until the cell is drawn it has a parent and no place
   const shows = (yes: boolean): void => void cell.outputArea?.widgets[index]?.node.classList.toggle(BEHIND, yes);
   const look = (): void => (holds() ? undefined : view.dispose());

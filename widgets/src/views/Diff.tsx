@@ -59,7 +59,7 @@ function Unified({ rows }: { rows: Row[] }) {
   return (
     <pre className="agk-rows" tabIndex={0}>
       {rows.map((row, index) => (
-        <span key={index} className={CLASS[row.kind]}>
+        <span key={index} className={classOf(row)}>
           {row.kind === '@' ? row.text : <>{`${row.kind} `}<Line text={row.text} language={row.language} /></>}
           {'\n'}
         </span>
@@ -70,6 +70,11 @@ function Unified({ rows }: { rows: Row[] }) {
 
 const CLASS = { ' ': 'agk-row', '+': 'agk-row agk-added', '-': 'agk-row agk-removed', '@': 'agk-row agk-hunk' };
 
+/** The heading of a notebook's cell is no place in a file. */
+function classOf(row: Row): string {
+  return row.kind === '@' && !row.text.startsWith('@@') ? `${CLASS['@']} agk-cellname` : CLASS[row.kind];
+}
+
 function Columns({ rows }: { rows: Row[] }) {
   const pairs = useMemo(() => paired(rows), [rows]);
   return (
@@ -79,7 +84,7 @@ function Columns({ rows }: { rows: Row[] }) {
           {pairs.map((pair, index) => {
             const row = pair[side];
             return (
-              <span key={index} className={row ? CLASS[row.kind] : 'agk-row agk-none'}>
+              <span key={index} className={row ? classOf(row) : 'agk-row agk-none'}>
                 {row && (row.kind === '@' ? row.text : <Line text={row.text} language={row.language} />)}
                 {'\n'}
               </span>
