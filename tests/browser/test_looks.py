@@ -102,8 +102,8 @@ def worked(bench: Bench) -> None:
 
 
 def begin(bench: Bench, prompt: str, *turns: Any, permission: str = "bypass") -> str:
-    bench.api.add(*turns)
     """A run, until it has ended or waits."""
+    bench.api.add(*turns)
     session = post(bench, "sessions", {"name": prompt[:20], "workspace": ".", "new": True})["id"]
     body = {"session": session, "prompt": prompt, "options": {"permission": permission}}
     run = str(post(bench, "runs", body)["id"])
@@ -112,7 +112,7 @@ def begin(bench: Bench, prompt: str, *turns: Any, permission: str = "bypass") ->
 
 
 def until(look: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not look():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.05)
@@ -286,6 +286,13 @@ def unfold(page: Any) -> None:
     )
 
 
+def begun(page: Any) -> None:
+    """A replay, from where it stands still."""
+    player = page.get_by_role("region", name="Replay")
+    player.get_by_role("log").press("Home", timeout=SLOW)
+    player.get_by_role("log").press("ArrowRight")
+
+
 def workspaces(page: Any) -> None:
     """All of them: with a run in sight, its own is shown first."""
     page.locator(".agk-workspaces :is(.agk-run, .agk-workspace)").first.wait_for(timeout=SLOW)
@@ -321,7 +328,7 @@ PARTS: dict[str, Callable[[Any], None]] = {
     "context": then(to(REPORT, "Context"), sees("tokens in the window")),
     "trace": then(to(REPORT, "Trace"), sees("Time went to the model")),
     "export": then(to(REPORT), press("Export transcript")),
-    "replay": then(to(REPORT), press("Replay"), press("Pause the replay"), press("Fork from here")),
+    "replay": then(to(REPORT), press("Replay"), begun, press("Fork from here")),
     "asks": then(to("Ask me"), sees("Allow once")),
     "failed": then(to("A question that fails"), sees("It knows no")),
     "model": then(home, press("How the model is reached")),
