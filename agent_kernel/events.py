@@ -165,7 +165,8 @@ class ApprovalAnswer(Event):
 
 class FileChange(Event):
     """A file of the workspace changed. `before` and `after` are snapshot ids, for undo. `diff` is a
-    unified diff, empty for binary files and for files too large to diff (`note` says so)."""
+    unified diff, empty for binary files and for files too large to diff (`note` says so). A notebook's is of the
+    text of its cells, each below a heading (`@@ edited: code cell c1 @@`)."""
 
     type: Literal["file_change"] = "file_change"
     path: str

@@ -68,8 +68,8 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One difference between two snapshots. `path` is relative to the workspace. `diff` is unified;
-    it is empty, and `note` says why, for binary files and files too large to compare."""
+    """One difference between two snapshots. `path` is relative to the workspace. `diff` is unified
+    (of a notebook: of its cells); it is empty, and `note` says why, for binary files and files too large to compare."""
 
     path: str
     action: Literal["create", "edit", "delete"]

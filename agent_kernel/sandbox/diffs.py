@@ -1,4 +1,4 @@
-"""One file's change as a unified diff, within bounds."""
+"""One file's change as a unified diff (a notebook's: of its cells), within bounds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 from typing import Literal
 
 from agent_kernel.sandbox.base import FileChange
+from agent_kernel.sandbox.cells import cell_rows
 
 MOST_BYTES = 512 << 10
 MOST_LINES = 10_000
@@ -28,24 +29,33 @@ def file_change(
         return FileChange(shown, action, binary=True, note=f"binary, {len(old):,} → {len(new):,} bytes")
     if max(len(old), len(new)) > MOST_BYTES:
         return FileChange(shown, action, note=f"too large to compare: {len(old):,} → {len(new):,} bytes")
-    before, after = _lines(old), _lines(new)
-    changed = _only_what_differs(before, after)
-    if max(len(before), len(after)) > MOST_LINES or changed > MOST_WORK:
-        return FileChange(shown, action, note=f"too long to compare: {len(before):,} → {len(after):,} lines")
-    names = (
-        f"a/{_header(shown)}" if existed else "/dev/null",
-        f"b/{_header(shown)}" if exists else "/dev/null",
-    )
-    lines = list(difflib.unified_diff(before, after, *names, lineterm=""))
-    body = lines[2:]
+    body = None
+    if shown.endswith(".ipynb"):
+        body = cell_rows(old if existed else None, new if exists else None, _compared)
+    if body is None:
+        before, after = _lines(old), _lines(new)
+        if (body := _compared(before, after)) is None:
+            sizes = f"{len(before):,} → {len(after):,} lines"
+            return FileChange(shown, action, note=f"too long to compare: {sizes}")
+    names = [
+        f"--- {f'a/{_header(shown)}' if existed else '/dev/null'}",
+        f"+++ {f'b/{_header(shown)}' if exists else '/dev/null'}",
+    ]
     return FileChange(
         shown,
         action,
-        diff="".join(f"{line[:MOST_LINE]}\n" for line in lines),
+        diff="".join(f"{line[:MOST_LINE]}\n" for line in (names + body if body else [])),
         added=sum(line.startswith("+") for line in body),
         removed=sum(line.startswith("-") for line in body),
         note="" if body else "only its mode or its last line end changed",
     )
+
+
+def _compared(before: list[str], after: list[str]) -> list[str] | None:
+    """A unified diff's rows below its two names; None when comparing takes too long."""
+    if max(len(before), len(after)) > MOST_LINES or _only_what_differs(before, after) > MOST_WORK:
+        return None
+    return list(difflib.unified_diff(before, after, lineterm=""))[2:]
 
 
 def _lines(data: bytes) -> list[str]:

@@ -62,6 +62,10 @@ def inline_code(text: str) -> str:
     return f"{ticks}{pad}{flat}{pad}{ticks}"
 
 
+_CHAR, _LONG = r"&[#\w]+;|[^\s&]", 24
+"""One character of HTML text, and of how many a word is made that may be broken."""
+
+
 @cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
@@ -81,15 +85,26 @@ def markdown_html(text: str) -> str:
     import nh3
 
     rendered = _parser().render(visible(text))
-    return str(
-        nh3.clean(
-            rendered,
-            tags=_BLOCK_TAGS,
-            attributes={"a": {"href"}},
-            url_schemes={"http", "https", "mailto"},
-            link_rel="noopener noreferrer nofollow",
-        )
+    clean = nh3.clean(
+        rendered,
+        tags=_BLOCK_TAGS,
+        attributes={"a": {"href"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
     )
+    # In clean HTML a bracket of the text is no bracket any more.
+    return re.sub(r"<table>.*?</table>", _fitting, clean, flags=re.DOTALL)
+
+
+def _fitting(table: re.Match[str]) -> str:
+    """A table whose long words may be broken, so that it fits; one that is too wide nevertheless scrolls by itself."""
+    parts = re.split(r"(<[^>]*>)", table[0])
+    parts[::2] = [re.sub(rf"(?:{_CHAR}){{{_LONG},}}", _breakable, part) for part in parts[::2]]
+    return f'<div style="overflow-x: auto">{"".join(parts)}</div>'
+
+
+def _breakable(word: re.Match[str]) -> str:
+    return re.sub(rf"(?:{_CHAR}){{{_LONG // 2}}}", r"\g<0><wbr>", word[0])
 
 
 def markdown_text(text: str) -> str:

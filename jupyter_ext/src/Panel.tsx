@@ -124,7 +124,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
         {shownRow && page !== 'workspaces' && (
           <div className="agk-top">
             <button type="button" className="agk-quiet agk-back" onClick={() => void hub.select(null)}>
-              <Icon name="back" /> Runs
+              <Icon name="back" /> <span className="agk-word">Runs</span>
             </button>
             <strong title={visible(shownRow.prompt)}>{titleOf(session).title}</strong>
             <span className="agk-space" />

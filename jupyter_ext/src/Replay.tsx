@@ -1,5 +1,5 @@
 // A run that has ended, step by step: played at a chosen speed, walked through by keys, and gone on from anywhere.
-import { FormEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { AnyEvent } from '../../widgets/src/events';
 import { RunState, emptyRun, reduceAll } from '../../widgets/src/run';
 import type { Action } from '../../widgets/src/source';
@@ -7,6 +7,7 @@ import { Icon } from '../../widgets/src/views/Icon';
 import { Plan } from '../../widgets/src/views/Plan';
 import { Timeline } from '../../widgets/src/views/Timeline';
 import type { RunRow } from './api';
+import { Fork } from './Fork';
 import type { Hub } from './hub';
 import { Controls, usePlay } from './Player';
 import { Skeleton } from './RunList';
@@ -33,42 +34,13 @@ function Player({ hub, row, events, send }: { hub: Hub; row: RunRow; events: Any
       <div className="agk-view">
         <Timeline entries={run.entries} send={send} ended empty="The run begins here." most={MOST_DRAWN} />
       </div>
-      {forking && <Fork hub={hub} row={row} seq={seq} step={at} close={() => setForking(false)} />}
+      {forking && <Fork hub={hub} row={row} seq={seq} after={`step ${at}`} close={() => setForking(false)} />}
       <Controls play={play} close={() => void hub.replay(null)}>
         <button type="button" aria-expanded={forking} title="Go on from this step, in a conversation of its own" onClick={() => (play.go(at), setForking(!forking))}>
           <Icon name="fork" /> Fork from here
         </button>
       </Controls>
     </section>
-  );
-}
-
-function Fork({ hub, row, seq, step, close }: { hub: Hub; row: RunRow; seq: number; step: number; close: () => void }) {
-  const [prompt, setPrompt] = useState('');
-  const [restore, setRestore] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    setBusy(true);
-    await hub.fork(row.id, seq, prompt, restore).then(close, hub.say);
-    setBusy(false);
-  };
-  return (
-    <form className="agk-fork" aria-label="Fork" onSubmit={event => void submit(event)}>
-      <textarea rows={2} value={prompt} autoFocus aria-label="What to do instead" placeholder={`What to do after step ${step}. Empty: what it would have done.`} onChange={event => setPrompt(event.target.value)} />
-      <label>
-        <input type="checkbox" checked={restore} onChange={event => setRestore(event.target.checked)} /> Put the files back to how they were then
-      </label>
-      <div className="agk-buttons">
-        <button type="submit" className="agk-primary" disabled={busy}>
-          Go on from here
-        </button>
-        <button type="button" onClick={close}>
-          Cancel
-        </button>
-        <span className="agk-dim">This run stays as it is.</span>
-      </div>
-    </form>
   );
 }
 

@@ -1,5 +1,5 @@
 // One run: what it is doing, and seven ways to look at it.
-import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef } from 'react';
+import { KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { FileChangeEvent } from '../../widgets/src/events';
 import { Entry, FINAL, RunState } from '../../widgets/src/run';
 import { previewsOfServer } from '../../widgets/src/server';
@@ -14,6 +14,7 @@ import { Preview } from '../../widgets/src/views/Preview';
 import { Timeline } from '../../widgets/src/views/Timeline';
 import { TraceView } from '../../widgets/src/views/TraceView';
 import type { RunRow } from './api';
+import { Fork } from './Fork';
 import { Guard } from './Guard';
 import type { Host } from './host';
 import { Replay } from './Replay';
@@ -57,6 +58,9 @@ export const RunDetail = memo(function RunDetail({ hub, host, row, run, tab, sho
   );
   const ahead = useCallback(() => hub.api.ahead(row.id), [hub, row.id]);
   const merged = useCallback(() => hub.api.diff(row.id), [hub, row.id]);
+  const [from, setFrom] = useState(0);
+  const fork = useCallback((seq: number) => setFrom(before => (before === seq ? 0 : seq)), []);
+  useEffect(() => setFrom(0), [row.id, tab]);
   const info = useMemo(() => ({ model: row.model, agent: row.agent ?? undefined, permission: row.options.permission, tier: run?.tier }), [row.model, row.agent, row.options.permission, run?.tier]);
   if (!run) {
     return <Skeleton />;
@@ -75,14 +79,26 @@ export const RunDetail = memo(function RunDetail({ hub, host, row, run, tab, sho
       <Tabs run={run} tab={tab} show={show} />
       <div className="agk-view" role="tabpanel" id="agk-view" aria-labelledby={`agk-tab-${tab}`}>
         <Guard key={`${row.id} ${tab}`}>
-          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} merged={merged} ahead={ahead} />
+          <View key={row.id} run={run} tab={tab} send={send} openFile={openFile} merged={merged} ahead={ahead} fork={fork} from={from} />
         </Guard>
       </div>
+      {from > 0 && <Fork key={from} hub={hub} row={row} seq={from} after="this step" close={() => setFrom(0)} />}
     </>
   );
 });
 
-function View({ run, tab, send, openFile, merged, ahead }: { run: RunState; tab: Tab; send: (action: Action) => void; openFile: ((path: string) => void) | null; merged: () => Promise<FileChangeEvent[]>; ahead: () => Promise<Ahead> }) {
+interface Viewed {
+  run: RunState;
+  tab: Tab;
+  send: (action: Action) => void;
+  openFile: ((path: string) => void) | null;
+  merged: () => Promise<FileChangeEvent[]>;
+  ahead: () => Promise<Ahead>;
+  fork: (seq: number) => void;
+  from: number;
+}
+
+function View({ run, tab, send, openFile, merged, ahead, fork, from }: Viewed) {
   const ended = FINAL.has(run.status);
   const entries = useMemo(() => chosen(run.entries, tab), [run.entries, tab]);
   switch (tab) {
@@ -95,7 +111,7 @@ function View({ run, tab, send, openFile, merged, ahead }: { run: RunState; tab:
     case 'preview':
       return run.served.length ? <Preview run={run} open={openPreview} send={send} ended={ended} /> : <p className="agk-dim agk-empty agk-pane">Nothing is served. When the agent starts a web page or an app, it appears here, in a frame that reaches nothing of Jupyter.</p>;
     default:
-      return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} most={MOST_DRAWN} />;
+      return <Timeline key={tab} entries={entries} send={send} ended={ended} empty={EMPTY[tab]} most={MOST_DRAWN} fork={ended ? fork : undefined} from={from} />;
   }
 }
 

@@ -2,7 +2,8 @@
 import { useEffect, useState } from 'react';
 import { Icon } from '../../widgets/src/views/Icon';
 import { oneLine, visible } from '../../widgets/src/views/plain';
-import { Code, languageOf } from '../../widgets/src/views/text';
+import { languageOf } from '../../widgets/src/views/rows';
+import { Code } from '../../widgets/src/views/text';
 import type { Asking } from './api';
 import type { Hub } from './hub';
 

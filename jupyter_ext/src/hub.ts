@@ -157,6 +157,15 @@ export class Hub {
     await running.then(() => this.publish(), this.say);
   }
 
+  /** Have a run that is being worked on here, live, whether or not the list has it. */
+  async follow(row: RunRow): Promise<void> {
+    if (!this.rows.has(row.id)) {
+      this.keep(row);
+    }
+    await this.load(row.id);
+    this.reopenIfChanged();
+  }
+
   readonly act = async (id: string, action: Action): Promise<void> => {
     try {
       if (action.kind === 'approve') {

@@ -1,9 +1,11 @@
 // Cells whose run went on after their tab was closed, or their kernel died: the log is the truth, and they are given it.
+// While such a run goes on it is seen live; the notebook holds how far it had come.
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { ISignal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 import { FINAL } from '../../widgets/src/run';
+import { FollowingCell, follow } from './Following';
 import { Refused, RunRow } from './api';
 import type { Hub } from './hub';
 import { Kept, WIDGET, asks, holds, unfinished, unsaved } from './keep';
@@ -17,6 +19,7 @@ const ENDED = new Set(['dead', 'restarting', 'autorestarting']);
 type When = 'opened' | 'dead' | 'later';
 
 interface Outputs {
+  changed?: ISignal<unknown, unknown>;
   length: number;
   get(index: number): { metadata: Record<string, unknown>; toJSON(): unknown };
   set(index: number, output: unknown): void;
@@ -29,9 +32,8 @@ interface CellModel {
   sharedModel: { getSource(): string };
   outputs?: Outputs;
 }
-interface CellView {
+interface CellView extends FollowingCell {
   model: CellModel;
-  node: HTMLElement;
   inViewport?: boolean;
 }
 interface NotebookPanel extends Widget {
@@ -43,6 +45,8 @@ interface NotebookPanel extends Widget {
 export class Reconciler {
   private readonly known = new Set<NotebookPanel>();
   private readonly unknown = new Set<string>();
+  /** The live views of runs without a kernel, by cell and run. */
+  private readonly followed = new Map<string, Widget>();
   private ended = 0;
   private timer = 0;
   private working = Promise.resolve();
@@ -59,6 +63,7 @@ export class Reconciler {
       const ended = this.hub.snapshot().runs.filter(row => FINAL.has(row.status)).length;
       if (ended !== this.ended) {
         this.ended = ended;
+        void (this.followed.size && this.settle('later'));
         this.soon();
       }
     });
@@ -136,6 +141,9 @@ export class Reconciler {
         if (row && (FINAL.has(row.status) || !this.isShown(panel, cell, index, when))) {
           await this.replace(panel, cell, index, row.id);
         }
+        if (row && !FINAL.has(row.status)) {
+          await this.follow(panel, cell, index, row);
+        }
       }
     }
   }
@@ -148,6 +156,22 @@ export class Reconciler {
     // Whoever ran the cell meanwhile has put something else there.
     if (!panel.isDisposed && index < (cell.outputs?.length ?? 0) && unfinished(kept(cell, index)) === run) {
       cell.outputs!.set(index, output);
+    }
+  }
+
+  /** Where nothing but what was kept of a run stands, it is seen live until the whole of it is there. */
+  private async follow(panel: NotebookPanel, cell: CellModel, index: number, row: RunRow): Promise<void> {
+    const key = `${panel.id} ${cell.id} ${row.id}`;
+    const holds = (): boolean => index < (cell.outputs?.length ?? 0) && unfinished(kept(cell, index)) === row.id && !(WIDGET in (kept(cell, index).data ?? {}));
+    const view = panel.content.widgets.find(one => one.model === cell);
+    if (this.followed.has(key) || !view || !holds()) {
+      return;
+    }
+    await this.hub.follow(row);
+    if (!panel.isDisposed && !view.isDisposed && this.hub.fold(row.id) && holds()) {
+      const live = follow(view, cell.outputs!, index, this.hub, row.id, holds);
+      this.followed.set(key, live);
+      live.disposed.connect(() => this.followed.delete(key));
     }
   }
 

@@ -203,4 +203,6 @@ def save(page: Any) -> None:
 def set_theme(page: Any, name: str) -> None:
     """`JupyterLab Light` or `JupyterLab Dark`."""
     page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
-    page.wait_for_timeout(1_000)
+    page.wait_for_function("(theme) => document.body.dataset.jpThemeName === theme", arg=name, timeout=60_000)
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
+    page.wait_for_function("() => document.getAnimations().every(one => !(one instanceof CSSTransition))")

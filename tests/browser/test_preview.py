@@ -404,7 +404,7 @@ def test_a_browser_and_a_desktop_are_seen_and_the_desktop_is_taken_over_and_hand
 
 
 def title_of(frame: Any) -> str:
-    """Of the page in the frame; empty while it comes, or comes anew because its server has a name by now."""
+    """Of the page in the frame; empty while it comes."""
     from playwright.sync_api import Error
 
     with contextlib.suppress(Error):

@@ -11,8 +11,8 @@ import pytest
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text
 from tests.browser import lab
-from tests.browser.axe import violations
-from tests.browser.test_panel import OUTPUT, SLOW, show
+from tests.browser.looks import look
+from tests.browser.test_panel import SLOW, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,9 +37,8 @@ def test_whoever_comes_first_sets_up_a_model(tmp_path: Path) -> None:
             show(page)
             card = page.get_by_role("region", name="How the model is reached")
             card.get_by_text("Set up a model").wait_for(timeout=SLOW)
-            assert not violations(page, ".agk-panel")
-            page.locator(".agk-panel").screenshot(path=OUTPUT / "panel-setup.png")
             card.get_by_role("button", name="Use another endpoint").click()
+            assert not look(page, "look-lab-setup-light", ".agk-panel")
             card.get_by_label("Endpoint that speaks").fill("http://127.0.0.1:9")
             card.get_by_label("Key, where").fill("sk-of-the-person-123456")
             card.get_by_role("button", name="Test and keep").click()
@@ -53,8 +52,7 @@ def test_whoever_comes_first_sets_up_a_model(tmp_path: Path) -> None:
             page.get_by_role("button", name="How the model is reached").click()
             card.get_by_text("Runs of yours ask mine").wait_for(timeout=SLOW)
             lab.set_theme(page, "JupyterLab Dark")
-            page.locator(".agk-panel").screenshot(path=OUTPUT / "panel-setup-kept.png")
-            assert not violations(page, ".agk-panel")
+            assert not look(page, "look-lab-setup-kept-dark", ".agk-panel")
             assert "sk-of" not in page.content()
             card.get_by_role("button", name="Forget").click()
             card.get_by_role("button", name="Try the offline demo").click()
@@ -63,10 +61,22 @@ def test_whoever_comes_first_sets_up_a_model(tmp_path: Path) -> None:
             card.get_by_text("Set up a model").wait_for(timeout=SLOW)
             assert not page.problems
             page.close()
+            in_notebook_7(context, server)
             in_a_cell(context, server)
     kept = (tmp_path / "work" / "first.ipynb").read_text()
     assert "sk-" not in kept
     assert "widget-view" not in kept
+
+
+def in_notebook_7(context: Any, server: lab.Server) -> None:
+    page = lab.open_notebook(context, server, "first.ipynb", "notebook", kernel=False)
+    show(page)
+    card = page.get_by_role("region", name="How the model is reached")
+    card.get_by_role("button", name="Use another endpoint").click(timeout=SLOW)
+    for theme in ("Dark", "Light"):
+        lab.set_theme(page, f"JupyterLab {theme}")
+        assert not look(page, f"look-notebook-setup-{theme.lower()}", ".agk-panel")
+    page.close()
 
 
 def in_a_cell(context: Any, server: lab.Server) -> None:
@@ -83,8 +93,7 @@ def in_a_cell(context: Any, server: lab.Server) -> None:
     card.get_by_text("Then your prompt runs.").wait_for(timeout=SLOW)
     for theme in ("Dark", "Light"):
         lab.set_theme(page, f"JupyterLab {theme}")
-        assert not violations(page, ".agk-setup")
-        ask.screenshot(path=OUTPUT / f"cell-setup-{theme.lower()}.png")
+        assert not look(page, f"look-lab-cell-setup-{theme.lower()}", ".jp-Cell .agk")
     card.get_by_label("Key of the Anthropic API").press_sequentially("jk")
     assert card.get_by_label("Key of the Anthropic API").input_value() == "jk"
     card.get_by_role("button", name="Try the offline demo").click()

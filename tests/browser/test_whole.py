@@ -16,6 +16,7 @@ import pytest
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.browser import lab
+from tests.browser.axe import violations
 from tests.browser.test_panel import OUTPUT, SLOW, show
 from tests.ports import free_port
 from tests.server.proxy import Proxy
@@ -95,10 +96,22 @@ def completed(server: lab.Server, name: str, awaited: str = "") -> dict[str, Any
 def whole(page: Any, name: str) -> None:
     """The cell shows the run from its call to its answer, and once."""
     cell = lab.cell(page, ASK)
-    cell.get_by_text(f"The end of {name}.").wait_for(timeout=SLOW)
+    cell.get_by_text(f"The end of {name}.").first.wait_for(timeout=SLOW)
+    cell.locator(".agk-following").wait_for(state="detached", timeout=SLOW)
     assert cell.get_by_text(f"The end of {name}.").count() == 1
     assert cell.get_by_text(f"begun-{name}").count() >= 1
     assert "Error displaying widget" not in cell.inner_text()
+
+
+def followed(page: Any, name: str) -> None:
+    """What goes on is seen live, in place of the picture that is kept."""
+    live = lab.cell(page, ASK).locator(".agk-following")
+    live.get_by_text("The run goes on at the server").wait_for(timeout=SLOW)
+    live.get_by_text(f"begun-{name}").last.wait_for(timeout=SLOW)
+    live.get_by_role("button", name="Stop").wait_for()
+    assert lab.cell(page, ASK).locator(".jp-OutputArea-output:visible").count() == 0
+    assert violations(page, ".agk-following") == []
+    page.screenshot(path=OUTPUT / f"followed-{name}.png")
 
 
 def kept(folder: Path, name: str) -> None:
@@ -194,7 +207,7 @@ def test_a_network_asleep_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
             begun(page, model, "unsaved")
             page.close()
             page = lab.open_notebook(context, server, "unsaved.ipynb", app="notebook", kernel=False)
-            lab.cell(page, ASK).get_by_text("begun-unsaved").first.wait_for(timeout=SLOW)
+            followed(page, "unsaved")
             completed(server, "unsaved")
             whole(page, "unsaved")
             lab.save(page)
@@ -204,6 +217,7 @@ def test_a_network_asleep_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
             page = lab.open_notebook(context, server, "killed.ipynb")
             begun(page, model, "killed")
             page.evaluate(f"() => ({lab.NOTEBOOK})().context.sessionContext.session.kernel.restart()")
+            followed(page, "killed")
             os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait()
         with lab.jupyter(folder, tmp_path / "home", port=port) as server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import random
 import tempfile
@@ -59,6 +60,28 @@ def patched(old: list[str], diff: str) -> list[str]:
             made.append(line[1:])
             left -= 1
     return made + old[at:]
+
+
+CELLS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "cell_type": st.sampled_from(["code", "markdown", "x", 3]),
+            "source": st.one_of(st.text(max_size=9), LINES, st.integers()),
+        },
+        optional={"id": st.sampled_from(["a", "b", "a\n+", 1]), "outputs": LINES},
+    ),
+    max_size=4,
+)
+
+
+@given(CELLS, CELLS)
+@examples(150)
+def test_whatever_changed_in_a_notebook_is_told_row_by_row(old: list[Any], new: list[Any]) -> None:
+    before, after = (json.dumps({"cells": cells}, indent=1).encode() for cells in (old, new))
+    change = file_change("n.ipynb", before, after, existed=True, exists=True)
+    change.diff.encode()
+    assert bool(change.diff) == (before != after)
+    assert all(row[:1] in set("@+- ") for row in change.diff.split("\n")[2:-1])
 
 
 PARTS = st.sampled_from(["a", "..", ".", "", "link", "b\n", "\0", "ü", "x" * 260, "~", "-rf", "\ud800"])

@@ -14,6 +14,7 @@ import pytest
 from agent_kernel import transcript
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.transcript.notebook import portable
+from agent_kernel.transcript.safe import markdown_html
 from tests.browser import lab
 from tests.transcript.runs import PNG, analysis, hostile
 
@@ -197,3 +198,12 @@ def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_long_words_of_a_table_may_be_broken_and_nothing_else_of_it() -> None:
+    name = "a_rather_long_name_of_a_column"
+    link = f"https://example.org/{name}"
+    html = markdown_html(f"{name}\n\n| {name} | {'&' * 30} |\n|---|---|\n| [short]({link}) | 1 |\n")
+    assert f"<p>{name}</p>" in html
+    assert "<th>a_rather_lon<wbr>g_name_of_a_<wbr>column</th>" in html
+    assert "&amp<wbr>" not in html and f'href="{link}"' in html

@@ -148,7 +148,7 @@ export interface ErrorEvent {
   delay_ms: number;
 }
 
-/** A file of the workspace changed. before and after are snapshot ids, for undo. diff is a unified diff, empty for binary files and for files too large to diff (note says so). */
+/** A file of the workspace changed. before and after are snapshot ids, for undo. diff is a unified diff, empty for binary files and for files too large to diff (note says so). A notebook's is of the text of its cells, each below a heading (@@ edited: code cell c1 @@). */
 export interface FileChangeEvent {
   type: 'file_change';
   run_id: string;

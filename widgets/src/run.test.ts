@@ -78,4 +78,13 @@ describe('reduce', () => {
     expect(taken.entries.at(-1)).toMatchObject({ kind: 'note', text: 'A person took over the desktop.' });
     expect(reduce(taken, hand('agent', last.seq + 2)).personActs).toBe(false);
   });
+
+  it('takes what becomes known of a server as the same one, and one that comes again as another', () => {
+    const last = reduceAll(emptyRun(), events);
+    const word = (seq: number, port: number, title: string, live = true) => ({ ...events[0]!, type: 'browser_update', seq: last.seq + seq, port, title, live, url: '', kind: 'page' }) as AnyEvent;
+    const named = reduceAll(last, [word(1, 1, ''), word(2, 2, ''), word(3, 1, 'Shop')]);
+    expect(named.served.map(({ port, title, since }) => [port, title, since - last.seq])).toEqual([[1, 'Shop', 1], [2, '', 2]]);
+    const again = reduceAll(named, [word(4, 1, 'Shop', false), word(5, 1, 'Shop')]);
+    expect(again.served.map(({ port, since }) => [port, since - last.seq])).toEqual([[2, 2], [1, 5]]);
+  });
 });

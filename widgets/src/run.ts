@@ -64,6 +64,9 @@ export interface ChangedFile {
   removed: number;
 }
 
+/** The last word of a port; `since`: the event with which its server began to answer. */
+export type Served = BrowserUpdateEvent & { since: number };
+
 export interface Usage {
   input_tokens: number;
   output_tokens: number;
@@ -95,8 +98,8 @@ export interface RunState {
   /** Every change of a file, in order; `files` is their sum. */
   changes: readonly FileChangeEvent[];
   tier: string;
-  /** The last word of each port that was ever served, in the order of their last start. */
-  served: readonly BrowserUpdateEvent[];
+  /** Each port that was ever served, in the order of their last start. */
+  served: readonly Served[];
   /** A person has the desktop's mouse and keyboard, and the agent waits. */
   personActs: boolean;
   undone: string[];
@@ -258,9 +261,7 @@ class Draft {
         run.todo = event.items;
         return;
       case 'browser_update':
-        run.served = event.live
-          ? [...run.served.filter(one => one.port !== event.port), event]
-          : run.served.map(one => (one.port === event.port ? event : one));
+        run.served = served(run.served, event);
         return;
       case 'handover':
         run.personActs = event.to === 'person';
@@ -359,6 +360,14 @@ class Draft {
       }
     });
   }
+}
+
+/** What is said of a server that answers already (its title, say) neither moves it nor begins it anew. */
+function served(before: readonly Served[], event: BrowserUpdateEvent): readonly Served[] {
+  const known = before.find(one => one.port === event.port);
+  return event.live && !known?.live
+    ? [...before.filter(one => one !== known), { ...event, since: event.seq }]
+    : before.map(one => (one === known ? { ...event, since: one.since } : one));
 }
 
 const MOST_LIVE = 100_000;

@@ -49,12 +49,14 @@ export function ChangeBar({ board, of }: { board: Board; of: string }) {
         <Counts change={change} />
         <span className="agk-space" />
         {!fits && <span className="agk-dim">You have changed it since</span>}
-        <button type="button" onClick={() => board.accept([change])} aria-label="Accept this change">
-          {fits ? 'Accept' : 'Keep'}
-        </button>
-        <button type="button" disabled={!fits} onClick={() => board.reject([change])} aria-label="Reject this change" title={fits ? 'Put the cell back' : 'The cell was changed since: it cannot be put back'}>
-          Reject
-        </button>
+        <span className="agk-buttons">
+          <button type="button" onClick={() => board.accept([change])} aria-label="Accept this change">
+            {fits ? 'Accept' : 'Keep'}
+          </button>
+          <button type="button" disabled={!fits} onClick={() => board.reject([change])} aria-label="Reject this change" title={fits ? 'Put the cell back' : 'The cell was changed since: it cannot be put back'}>
+            Reject
+          </button>
+        </span>
       </header>
       <Lines change={change} />
     </section>
@@ -73,10 +75,9 @@ function Counts({ change }: { change: Change }) {
   const lines = useLines(change);
   const count = (kind: string): number => lines.filter(line => line.kind === kind).length;
   return (
-    <>
-      <span className="agk-plus">{count('+') ? `+${count('+')}` : ''}</span>
-      <span className="agk-minus">{count('-') ? `−${count('-')}` : ''}</span>
-    </>
+    <span className="agk-number">
+      <span className="agk-plus">{count('+') ? `+${count('+')}` : ''}</span> <span className="agk-minus">{count('-') ? `−${count('-')}` : ''}</span>
+    </span>
   );
 }
 

@@ -2,15 +2,10 @@
 import { memo, useMemo, useState } from 'react';
 import type { FileChangeEvent } from '../events';
 import { visible } from './plain';
-import { Line, languageOf } from './text';
+import { Row, rowsOf } from './rows';
+import { Line } from './text';
 
 const MOST_ROWS = 400;
-const MOST_COLOURED = 2_000;
-
-interface Row {
-  kind: ' ' | '+' | '-' | '@';
-  text: string;
-}
 
 interface Props {
   change: FileChangeEvent;
@@ -24,8 +19,7 @@ export const TAGS = { create: 'new', edit: 'edited', delete: 'deleted' };
 export const Diff = memo(function Diff({ change, onUndo, bare = false }: Props) {
   const [beside, setBeside] = useState(false);
   const [whole, setWhole] = useState(false);
-  const rows = useMemo(() => rowsOf(change.diff), [change.diff]);
-  const language = rows.length <= MOST_COLOURED ? languageOf(change.path) : '';
+  const rows = useMemo(() => rowsOf(change), [change.diff, change.path]);
   const shown = whole ? rows : rows.slice(0, MOST_ROWS);
   return (
     <section className="agk-diff" aria-label={`Change of ${change.path}`}>
@@ -51,7 +45,7 @@ export const Diff = memo(function Diff({ change, onUndo, bare = false }: Props) 
         )}
       </header>
       {change.note && <p className="agk-dim">{change.note}</p>}
-      {shown.length > 0 && (beside ? <Columns rows={shown} language={language} /> : <Unified rows={shown} language={language} />)}
+      {shown.length > 0 && (beside ? <Columns rows={shown} /> : <Unified rows={shown} />)}
       {shown.length < rows.length && (
         <button type="button" className="agk-quiet" onClick={() => setWhole(true)}>
           Show all {rows.length.toLocaleString('en')} lines
@@ -61,23 +55,12 @@ export const Diff = memo(function Diff({ change, onUndo, bare = false }: Props) 
   );
 });
 
-function rowsOf(diff: string): Row[] {
-  return diff
-    .split('\n')
-    .slice(2)
-    .filter((line, index, all) => line !== '' || index < all.length - 1)
-    .map(line => {
-      const kind = line[0] === '+' || line[0] === '-' || line[0] === '@' ? line[0] : ' ';
-      return { kind, text: visible(kind === '@' ? line : line.slice(1)) };
-    });
-}
-
-function Unified({ rows, language }: { rows: Row[]; language: string }) {
+function Unified({ rows }: { rows: Row[] }) {
   return (
     <pre className="agk-rows" tabIndex={0}>
       {rows.map((row, index) => (
-        <span key={index} className={CLASS[row.kind]}>
-          {row.kind === '@' ? row.text : <>{`${row.kind} `}<Line text={row.text} language={language} /></>}
+        <span key={index} className={classOf(row)}>
+          {row.kind === '@' ? row.text : <>{`${row.kind} `}<Line text={row.text} language={row.language} /></>}
           {'\n'}
         </span>
       ))}
@@ -87,7 +70,12 @@ function Unified({ rows, language }: { rows: Row[]; language: string }) {
 
 const CLASS = { ' ': 'agk-row', '+': 'agk-row agk-added', '-': 'agk-row agk-removed', '@': 'agk-row agk-hunk' };
 
-function Columns({ rows, language }: { rows: Row[]; language: string }) {
+/** The heading of a notebook's cell is no place in a file. */
+function classOf(row: Row): string {
+  return row.kind === '@' && !row.text.startsWith('@@') ? `${CLASS['@']} agk-cellname` : CLASS[row.kind];
+}
+
+function Columns({ rows }: { rows: Row[] }) {
   const pairs = useMemo(() => paired(rows), [rows]);
   return (
     <div className="agk-columns" tabIndex={0}>
@@ -96,8 +84,8 @@ function Columns({ rows, language }: { rows: Row[]; language: string }) {
           {pairs.map((pair, index) => {
             const row = pair[side];
             return (
-              <span key={index} className={row ? CLASS[row.kind] : 'agk-row agk-none'}>
-                {row && (row.kind === '@' ? row.text : <Line text={row.text} language={language} />)}
+              <span key={index} className={row ? classOf(row) : 'agk-row agk-none'}>
+                {row && (row.kind === '@' ? row.text : <Line text={row.text} language={row.language} />)}
                 {'\n'}
               </span>
             );

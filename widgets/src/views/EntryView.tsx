@@ -13,15 +13,38 @@ interface Props {
   entry: Entry;
   send: (action: Action) => void;
   ended: boolean;
+  /** Go on from behind this event; left out where nobody can. */
+  fork?: ((seq: number) => void) | undefined;
+  /** It is being gone on from here. */
+  chosen?: boolean;
 }
 
-export const EntryView = memo(function EntryView(props: Props) {
-  return (
+export const EntryView = memo(function EntryView({ fork, chosen, ...props }: Props) {
+  const seq = fork ? lastOf(props.entry) : 0;
+  const shown = (
     <Boundary>
       <Shown {...props} />
     </Boundary>
   );
+  return fork && seq ? (
+    <div className={chosen ? 'agk-from agk-chosen' : 'agk-from'}>
+      {shown}
+      <button type="button" className="agk-here" aria-pressed={!!chosen} aria-label="Fork from here" title="Fork from here: go on from this step, in a conversation of its own" onClick={() => fork(seq)}>
+        <Icon name="fork" />
+      </button>
+    </div>
+  ) : (
+    shown
+  );
 });
+
+/** The last event of a step that can be gone on from; 0 for what is none. */
+export function lastOf(entry: Entry): number {
+  if (entry.kind === 'message') {
+    return entry.event.text ? entry.event.seq : 0;
+  }
+  return entry.kind === 'call' && entry.event.tool !== 'todo' ? (entry.result?.seq ?? 0) : 0;
+}
 
 /** A card that cannot be shown takes nothing else with it. */
 class Boundary extends Component<{ children: ReactNode }, { problem: string }> {
@@ -34,7 +57,7 @@ class Boundary extends Component<{ children: ReactNode }, { problem: string }> {
   }
 }
 
-function Shown({ entry, send, ended }: Props) {
+function Shown({ entry, send, ended }: Pick<Props, 'entry' | 'send' | 'ended'>) {
   switch (entry.kind) {
     case 'call':
       return entry.event.tool === 'todo' ? null : <ToolCard call={entry} send={send} ended={ended} />;

@@ -46,7 +46,7 @@ export function Preview({ run, open, send, ended }: Props) {
       </p>
     );
   }
-  const key = `${shown.port}:${shown.seq}`;
+  const key = `${shown.port}:${shown.since}`; // what else becomes known of it loads nothing again
   return (
     <section className="agk-preview" aria-label="Live preview" onKeyDown={stop}>
       {live.length > 1 && (

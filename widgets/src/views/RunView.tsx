@@ -1,7 +1,7 @@
 // A whole run: header, plan, timeline, preview, message box. Props only; nothing of Jupyter.
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { FINAL, RunState, emptyRun, reduceAll } from '../run';
-import type { Action, ModelDoor, ModelKnown, RunSource } from '../source';
+import type { Action, Info, ModelDoor, ModelKnown, OpenPreview, RunSource } from '../source';
 import { Header } from './Header';
 import { Icon } from './Icon';
 import { Plan } from './Plan';
@@ -16,16 +16,32 @@ export function RunView({ source }: { source: RunSource }) {
   const [notice, setNotice] = useState('');
   const send = useCallback((action: Action) => source.send(action), [source]);
   useEffect(() => source.onNotice(setNotice), [source]);
-  const ended = FINAL.has(run.status);
   if (info.setup) {
     return <FirstUse {...(source.model ? { door: source.model } : {})} skip={() => send({ kind: 'skip' })} />;
   }
+  return <RunBody run={run} info={info} send={send} notice={notice} open={source.openPreview} />;
+}
+
+interface Body {
+  run: RunState;
+  info: Info;
+  send: (action: Action) => void;
+  notice: string;
+  open: OpenPreview | undefined;
+  /** What there is to say before anything else. */
+  children?: ReactNode;
+}
+
+/** The run as it stands, for whoever has its fold. */
+export function RunBody({ run, info, send, notice, open, children }: Body) {
+  const ended = FINAL.has(run.status);
   return (
     <section className="agk" aria-label="Agent run">
+      {children}
       <Header run={run} info={info} send={send} />
       {run.todo.length > 0 && <Plan run={run} />}
       <Timeline entries={run.entries} send={send} ended={ended} empty="The agent is starting …" />
-      <Preview run={run} open={source.openPreview} send={send} ended={ended} />
+      <Preview run={run} open={open} send={send} ended={ended} />
       {notice && (
         <p className="agk-error" role="alert">
           <Icon name="warning" /> <span>{notice}</span>

@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import type { Entry } from '../run';
 import type { Action } from '../source';
-import { EntryView } from './EntryView';
+import { EntryView, lastOf } from './EntryView';
 
 const WINDOW = 120;
 const NEAR_END = 40;
@@ -14,9 +14,13 @@ interface Props {
   empty: string;
   /** How many steps are drawn at first. */
   most?: number;
+  /** Go on from behind an event. */
+  fork?: ((seq: number) => void) | undefined;
+  /** The event it is being gone on from. */
+  from?: number;
 }
 
-export function Timeline({ entries: all, send, ended, empty, most = WINDOW }: Props) {
+export function Timeline({ entries: all, send, ended, empty, most = WINDOW, fork, from = 0 }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
@@ -69,7 +73,7 @@ export function Timeline({ entries: all, send, ended, empty, most = WINDOW }: Pr
           </button>
         )}
         {entries.map(entry => (
-          <EntryView key={entry.key} entry={entry} send={send} ended={ended} />
+          <EntryView key={entry.key} entry={entry} send={send} ended={ended} fork={fork} chosen={from > 0 && lastOf(entry) === from} />
         ))}
         {!all.length && <p className="agk-dim agk-empty">{empty}</p>}
         </div>

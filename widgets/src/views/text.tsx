@@ -21,13 +21,6 @@ hljs.registerAliases(['py'], { languageName: 'python' });
 
 const MOST_HIGHLIGHTED = 20_000;
 
-const ENDINGS: Record<string, string> = { md: 'markdown', py: 'python', sh: 'bash', js: 'javascript', ts: 'javascript', tsx: 'javascript', jsx: 'javascript', json: 'json', ipynb: 'json', yaml: 'yaml', yml: 'yaml', sql: 'sql' };
-
-/** The language of a file by its name; '' for one we cannot colour. */
-export function languageOf(path: string): string {
-  return ENDINGS[path.split('.').pop()?.toLowerCase() ?? ''] ?? '';
-}
-
 /** A line by itself, as in a diff. */
 export function Line({ text, language }: { text: string; language: string }) {
   return language && text.length < MOST_LINE ? <span dangerouslySetInnerHTML={{ __html: highlighted(text, language) }} /> : <>{text}</>;
@@ -55,6 +48,13 @@ parser.renderer.rules['image'] = (tokens, index) => {
     ? `<img src="${escapeHtml(source)}" alt="${escapeHtml(token?.content ?? '')}">`
     : `[image: ${escapeHtml(token?.content ?? '')}]`;
 };
+// Wide tables and code scroll by themselves, by keys too; words of a table stay whole.
+for (const rule of ['fence', 'code_block']) {
+  const drawn = parser.renderer.rules[rule]!;
+  parser.renderer.rules[rule] = (...args) => drawn(...args).replace(/^<pre/, '<pre tabindex="0"');
+}
+parser.renderer.rules['table_open'] = () => '<div class="agk-wide" tabindex="0"><table>';
+parser.renderer.rules['table_close'] = () => '</table></div>';
 parser.inline.ruler.before('escape', 'maths', (state, silent) => {
   const found = /^(\$\$([^$]+?)\$\$|\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d))/.exec(state.src.slice(state.pos));
   if (!found) {
@@ -78,6 +78,7 @@ const POLICY = {
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp);base64,)/i,
   FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'select', 'iframe', 'video', 'audio', 'svg', 'dialog'],
   FORBID_ATTR: ['style', 'id', 'name', 'srcset'],
+  ADD_URI_SAFE_ATTR: ['tabindex'],
   ALLOW_DATA_ATTR: false
 };
 const TABLES = { ALLOWED_TAGS: ['table', 'thead', 'tbody', 'tfoot', 'tr', 'th', 'td'], ALLOWED_ATTR: ['colspan', 'rowspan'] };
