@@ -32,14 +32,11 @@ CLIENT = [
     "auth/pre-registration",
     "auth/resource-mismatch",
     "auth/scope-step-up",
+    "auth/2025-03-26-oauth-metadata-backcompat",
+    "auth/client-credentials-jwt",
+    "auth/client-credentials-basic",
+    "auth/cross-app-access-complete-flow",
 ]
-NOT_OURS = {
-    "auth/2025-03-26-oauth-metadata-backcompat": "its issuer is not the address asked: RFC 8414 has us refuse it",
-    "auth/client-credentials-jwt": "an extension: logins of programs, and ours are a person's",
-    "auth/client-credentials-basic": "the same",
-    "auth/cross-app-access-complete-flow": "an extension: logins through a company's identity provider",
-}
-"""Scenarios that a client of ours does not pass, and why."""
 ELSEWHERE = re.compile(
     r"auth/(metadata-var\d|scope-(from-.*|omitted-.*|retry-limit)|token-endpoint-.*|offline-access-.*|.*-endpoint-fallback)"
 )
@@ -106,8 +103,7 @@ def test_every_scenario_is_accounted_for(suite: list[str]) -> None:
     )
     assert len(of_clients) > 20 and len(of_servers) > 20
     assert [name for name in of_servers if name not in SERVER and not SUITES_OWN.fullmatch(name)] == []
-    known = {*CLIENT, *NOT_OURS}
-    assert [name for name in of_clients if name not in known and not ELSEWHERE.fullmatch(name)] == []
+    assert [name for name in of_clients if name not in CLIENT and not ELSEWHERE.fullmatch(name)] == []
 
 
 @pytest.fixture(scope="module")
