@@ -131,12 +131,13 @@ class McpServers:
         }
 
     async def _login_state(self, config: ServerConfig) -> str:
-        """`needed`, `kept`, or empty: nobody has asked for one."""
+        """`none` where a person cannot log in, `needed`, `kept`, or `possible`."""
+        if not config.asks_for_login:
+            return "none"
         connection = self._connections.get(config.name)
         if connection is not None and connection.wants_login:
             return "needed"
-        place = f"tokens {self._place(config)}"
-        return "kept" if config.asks_for_login and await self._vault.has(place) else ""
+        return "kept" if await self._vault.has(f"tokens {self._place(config)}") else "possible"
 
     def _line(self, config: ServerConfig, on: bool) -> Json:
         connection = self._connections.get(config.name)
