@@ -144,7 +144,7 @@ class TestHandler(McpHandler):
         try:
             await servers.connection(name).tools()
         except AgentKernelError as error:
-            problem = str(error)
+            problem = error.message  # its hint is for the model
         report = await servers.report()
         line: Json = next((server for server in report["servers"] if server["name"] == name), {})
         took = round((time.monotonic() - since) * 1000)

@@ -233,8 +233,15 @@ def test(name: str, cwd: Path) -> None:
     """Connect to a server as a run would, and list its tools."""
 
     async def look(servers: McpServers) -> None:
+        from agent_kernel.mcp.connection import LoginNeeded, ServerFailed
+
         since = time.monotonic()
-        tools = await servers.connection(name).tools()
+        try:
+            tools = await servers.connection(name).tools()
+        except LoginNeeded:
+            raise
+        except ServerFailed as error:  # its hint is for the model
+            raise ServerFailed(error.message, hint="See how it is set up: agent-kernel mcp list") from None
         click.echo(f"{name}: {len(tools)} tools in {time.monotonic() - since:.1f} s")
         for tool in tools:
             effect = "only reads" if tool.read_only else "may change things"

@@ -411,6 +411,12 @@ def _check_grant(config: ServerConfig, said: Json) -> None:
         raise SettingsError(f"Server {name}: say `client_secret` or `private_key`, one of the two.")
     if missing := [key for key, value in needed.items() if not value]:
         raise SettingsError(f"Server {name}: {grant} needs {', '.join(missing)} too.")
+    for key, value in config.secrets.items():
+        if not _VARIABLE.fullmatch(value):
+            raise SettingsError(
+                f"Server {name}: {key} stands there in the clear.",
+                hint="Say it as ${NAME}, of your environment or kept with: agent-kernel mcp secret NAME",
+            )
     known = _IDP if grant == "cross_app_access" else set()
     if strange := sorted(set(config.idp) - known):
         raise SettingsError(

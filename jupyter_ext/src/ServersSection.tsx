@@ -107,10 +107,11 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
         >
           {() => (
             <>
-              <p className="agk-dim">
-                <code>{visible(server.where)}</code>
-              </p>
-              {server.problem && <p className="agk-error">{visible(server.problem)}</p>}
+              {server.problem && (
+                <p className="agk-dim">
+                  <code>{visible(server.where)}</code>
+                </p>
+              )}
               {server.login === 'waiting' && (
                 <p>
                   Waits for you to log in{pages[server.name] ? ': ' : ' in the other tab.'}

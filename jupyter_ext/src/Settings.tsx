@@ -91,7 +91,7 @@ export function matches(sought: string, ...texts: string[]): boolean {
 
 export function Find({ what, sought, setSought, found, of }: { what: string; sought: string; setSought: (text: string) => void; found: number; of: number }) {
   return (
-    <div className="agk-find">
+    <div className="agk-sought">
       <input type="search" aria-label={`Find a ${what}`} placeholder={`Find a ${what}`} spellCheck={false} value={sought} onChange={event => setSought(event.target.value)} />
       <span className="agk-dim agk-number" role="status">
         {sought.trim() ? `${found} of ${of}` : `${of} ${what}s`}

@@ -10,6 +10,8 @@ import { Problem, SettingsDoor, Skill, SkillText, bodyOf, slug } from './door';
 const WHOSE: Record<Skill['scope'], string> = { workspace: 'of this folder', user: 'yours', bundled: 'comes along' };
 const STATES: Record<string, string> = { untrusted: 'not trusted', shadowed: 'hidden by a nearer one', broken: 'broken' };
 
+const faults = (skill: Skill): number => skill.problems.filter(problem => problem.level !== 'advice').length;
+
 interface Props {
   door: SettingsDoor;
   /** Whether a conversation is open: skills are on or off in one. */
@@ -77,6 +79,7 @@ export function SkillsSection({ door, switching, host, attempt, busy }: Props) {
           tags={
             <>
               <span className="agk-chip">{WHOSE[skill.scope]}</span>
+              {faults(skill) > 0 && <span className="agk-dim agk-number">{faults(skill)} {faults(skill) === 1 ? 'fault' : 'faults'}</span>}
               {STATES[skill.state] && <span className="agk-chip agk-demo">{STATES[skill.state]}</span>}
             </>
           }

@@ -169,7 +169,8 @@ async def test_a_programs_secret_goes_to_its_issuer_only(board: Switchboard) -> 
         ({**BASIC, "idp": CROSS["idp"]}, "idp.client_id is nothing client_credentials knows"),
         ({**CROSS, "idp": {"client_id": "app"}}, "needs idp.token_endpoint, idp.id_token too"),
         ({**CROSS, "idp": {**CROSS["idp"], "token_endpoint": "http://idp.example"}}, "idp.token_endpoint"),  # type: ignore[dict-item]
-        ({"command": "x", "grant": "client_credentials", "client_secret": "s"}, "needs url"),
+        ({"command": "x", "grant": "client_credentials", "client_secret": "${S}"}, "needs url"),
+        ({**BASIC, "client_secret": "hunter2"}, "client_secret stands there in the clear"),
         ({"url": "https://a.example", "issuer": "https://b.example"}, "issuer belongs to a `grant`"),
     ],
 )
@@ -180,7 +181,7 @@ def test_a_grant_that_cannot_work_is_refused_with_the_reason(said: Any, why: str
 
 def test_no_workspace_says_how_programs_log_in() -> None:
     with pytest.raises(SettingsError, match="cannot be said by a workspace"):
-        server("board", {**BASIC, "client_secret": "literal"}, "workspace")
+        server("board", BASIC, "workspace")
 
 
 async def test_a_key_that_is_none_is_said_without_showing_it(board: Switchboard) -> None:
