@@ -98,7 +98,7 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
           about={server.problem || server.where}
           tags={
             <>
-              <span className={`agk-chip ${server.on ? STATES[server.state] : ''}`}>{stateOf(server)}</span>
+              <span className={`agk-chip ${!server.on ? '' : wantsLogin(server) ? 'agk-demo' : STATES[server.state]}`}>{stateOf(server)}</span>
               <span className="agk-chip">{server.source === 'workspace' ? 'of this folder' : KINDS[server.kind]}</span>
               {server.tools.length > 0 && <span className="agk-dim agk-number">{server.tools.length} tools</span>}
             </>
@@ -166,11 +166,13 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
 
 const STATES: Record<Server['state'], string> = { connected: 'agk-server-connected', failed: 'agk-server-failed', idle: '', off: '' };
 
+const wantsLogin = ({ login }: Server): boolean => login === 'waiting' || login === 'needed';
+
 function stateOf(server: Server): string {
   if (!server.on) {
     return 'off';
   }
-  if (server.login === 'waiting' || server.login === 'needed') {
+  if (wantsLogin(server)) {
     return 'wants a login';
   }
   return server.state === 'idle' ? 'not needed yet' : server.state;
