@@ -342,11 +342,18 @@ class CallExecutor:
         for change in changes:
             if not (self.notebooks and isinstance(change, FileChange) and change.path.endswith(".ipynb")):
                 continue
-            events = self.journal.session_events()
-            if foreign.care(events).newest(ever=True) and foreign.made_up(events, change.diff):
+            if self._loads(change):
                 continue  # a page that reads it again would load what strangers may want loaded
             with suppress(ToolError):
                 await self.notebooks.ask(change.path, self.sandbox.workdir, "reload")
+
+    def _loads(self, change: FileChange) -> bool:
+        """Whether it may bring in an address that nobody gave, after text of strangers; a long change is not shown."""
+        events = self.journal.session_events()
+        added = "\n".join(line[1:] for line in change.diff.splitlines() if line.startswith("+"))
+        return bool(foreign.care(events).newest(ever=True)) and (
+            not change.diff or bool(foreign.made_up(events, added))
+        )
 
     async def _wait_for_kernel(self, tool: Tool, call: ToolCall) -> None:
         """The notebook's kernel appends the call's start and its result; until one is attached, it waits."""

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from html import unescape
 from typing import Any
 
 from agent_kernel.events import (
@@ -46,14 +47,15 @@ _CREDENTIALS = re.compile(
 _WRITTEN = frozenset({"content", "old_string", "new_string", "items"})
 """Arguments that are text to be written, not places."""
 _LOADED = re.compile(
-    r"!\[[^\]]*\]\(\s*<?((?:https?:)?//[^\s)>\"'\\]+)"
-    r"|^\W*\[[^\]]+\]:\s*<?((?:https?:)?//[^\s>\"'\\]+)"
-    r"|\b(?:src|srcset|poster|background|data|action)\s*=\s*[\\\"']*((?:https?:)?//[^\s>\"'\\]+)"
-    r"|<link\b[^>]*\bhref\s*=\s*[\\\"']*((?:https?:)?//[^\s>\"'\\]+)"
-    r"|\burl\(\s*[\\\"']*((?:https?:)?//[^\s)\"'\\]+)",
+    r"!\[[^\]]*\]\(\s*<?([^\s)>]+)"
+    r"|^\W*\[[^\]]+\]:\s*<?([^\s>]+)"
+    r"|\b(?:src|srcset|poster|background|data|action)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
+    r"|<(?:link|image|use|feimage)\b[^>]*\bhref\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
+    r"|(?:\burl\(|@import)\s*(\"[^\"]*\"|'[^']*'|[^\s);]+)",
     re.IGNORECASE | re.MULTILINE,
 )
-"""Addresses that a browser asks for as soon as it shows such text: Markdown's pictures, and those of HTML and CSS."""
+"""What a browser asks for as soon as it shows such text: Markdown's pictures, and those of HTML and CSS."""
+_REMOTE = re.compile(r"https?:|//", re.IGNORECASE)
 
 
 # -- marking -----------------------------------------------------------------------------------------
@@ -211,11 +213,15 @@ def _texts(event: Event) -> list[str]:
 def made_up(events: Sequence[Event], text: str) -> str:
     """An address that a browser asks for when it shows `text`, and nobody but the model can have written; empty when
     there is none."""
-    for found in _LOADED.finditer(text):
-        address = next(filter(None, found.groups()))
+    for found in _LOADED.finditer(text.replace('\\"', '"')):
+        # As browsers read it: references are resolved, blanks left out, and a backslash is a slash.
+        said = unescape(next(filter(None, found.groups())).strip("\"'"))
+        address = re.sub(r"[\x00-\x20]", "", said).replace("\\", "/")
+        if address.lower().startswith("data:") or not _REMOTE.search(address):
+            continue
         whole = f"https:{address}" if address.startswith("//") else address
-        if not was_seen(events, whole) and not was_seen(events, address):
-            return whole
+        if not was_seen(events, whole):
+            return named(whole)
     return ""
 
 
