@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.mcp.conftest import free_port
+from tests.npm import BIN, fetched, node
 
 VERSION = "0.1.16"
 CLIENT = [
@@ -46,29 +46,13 @@ SUITES_OWN = re.compile(
     r"(tools-call|resources|prompts|elicitation|json-schema|server-sse|logging|completion)-.*"
 )
 """Scenarios that call tools, resources and prompts of the suite's own test server, or what ours does not say it has."""
-BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def suite() -> list[str]:
     """The command of the suite, kept between runs."""
-    node = shutil.which("node", path=str(BIN)) or shutil.which("node")
-    npm = shutil.which("npm", path=str(BIN)) or shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("there is no Node here")
-    folder = Path.home() / ".cache" / "agent-kernel-tests" / f"conformance-{VERSION}"
-    program = folder / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = f"@modelcontextprotocol/conformance@{VERSION}"
-        done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), wanted],
-            capture_output=True, text=True, timeout=150,
-            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
-        )  # fmt: skip
-        if done.returncode:
-            pytest.skip(f"the conformance suite cannot be fetched: {done.stderr[-200:]}")
-    return [node, str(program)]
+    place = fetched("@modelcontextprotocol/conformance", VERSION, "conformance")
+    return [node(), str(place / "dist" / "index.js")]
 
 
 def failures(folder: Path) -> list[str]:
