@@ -57,17 +57,18 @@ async def main(url: str) -> None:
 
 def grant(given: dict[str, Any], issuer: str) -> dict[str, Any]:
     """What a person says of a server where programs log in by themselves; secrets as variables."""
+    os.environ["PROGRAMS_SECRET"] = given.get("client_secret") or given["private_key_pem"]
+    kind = "client_secret" if "client_secret" in given else "private_key"
+    secret = {"issuer": issuer, kind: "${PROGRAMS_SECRET}"}
     if "idp_id_token" not in given:
-        os.environ["PROGRAMS_SECRET"] = given.get("client_secret") or given["private_key_pem"]
-        kind = "client_secret" if "client_secret" in given else "private_key"
-        return {"grant": "client_credentials", "issuer": issuer, kind: "${PROGRAMS_SECRET}"}
+        return {"grant": "client_credentials", **secret}
     os.environ["ID_TOKEN"] = given["idp_id_token"]
     idp = {
         "token_endpoint": given["idp_token_endpoint"],
         "client_id": given["idp_client_id"],
         "id_token": "${ID_TOKEN}",
     }
-    return {"grant": "cross_app_access", "issuer": issuer, "idp": idp}
+    return {"grant": "cross_app_access", **secret, "idp": idp}
 
 
 async def issuer(url: str) -> str:
