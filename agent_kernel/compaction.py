@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from agent_kernel import folds, history
 from agent_kernel.errors import ModelError
-from agent_kernel.events import Compaction, Delta, Event, Json, Message, ToolResult
+from agent_kernel.events import LOOP, Compaction, Delta, Event, Json, Message, ToolResult
 from agent_kernel.model import Model, ModelRequest
 
 ASK = (
@@ -19,8 +19,6 @@ ASK = (
     "left to do, and what must not be forgotten. Do not use tools."
 )
 MOST_SUMMARY_TOKENS = 4_000
-LOOP = "agent-kernel"
-"""Who speaks when the loop itself has to say something to the model."""
 MOST_PROMPT = 6_000
 MOST_RESULT = 600
 RESULTS_KEPT = 8

@@ -20,6 +20,9 @@ Json: TypeAlias = dict[str, Any]
 RunStatus: TypeAlias = Literal["queued", "running", "waiting", "paused", "completed", "failed", "cancelled"]
 FINAL_STATUSES: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
+LOOP = "agent-kernel"
+"""Who speaks when the loop itself has to say something to the model."""
+
 
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent_kernel import folds, foreign
-from agent_kernel.compaction import LOOP
 from agent_kernel.errors import SandboxError, ToolError
 from agent_kernel.events import (
+    LOOP,
     ApprovalAnswer,
     ApprovalRequest,
     Delta,
@@ -88,12 +88,14 @@ class Permissions:
         """Why calls of this kind ask, whatever was read."""
         if tool.access == "read":
             return ""
-        granted = tool.granted is not None and tool.granted(call.args, self.journal.session_events())
-        if granted and self.permission == "accept-edits":
+        if self._granted(tool, call) and self.permission == "accept-edits":
             return self._narrowed(call)
         if tool.access == "outside" or self.permission in ("ask", "plan"):
             return WHY[tool.access]
         return self._narrowed(call)
+
+    def _granted(self, tool: Tool, call: ToolCall) -> bool:
+        return tool.granted is not None and tool.granted(call.args, self.journal.session_events())
 
     def _narrowed(self, call: ToolCall) -> str:
         """Skills in use may say what runs without asking; whatever none of them lists asks."""
@@ -105,19 +107,27 @@ class Permissions:
 
     def _caution(self, tool: Tool, call: ToolCall) -> tuple[str, str]:
         """The same, for what text of strangers may have talked the model into."""
-        touched = foreign.credentials(call.args)
-        if not (touched or tool.access == "outside" or tool.sends):
+        touched, events = foreign.credentials(call.args), self.journal.session_events()
+        loads = (
+            foreign.made_up(events, tool.shown(call.args))
+            if tool.shown and not invalid(tool, call.args)
+            else ""
+        )
+        if not (touched or loads or tool.access == "outside" or tool.sends):
             return "", ""
-        care = foreign.care(self.journal.session_events())
+        care = foreign.care(events)
         inside = tool.access != "outside"
         source = care.newest(
-            but=tool.name if (inside or tool.foreign) and not touched else None,
+            but=tool.name if inside and not touched else None,
             own=tool.source if inside and not touched else "",  # who said it may be asked for more
+            ever=bool(loads) or not (inside or self._granted(tool, call)),  # an older yes did not know of it
         )
-        scope = f"credentials:{touched}" if touched and inside else tool.name
+        scope = f"credentials:{touched}" if touched and inside else f"shows:{loads}" if loads else tool.name
         if not source or scope in care.allowed:
             return "", ""
         what = f"This touches {touched}, which looks like credentials. " if touched else ""
+        if loads:
+            what += f"Your browser would load {loads}, an address that nobody gave, and with it whatever it says. "
         return what + foreign.because(source), scope
 
     def allowed(self, scope: str) -> bool:
@@ -197,10 +207,11 @@ def network_free(permissions: Permissions) -> Callable[[NetworkRequest], bool]:
         if permissions.permission == "bypass":
             return True
         scope, events = f"network:{request.host}", permissions.journal.session_events()
-        if not (matches(request.host, permissions.broad) or permissions.allowed(scope)):
+        broad = matches(request.host, permissions.broad)
+        if not (broad or permissions.allowed(scope)):
             return False
         care = foreign.care(events)
-        if not care.newest() or scope in care.allowed:
+        if not care.newest(ever=not broad) or scope in care.allowed:
             return True
         return bool(request.url) and foreign.was_seen(events, request.origin or request.url)
 
@@ -217,7 +228,8 @@ def network_asker(permissions: Permissions, for_call: ToolCall | None = None) ->
         if free(request):
             return True
         scope = f"network:{request.host}"
-        source = foreign.care(permissions.journal.session_events()).newest()
+        care = foreign.care(permissions.journal.session_events())
+        source = care.newest(ever=permissions.allowed(scope))
         found = next(iter(permissions.journal.state.open_calls), None)
         call = for_call or (found.call if found else None)
         call_id = call.id if call else f"after {source}" if source else ""
@@ -343,9 +355,20 @@ class CallExecutor:
     async def _read_again(self, changes: list[Event]) -> None:
         """Notebooks that were changed as files, where a page has them open."""
         for change in changes:
-            if self.notebooks and isinstance(change, FileChange) and change.path.endswith(".ipynb"):
-                with suppress(ToolError):
-                    await self.notebooks.ask(change.path, self.sandbox.workdir, "reload")
+            if not (self.notebooks and isinstance(change, FileChange) and change.path.endswith(".ipynb")):
+                continue
+            if self._loads(change):
+                continue  # a page that reads it again would load what strangers may want loaded
+            with suppress(ToolError):
+                await self.notebooks.ask(change.path, self.sandbox.workdir, "reload")
+
+    def _loads(self, change: FileChange) -> bool:
+        """Whether it may bring in an address that nobody gave, after text of strangers; a long change is not shown."""
+        events = self.journal.session_events()
+        added = "\n".join(line[1:] for line in change.diff.splitlines() if line.startswith("+"))
+        return bool(foreign.care(events).newest(ever=True)) and (
+            not change.diff or bool(foreign.made_up(events, added))
+        )
 
     async def _wait_for_kernel(self, tool: Tool, call: ToolCall) -> None:
         """The notebook's kernel appends the call's start and its result; until one is attached, it waits."""

@@ -12,9 +12,12 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from html import unescape
 from typing import Any
 
 from agent_kernel.events import (
+    LOOP,
     ApprovalAnswer,
     ApprovalRequest,
     Event,
@@ -43,6 +46,16 @@ _CREDENTIALS = re.compile(
 )
 _WRITTEN = frozenset({"content", "old_string", "new_string", "items"})
 """Arguments that are text to be written, not places."""
+_LOADED = re.compile(
+    r"!\[[^\]]*\]\(\s*<?([^\s)>]+)"
+    r"|^\W*\[[^\]]+\]:\s*<?([^\s>]+)"
+    r"|\b(?:src|srcset|poster|background|data|action)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
+    r"|<(?:link|image|use|feimage)\b[^>]*\bhref\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
+    r"|(?:\burl\(|@import)\s*(\"[^\"]*\"|'[^']*'|[^\s);]+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What a browser asks for as soon as it shows such text: Markdown's pictures, and those of HTML and CSS."""
+_REMOTE = re.compile(r"https?:|//", re.IGNORECASE)
 
 
 # -- marking -----------------------------------------------------------------------------------------
@@ -91,14 +104,18 @@ def named(source: str) -> str:
 @dataclass(slots=True)
 class Care:
     """`sources` of strangers' text since a person last spoke, each with the tools that brought it, newest last;
-    `allowed`: what a person has allowed for the session since the newest of them was read."""
+    `earlier` ones of the session; `allowed`: what a person has allowed for the session since the newest of all was
+    read."""
 
     sources: dict[str, set[str]] = field(default_factory=dict)
+    earlier: dict[str, set[str]] = field(default_factory=dict)
     allowed: set[str] = field(default_factory=set)
 
-    def newest(self, *, but: str | None = None, own: str = "") -> str:
-        """The newest source that is not `own` and did not come by the tool `but` alone; empty when there is none."""
-        return next((s for s in reversed(self.sources) if s != own and self.sources[s] - {but}), "")
+    def newest(self, *, but: str | None = None, own: str = "", ever: bool = False) -> str:
+        """The newest source that is not `own` and did not come by the tool `but` alone; empty when there is none.
+        `ever`: also of those before the person last spoke."""
+        known = {**self.earlier, **self.sources} if ever else self.sources
+        return next((s for s in reversed(known) if s != own and known[s] - {but}), "")
 
 
 def care(events: Iterable[Event]) -> Care:
@@ -106,8 +123,8 @@ def care(events: Iterable[Event]) -> Care:
     found, scopes, tools = Care(), dict[str, str](), dict[str, str]()
     for event in events:
         match event:
-            case Message(role="user") if event.by != "loop":
-                found = Care()
+            case Message(role="user") if event.by != LOOP:
+                found = Care(earlier={**found.earlier, **found.sources}, allowed=found.allowed)
             case Message() if event.content and any(_is_result(block) for block in event.content):
                 _read(found, "a web search", "web_search")
             case ToolResult() if event.foreign:
@@ -162,8 +179,12 @@ def file_source(known: dict[str, str], args: Json, content: Sequence[Json]) -> s
         return ""
     asked = _places(args)
     told = "\n".join(block["text"][:100_000] for block in content if block.get("type") == "text")
+    patterns = [word for word in re.split(r"[\s'\"();|&<>=,]+", asked) if any(mark in word for mark in "*?[")]
     for path, source in known.items():
-        name = re.escape(path.rpartition("/")[2])
+        last = path.rpartition("/")[2]
+        if any(fnmatchcase(last, pattern.rpartition("/")[2]) for pattern in patterns):
+            return source
+        name = re.escape(last)
         if re.search(rf"(?<![\w.-]){name}(?![\w-])", asked) or f"{path}:" in told:
             return source
     return ""
@@ -187,6 +208,21 @@ def _texts(event: Event) -> list[str]:
             return [block["text"] for block in event.content if block.get("type") == "text"]
         case _:
             return []
+
+
+def made_up(events: Sequence[Event], text: str) -> str:
+    """An address that a browser asks for when it shows `text`, and nobody but the model can have written; empty when
+    there is none."""
+    for found in _LOADED.finditer(text.replace('\\"', '"')):
+        # As browsers read it: references are resolved, blanks left out, and a backslash is a slash.
+        said = unescape(next(filter(None, found.groups())).strip("\"'"))
+        address = re.sub(r"[\x00-\x20]", "", said).replace("\\", "/")
+        if address.lower().startswith("data:") or not _REMOTE.search(address):
+            continue
+        whole = f"https:{address}" if address.startswith("//") else address
+        if not was_seen(events, whole):
+            return named(whole)
+    return ""
 
 
 # -- what could do harm ----------------------------------------------------------------------------------

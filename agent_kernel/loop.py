@@ -16,9 +16,10 @@ from typing import Literal, Protocol, TypeAlias
 
 from agent_kernel import folds
 from agent_kernel.budget import WARN_AT, Budget, unknown_price, used_up, warning
-from agent_kernel.compaction import LOOP, compacted, needs_compaction
+from agent_kernel.compaction import compacted, needs_compaction
 from agent_kernel.errors import ContextOverflow, ModelError
 from agent_kernel.events import (
+    LOOP,
     ContextUpdate,
     Delta,
     Error,

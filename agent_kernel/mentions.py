@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from agent_kernel.events import Event, Message
+from agent_kernel.events import LOOP, Event, Message
 
 _HEADING = re.compile(r"^DataFrame `(\w+)` of the person's kernel:$", re.MULTILINE)
 _FENCED = re.compile(r"^(`{3,})[^`\n]*\n.*?^\1`*[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -34,5 +34,5 @@ def typed(prompt: str) -> str:
 
 def named(events: Iterable[Event]) -> set[str]:
     """The DataFrames that a person has named."""
-    prompts = (e.text for e in events if isinstance(e, Message) and e.role == "user" and e.by != "loop")
+    prompts = (e.text for e in events if isinstance(e, Message) and e.role == "user" and e.by != LOOP)
     return {name for text in prompts for name in _HEADING.findall(_FENCED.sub("", text))}

@@ -35,6 +35,10 @@ class Vault:
         """Keep what JSON can hold. Raises SettingsError when it cannot be kept."""
         await asyncio.to_thread(self._put, name, value)
 
+    async def has(self, name: str) -> bool:
+        """Whether something is kept, without decrypting it."""
+        return await asyncio.to_thread(self._path(name).is_file)
+
     async def forget(self, name: str) -> None:
         await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
 

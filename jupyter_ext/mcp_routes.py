@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import HTTPError
 
-from agent_kernel.errors import AgentKernelError
+from agent_kernel.errors import AgentKernelError, SettingsError
 from jupyter_ext.door import BadRequest, Handler
 from jupyter_ext.route import ROOT, Route
 
@@ -36,7 +37,12 @@ class ServersHandler(McpHandler):
     async def get(self) -> None:
         """MCP servers of a `session`, their tools, and what waits to be trusted."""
         session = self.get_query_argument("session", "")
-        self.reply(await (await self.account()).report_mcp(session))
+        report = await (await self.account()).report_mcp(session)
+        begun = {login.config.name for owner, login in _logins.values() if owner == self.owner}
+        for server in report["servers"]:
+            if server["name"] in begun:
+                server["login"] = "waiting"
+        self.reply(report)
 
     @open_door  # type: ignore[untyped-decorator]
     async def post(self) -> None:
@@ -138,7 +144,7 @@ class TestHandler(McpHandler):
         try:
             await servers.connection(name).tools()
         except AgentKernelError as error:
-            problem = str(error)
+            problem = error.message  # its hint is for the model
         report = await servers.report()
         line: Json = next((server for server in report["servers"] if server["name"] == name), {})
         took = round((time.monotonic() - since) * 1000)
@@ -166,19 +172,48 @@ class LoginHandler(McpHandler):
         self.reply({"url": address})
 
 
+class LogoutHandler(McpHandler):
+    @open_door  # type: ignore[untyped-decorator]
+    async def post(self, name: str) -> None:
+        """Forget the login at the server; then as `GET mcp`."""
+        from jupyter_ext.schemas import OfSession
+
+        self.only_persons()
+        servers = await (await self.account()).mcp(self.body(OfSession).session)
+        await servers.logout(name)
+        self.reply(await servers.report())
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; display: grid; place-content: center; min-height: 90vh; margin: 0 24px }}
+main {{ max-width: 32em; overflow-wrap: anywhere }} h1 {{ font-size: 1.3em; margin: 0 0 .3em }} p {{ margin: 0 }}
+</style><main><h1>{title}</h1><p>{text}</p></main></html>"""
+
+
 class CallbackHandler(McpHandler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self) -> None:
-        """Where the person's browser comes back to after a login."""
+        """Where the person's browser comes back to after a login: a page that says what became of it."""
         state = self.get_query_argument("state", "")
         owner, login = _logins.get(state, ("", None))
         if login is None or owner != self.owner:
-            raise BadRequest("No login waits for this answer.", hint="Begin it again in the panel.")
-        query = {key: self.get_query_argument(key) for key in self.request.query_arguments}
-        login.give(query)
-        await login.done()
-        said = f"You are logged in at {login.config.name}. This tab can be closed."
-        await self.finish(said, set_content_type="text/plain; charset=utf-8")
+            self._say(400, "No login waits for this answer", "Begin it again in the panel.")
+            return
+        login.give({key: self.get_query_argument(key) for key in self.request.query_arguments})
+        try:
+            await login.done()
+        except SettingsError as error:
+            self._say(400, f"Not logged in at {login.config.name}", str(error))
+        else:
+            self._say(200, f"Logged in at {login.config.name}", "This tab can be closed.")
+
+    def _say(self, status: int, title: str, text: str) -> None:
+        """What servers say is text here, and nothing of it is loaded or run."""
+        self.set_status(status)
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        said = PAGE.format(title=escape(title), text=escape(text))
+        self.finish(said, set_content_type="text/html; charset=utf-8")
 
 
 MCP_ROUTES: tuple[Any, ...] = (
@@ -192,4 +227,5 @@ MCP_ROUTES: tuple[Any, ...] = (
     Route("mcp/{server}/off", OffHandler, {"post": "OfSession"}),
     Route("mcp/{server}/test", TestHandler, {"post": "OfSession"}),
     Route("mcp/{server}/login", LoginHandler, {"post": "OfSession"}),
+    Route("mcp/{server}/logout", LogoutHandler, {"post": "OfSession"}),
 )

@@ -17,11 +17,6 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    spread(items)
-    be_patient(items)
-
-
-def spread(items: list[pytest.Item]) -> None:
     """Spread the slow modules between the others: two processors are too few for three browsers at once, and no long
     one should be left for the end."""
     modules: dict[Path, list[pytest.Item]] = {}
@@ -36,13 +31,6 @@ def spread(items: list[pytest.Item]) -> None:
         places.append((share * (0.8 if is_slow else 1), path))
         seen[is_slow] += 1
     items[:] = [item for _, path in sorted(places) for item in modules[path]]
-
-
-def be_patient(items: list[pytest.Item]) -> None:
-    """A page has its own patience, which is not to be cut short by that of the test."""
-    for item in items:
-        if item.get_closest_marker("browser") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,9 +95,20 @@ def _line(server: ServerConfig, state: str) -> str:
 )
 @click.option("--client-id", help="For servers where you registered an app to log in with.")
 @click.option("--client-secret", help="Its secret, as '${VARIABLE}' of your environment.")
+@click.option("--grant", help="Runs log in by themselves: client_credentials or cross_app_access.")
+@click.option("--issuer", help="The only login server that is given your secret.")
+@click.option("--private-key", help="Instead of a secret: a key in PEM, as '${VARIABLE}'.")
+@click.option("--scope", help="The rights a grant asks for.")
+@click.option(
+    "--idp",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Your company's identity provider: token_endpoint, client_id, client_secret, id_token.",
+)
 @click.option("--timeout", type=float, help="Seconds for one call.")
 def add(name: str, target: tuple[str, ...], template: str | None, headers: tuple[str, ...],
-        variables: tuple[str, ...], on_host: bool, allow: tuple[str, ...], **rest: Any) -> None:  # fmt: skip
+        variables: tuple[str, ...], on_host: bool, allow: tuple[str, ...], idp: tuple[str, ...],
+        **rest: Any) -> None:  # fmt: skip
     """Add a server: TARGET is its address, or (after --) the command line that starts it."""
     said = _from_template(template) if template else _from_target(target)
     if template and target:
@@ -105,6 +117,8 @@ def add(name: str, target: tuple[str, ...], template: str | None, headers: tuple
         said["headers"] = {**said.get("headers", {}), **dict(_pair(header, ":") for header in headers)}
     if variables:
         said["env"] = dict(_pair(variable, "=") for variable in variables)
+    if idp:
+        said["idp"] = dict(_pair(pair, "=") for pair in idp)
     if on_host:
         said["trusted"] = "host"
     if allow:
@@ -145,6 +159,25 @@ def _pair(text: str, mark: str) -> tuple[str, str]:
 def remove(name: str) -> None:
     """Forget a server of yours."""
     _configuration().remove(name)
+
+
+@mcp.command()
+@click.argument("name")
+@click.option("--forget", is_flag=True, help="Keep it no more.")
+def secret(name: str, forget: bool) -> None:
+    """Keep what ${NAME} stands for in servers' settings, encrypted. It is asked for, or read from a pipe."""
+    configuration = _configuration()
+    if forget:
+        asyncio.run(configuration.forget_secret(name))
+        return
+    piped = not sys.stdin.isatty()
+    value = sys.stdin.read().strip() if piped else click.prompt(name, hide_input=True, err=True)
+    if not value:
+        raise SettingsError(
+            f"Nothing was given for {name}.", hint=f"cat FILE | agent-kernel mcp secret {name}"
+        )
+    asyncio.run(configuration.keep_secret(name, value))
+    click.echo(f"Kept. Servers' settings say it as ${{{name}}}.", err=True)
 
 
 def _switch(state: str, says: str) -> None:
@@ -200,8 +233,15 @@ def test(name: str, cwd: Path) -> None:
     """Connect to a server as a run would, and list its tools."""
 
     async def look(servers: McpServers) -> None:
+        from agent_kernel.mcp.connection import LoginNeeded, ServerFailed
+
         since = time.monotonic()
-        tools = await servers.connection(name).tools()
+        try:
+            tools = await servers.connection(name).tools()
+        except LoginNeeded:
+            raise
+        except ServerFailed as error:  # its hint is for the model
+            raise ServerFailed(error.message, hint="See how it is set up: agent-kernel mcp list") from None
         click.echo(f"{name}: {len(tools)} tools in {time.monotonic() - since:.1f} s")
         for tool in tools:
             effect = "only reads" if tool.read_only else "may change things"

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from agent_kernel.errors import SettingsError
 from agent_kernel.events import Json
-from agent_kernel.vault import write_private
+from agent_kernel.vault import Vault, write_private
 
 K = TypeVar("K")
 WORKSPACE_FILE = ".mcp.json"
@@ -30,7 +30,10 @@ MOST_SERVERS = 64
 LONGEST_TIMEOUT = 600.0
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_PERSONS = {"trusted", "allow", "client_id", "client_secret"}
+GRANTS = ("client_credentials", "cross_app_access")
+_GRANTS = {"grant", "issuer", "private_key", "scope", "idp"}
+_IDP = {"token_endpoint", "client_id", "client_secret", "id_token"}
+_PERSONS = {"trusted", "allow", "client_id", "client_secret", *_GRANTS}
 """What only the person's own file may say."""
 _KEYS = {"type", "command", "args", "env", "url", "headers", "timeout", "start_timeout", *_PERSONS}
 
@@ -42,6 +45,10 @@ class ServerConfig:
     `on_host`: it runs as the person, outside the sandbox. `allow` names tools that run without asking as long as
     the server says that they only read (`*`: all of them). `client_id` is what the person registered at a server
     that lets nobody register by program.
+
+    `grant` lets runs log in by themselves, with `client_id` and a secret that goes to the server at `issuer` only:
+    `client_credentials` with `client_secret` or `private_key` (PEM), `cross_app_access` with what the identity
+    provider `idp` (`token_endpoint`, `client_id`, `client_secret`, `id_token`) says of the person.
     """
 
     name: str
@@ -55,6 +62,11 @@ class ServerConfig:
     allow: tuple[str, ...] = ()
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
+    grant: str = ""
+    issuer: str = ""
+    private_key: str = field(default="", repr=False)
+    scope: str = ""
+    idp: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 60.0
     start_timeout: float = 20.0
 
@@ -67,6 +79,23 @@ class ServerConfig:
     def where(self) -> str:
         """What a person reads: its command line or its address, without what its variables hold."""
         return self.url or " ".join([self.command, *self.args])
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What `grant` logs in with, its variables not filled in yet."""
+        said = {
+            "client_secret": self.client_secret,
+            "private_key": self.private_key,
+            "id_token": self.idp.get("id_token", ""),
+            "idp_secret": self.idp.get("client_secret", ""),
+        }
+        return {key: value for key, value in said.items() if value}
+
+    @property
+    def asks_for_login(self) -> bool:
+        """Whether a person may have to log in there: it has an address, and nothing else that would let us in."""
+        known = any(name.lower() == "authorization" for name in self.headers)
+        return bool(self.url) and not self.grant and not known
 
     def allows(self, tool: str) -> bool:
         return "*" in self.allow or tool in self.allow
@@ -97,6 +126,7 @@ class Configuration:
         )
         self.folder = folder / "mcp" / slug
         self.path = self.folder / "servers.json"
+        self._vault = Vault(self.folder / "secrets")
 
     def find(self, workspace: Path | None = None) -> Found:
         """The person's servers, and those of the workspace. Raises SettingsError for the person's own file only:
@@ -177,6 +207,26 @@ class Configuration:
     def distrust(self, workspace: Path) -> None:
         with self._changing() as kept:
             kept["trusted"].pop(str(workspace), None)
+
+    async def secrets(self) -> dict[str, str]:
+        """Variables that the person keeps here, encrypted, instead of in the environment."""
+        return dict(await self._vault.get("variables") or {})
+
+    async def keep_secret(self, name: str, value: str) -> None:
+        """Raises SettingsError for what cannot be a variable's name."""
+        if not _VARIABLE.fullmatch(f"${{{name}}}"):
+            raise SettingsError(f"{name[:60]!r} cannot be a variable's name.", hint="Like GITHUB_TOKEN.")
+        await self._vault.put("variables", {**await self.secrets(), name: value})
+
+    async def forget_secret(self, name: str) -> None:
+        kept = await self.secrets()
+        if name not in kept:
+            raise SettingsError(
+                f"There is no secret {name[:60]!r} kept.",
+                hint=f"There are: {', '.join(sorted(kept)) or 'none'}.",
+            )
+        del kept[name]
+        await self._vault.put("variables", kept)
 
     # -- the file --------------------------------------------------------------------------------------
 
@@ -284,6 +334,11 @@ def server(name: str, said: Any, source: Literal["user", "workspace"]) -> Server
         allow=read.texts("allow"),
         client_id=read.text("client_id"),
         client_secret=read.text("client_secret"),
+        grant=read.text("grant"),
+        issuer=read.text("issuer"),
+        private_key=read.text("private_key"),
+        scope=read.text("scope"),
+        idp=read.table("idp"),
         timeout=read.seconds("timeout", 60.0),
         start_timeout=read.seconds("start_timeout", 20.0),
     )
@@ -311,6 +366,7 @@ def _check(config: ServerConfig, said: Json) -> None:
                 f"Server {name}: {config.url[:200]!r} is not an http(s) address without a password.",
                 hint="Credentials go into `headers`.",
             )
+    _check_grant(config, said)
     values = [*config.args, *config.env.values(), *config.headers.values(), config.command, config.url]
     if config.source == "workspace":
         if said_by := sorted(_PERSONS & set(said)):
@@ -328,6 +384,55 @@ def _check(config: ServerConfig, said: Json) -> None:
             f"Server {name}: a variable of your environment would enter the sandbox, where the agent could read it.",
             hint='Let the server run outside it ("trusted": "host"), if you trust its program.',
         )
+
+
+def _check_grant(config: ServerConfig, said: Json) -> None:
+    """Everything a program needs to log in is there, and goes over the network encrypted."""
+    name, grant = config.name, config.grant
+    if not grant:
+        if strange := sorted(_GRANTS & set(said)):
+            raise SettingsError(
+                f"Server {name}: {', '.join(strange)} belongs to a `grant`.",
+                hint=f"One of {', '.join(GRANTS)}.",
+            )
+        return
+    if grant not in GRANTS:
+        raise SettingsError(
+            f"Server {name}: there is no grant {grant[:60]!r}.",
+            hint=f"One of {', '.join(GRANTS)}; none for a login in your browser.",
+        )
+    needed = {"url": config.url, "client_id": config.client_id, "issuer": config.issuer}
+    if grant == "cross_app_access":
+        needed["client_secret"] = config.client_secret
+        needed |= {
+            f"idp.{key}": config.idp.get(key, "") for key in ("token_endpoint", "client_id", "id_token")
+        }
+    elif bool(config.client_secret) == bool(config.private_key):
+        raise SettingsError(f"Server {name}: say `client_secret` or `private_key`, one of the two.")
+    if missing := [key for key, value in needed.items() if not value]:
+        raise SettingsError(f"Server {name}: {grant} needs {', '.join(missing)} too.")
+    for key, value in config.secrets.items():
+        if not _VARIABLE.fullmatch(value):
+            raise SettingsError(
+                f"Server {name}: {key} stands there in the clear.",
+                hint="Say it as ${NAME}, of your environment or kept with: agent-kernel mcp secret NAME",
+            )
+    known = _IDP if grant == "cross_app_access" else set()
+    if strange := sorted(set(config.idp) - known):
+        raise SettingsError(
+            f"Server {name}: idp.{strange[0][:60]} is nothing {grant} knows.",
+            hint=f"idp of cross_app_access has {', '.join(sorted(_IDP))}.",
+        )
+    for key, address in (("issuer", config.issuer), ("idp.token_endpoint", config.idp.get("token_endpoint"))):
+        parts = urlsplit(address or "")
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if address and (
+            (parts.scheme != "https" and not (parts.scheme == "http" and local)) or not parts.hostname
+        ):
+            raise SettingsError(
+                f"Server {name}: {key} {address[:200]!r} is no https address.",
+                hint="Your secret goes there: http is for this machine only.",
+            )
 
 
 @dataclass(slots=True)
@@ -383,7 +488,7 @@ def expanded(
         if value is None:
             raise SettingsError(
                 f"Server {config.name}: there is no variable {found[1]} in the environment.",
-                hint=f"Set {found[1]} before Jupyter (or this command) starts.",
+                hint=f"Set it before Jupyter (or this command) starts, or: agent-kernel mcp secret {found[1]}",
             )
         if found[1] in environ:
             secrets.add(value)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent_kernel._version import __version__
-from agent_kernel.errors import AgentKernelError, ToolError
+from agent_kernel.errors import AgentKernelError, SettingsError, ToolError
 from agent_kernel.events import Json
 from agent_kernel.mcp.asking import Asking
 from agent_kernel.mcp.config import ServerConfig
@@ -62,6 +62,11 @@ class Connection:
     def state(self) -> str:
         """`connected`, `failed`, or `idle` when nobody needed it yet (or it is being connected)."""
         return "connected" if self._client is not None else "failed" if self.problem else "idle"
+
+    @property
+    def wants_login(self) -> bool:
+        """The last attempt ended with the server's wish that a person logs in."""
+        return self._client is None and self._refused is not None
 
     @property
     def known(self) -> list[Declared]:
@@ -335,8 +340,10 @@ def _login(error: BaseException) -> LoginNeeded | None:
 def reason(error: BaseException) -> str:
     """One line of why, out of whatever was raised."""
     leaf = next((leaf for leaf in _leaves(error) if not isinstance(leaf, asyncio.CancelledError)), error)
+    if isinstance(leaf, SettingsError):
+        return " ".join(filter(None, (leaf.message, leaf.hint))).rstrip(".")
     if isinstance(leaf, AgentKernelError):
-        return leaf.message
+        return leaf.message.rstrip(".")
     if type(leaf).__name__ == "ValidationError":
         first = leaf.errors()[0]  # type: ignore[attr-defined]
         return f"what it sent is not valid MCP ({'.'.join(map(str, first['loc']))}: {first['msg']})"[:300]

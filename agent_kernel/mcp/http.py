@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -23,27 +23,36 @@ TIMEOUT, SILENCE = 20.0, 300.0
 
 
 def open_client(
-    url: str, headers: Mapping[str, str], *, private: bool, auth: Any = None
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    private: bool,
+    auth: Any = None,
+    named: Iterable[str] = (),
 ) -> httpx2.AsyncClient:
-    """`private`: the address may be one of this machine or its network, if `url` itself is."""
+    """`private`: the address may be one of this machine or its network, if `url` itself is, or if it is one of
+    those that the person `named` besides."""
     target = httpx2.URL(url)
     proxy = getproxies().get(target.scheme) if private and not proxy_bypass(target.host) else None
     inner = httpx2.AsyncHTTPTransport(proxy=proxy)
+    hosts = [target.host, *(httpx2.URL(other).host for other in named if other)]
     return httpx2.AsyncClient(
         headers={**headers, "accept-encoding": "identity"},
         timeout=httpx2.Timeout(TIMEOUT, read=SILENCE),
-        transport=Guarded(inner, target.host, private=private, proxied=proxy is not None),
+        transport=Guarded(inner, hosts, private=private, proxied=proxy is not None),
         trust_env=False,
         auth=auth,
     )
 
 
 class Guarded(httpx2.AsyncBaseTransport):
-    """`inner`, for public addresses (see above), with bounded answers."""
+    """`inner`, for public addresses (see above), with bounded answers. The first of `hosts` is the server's."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, host: str, *, private: bool, proxied: bool) -> None:
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, hosts: Sequence[str], *, private: bool, proxied: bool
+    ) -> None:
         self._inner = inner
-        self._host = host
+        self._hosts = hosts
         self._private = private
         self._proxied = proxied
 
@@ -70,7 +79,7 @@ class Guarded(httpx2.AsyncBaseTransport):
         except OSError as error:
             raise httpx2.ConnectError(f"{host} is not known here ({error}).", request=request) from None
         allowed = [address for address in addresses if is_public(address)]
-        if not allowed and self._private and (host == self._host or await self._own_is_private()):
+        if not allowed and self._private and (host in self._hosts or await self._own_is_private()):
             allowed = addresses
         if not allowed:
             raise httpx2.ConnectError(f"{host} is a private address.", request=request)
@@ -85,7 +94,7 @@ class Guarded(httpx2.AsyncBaseTransport):
     async def _own_is_private(self) -> bool:
         """The configured server is on this machine or its network: so may be the one that logs people in."""
         with suppress(OSError):
-            return not any(is_public(address) for address in await _addresses(self._host, 0))
+            return not any(is_public(address) for address in await _addresses(self._hosts[0], 0))
         return False
 
     async def aclose(self) -> None:

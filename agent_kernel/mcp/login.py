@@ -20,6 +20,8 @@ from agent_kernel.vault import Vault
 
 NOWHERE = "http://127.0.0.1/callback"
 LONGEST_LOGIN = 600.0
+KINDS = ("tokens", "client", "place")
+"""What is kept of a login."""
 
 
 class Storage:
@@ -40,7 +42,7 @@ class Storage:
         self._url = url
         self._keep = keep
         self._client = client
-        self._passed_over = {"tokens", "client"} if anew else set()
+        self._passed_over = set(KINDS) if anew else set()
 
     async def get_tokens(self) -> Any:
         return await self._get("tokens")
@@ -55,6 +57,18 @@ class Storage:
 
     async def want(self, scope: str) -> None:
         await self._vault.put(f"scope {self._url}", scope)
+
+    async def get_place(self) -> Any:
+        """Where the tokens came from and until when they hold, as `oauth.PersonsLogin` left it; or None."""
+        return None if "place" in self._passed_over else await self._vault.get(f"place {self._url}")
+
+    async def set_place(self, place: Any) -> None:
+        self._passed_over.discard("place")
+        await self._vault.put(f"place {self._url}", place)
+
+    async def forget(self) -> None:
+        for kind in KINDS:
+            await self._vault.forget(f"{kind} {self._url}")
 
     async def get_client_info(self) -> Any:
         if not self._client[0] or is_document(self._client[0]):
@@ -103,11 +117,12 @@ def provider(
     answered: Callable[[], Awaitable[Any]],
 ) -> Any:
     """The SDK's OAuth for `config`."""
-    from mcp.client.auth import OAuthClientProvider
     from mcp.shared.auth import OAuthClientMetadata
 
+    from agent_kernel.mcp.oauth import PersonsLogin
+
     about = {"client_name": "agent-kernel", "redirect_uris": [redirect_uri]}
-    return OAuthClientProvider(
+    return PersonsLogin(
         config.url,
         OAuthClientMetadata.model_validate(about),
         storage,

@@ -69,6 +69,7 @@ class McpServers:
         self.sandbox: Sandbox | None = None
         self._hide = hide
         self._environ = os.environ if environ is None else environ
+        self._secrets: Mapping[str, str] = {}
         self._vault = Vault(configuration.folder / "logins")
         self._connections: dict[str, Connection] = {}
         self._warming: set[asyncio.Task[Any]] = set()
@@ -77,6 +78,7 @@ class McpServers:
 
     async def find(self) -> Found:
         """What is configured now; connections to what was changed, switched off or removed are closed."""
+        self._secrets = await self.configuration.secrets()
         found = await asyncio.to_thread(self.configuration.find, self.workspace)
         for name, connection in list(self._connections.items()):
             if found.on.get(name) != connection.config:
@@ -119,11 +121,23 @@ class McpServers:
         """What a person sees: each server, how it stands, and what waits for their trust."""
         found = await self.find()
         return {
-            "servers": [self._line(config, config.name not in found.off) for config in found.servers],
+            "servers": [
+                {**self._line(config, config.name not in found.off), "login": await self._login_state(config)}
+                for config in found.servers
+            ],
             "problems": list(found.problems),
             "untrusted": found.untrusted,
             "waiting": [{"name": one.name, "kind": one.kind, "where": one.where} for one in found.waiting],
         }
+
+    async def _login_state(self, config: ServerConfig) -> str:
+        """`none` where a person cannot log in, `needed`, `kept`, or `possible`."""
+        if not config.asks_for_login:
+            return "none"
+        connection = self._connections.get(config.name)
+        if connection is not None and connection.wants_login:
+            return "needed"
+        return "kept" if await self._vault.has(f"tokens {self._place(config)}") else "possible"
 
     def _line(self, config: ServerConfig, on: bool) -> Json:
         connection = self._connections.get(config.name)
@@ -187,11 +201,19 @@ class McpServers:
             headers = self._filled(config, config.headers)
             url = self._filled(config, {"url": config.url})["url"]
             login = auth
-            if login is None and not any(name.lower() == "authorization" for name in headers):
+            if config.grant:
+                from agent_kernel.mcp.oauth import programs_login
+
+                secrets = self._filled(config, config.secrets)
+                self._hide(list(secrets.values()))
+                login = programs_login(replace(config, url=url), secrets, self._hide, self._open_named)
+            elif login is None and config.asks_for_login:
                 from agent_kernel.mcp.login import KeptLogin
 
                 login = KeptLogin(replace(config, url=url), self._storage(config))
-            client = open_client(url, headers, private=config.source == "user", auth=login)
+            client = open_client(
+                url, headers, private=config.source == "user", auth=login, named=(config.issuer,)
+            )
             return _Closing(
                 client, streamable_http_client(url, http_client=client, max_sse_event_size=MOST_MESSAGE)
             )
@@ -207,10 +229,18 @@ class McpServers:
 
         return http if config.url else program
 
+    @staticmethod
+    def _open_named(url: str) -> Any:
+        """A client for an address that the person's own configuration names."""
+        from agent_kernel.mcp.http import open_client
+
+        return open_client(url, {}, private=True)
+
     def _storage(self, config: ServerConfig, *, anew: bool = False) -> Storage:
         from agent_kernel.mcp.login import Storage
 
         secret = self._filled(config, {"secret": config.client_secret})["secret"]
+        self._hide([secret] if secret else [])
         place = self._place(config)
         return Storage(self._vault, place, self._hide, (config.client_id, secret), anew=anew)
 
@@ -219,7 +249,7 @@ class McpServers:
         return config.url if config.source == "user" else f"{config.url} {self.workspace}"
 
     def _filled(self, config: ServerConfig, values: Mapping[Any, str]) -> dict[Any, str]:
-        filled, secrets = expanded(config, values, self._environ)
+        filled, secrets = expanded(config, values, {**self._secrets, **self._environ})
         self._hide([*secrets, *(filled[key] for key in values if filled[key] != values[key])])
         return filled
 
@@ -230,6 +260,10 @@ class McpServers:
         config = (await self.find()).on.get(name)
         if config is None or not config.url:
             raise SettingsError(f"{name!r} is no server one logs in at.", hint="Only those with a url are.")
+        if not config.asks_for_login:
+            raise SettingsError(
+                f"Runs log in at {name} by themselves.", hint="Test it to see whether they can."
+            )
         url = self._filled(config, {"url": config.url})["url"]
         login = Login(replace(config, url=url), redirect_uri)
 
@@ -249,8 +283,9 @@ class McpServers:
         config = {server.name: server for server in (await self.find()).servers}.get(name)
         if config is None:
             raise SettingsError(f"There is no MCP server {name!r}.")
-        for kind in ("tokens", "client"):
-            await self._vault.forget(f"{kind} {self._place(config)}")
+        from agent_kernel.mcp.login import Storage
+
+        await Storage(self._vault, self._place(config), self._hide).forget()
         await self.forget(name)
 
     async def forget(self, name: str) -> None:

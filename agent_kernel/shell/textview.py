@@ -10,6 +10,7 @@ from typing import Any
 
 from agent_kernel.client import Run
 from agent_kernel.events import (
+    LOOP,
     ApprovalAnswer,
     ApprovalRequest,
     BrowserUpdate,
@@ -74,7 +75,7 @@ class Lines:
 
     def _rarer(self, event: Event) -> list[str]:
         match event:
-            case Message(role="user", text=text) if event.turn and event.by not in ("", "loop"):
+            case Message(role="user", text=text) if event.turn and event.by not in ("", LOOP):
                 return [f"> {one_line(text)}"]
             case Thought(text=text) if text.strip():
                 return [self._dim(f"  … {one_line(text)}")]

@@ -120,7 +120,8 @@ class Tool:
     `foreign`: what it returns was written by strangers, and is marked so (`ToolOutput.foreign` names them more
     closely); `source` is the one place it can come from. `sends`: what it is given reaches others even when it
     only reads. `typed`: the provider runs it itself, under this definition. `granted(args, events)`: the person has
-    said yes to this call before, in a prompt of the session. `prepare` comes before the snapshot that the call can be
+    said yes to this call before, in a prompt of the session. `shown(args)`: text that the person's browser shows at
+    once. `prepare` comes before the snapshot that the call can be
     taken back to.
     """
 
@@ -139,6 +140,7 @@ class Tool:
     source: str = ""
     typed: Json | None = None
     granted: Callable[[Json, Sequence[Event]], bool] | None = None
+    shown: Callable[[Json], str] | None = None
     prepare: Callable[[Json, ToolContext], Awaitable[None]] | None = None
 
     @property

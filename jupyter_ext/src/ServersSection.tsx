@@ -3,9 +3,11 @@ import { FormEvent, useCallback, useEffect, useId, useState } from 'react';
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import type { Host } from './host';
-import { Attempt, Item, Toggle } from './Settings';
+import { Attempt, Find, Item, Loading, MANY, Toggle, matches } from './Settings';
 import { Server, Servers, SettingsDoor, Template, words } from './door';
 
+/** How often a login under way is looked after. */
+const LOOK_MS = 1500;
 const KINDS: Record<Server['kind'], string> = { http: 'web', sandbox: 'in the sandbox', host: 'as you' };
 
 interface Props {
@@ -18,8 +20,26 @@ interface Props {
 export function ServersSection({ door, host, attempt, busy }: Props) {
   const [known, setKnown] = useState<Servers | null>(null);
   const [adding, setAdding] = useState(false);
+  const [pages, setPages] = useState<Record<string, string>>({});
+  const [sought, setSought] = useState('');
+  const [tried, setTried] = useState(false);
   const load = useCallback(async () => setKnown(await door.servers()), [door]);
-  useEffect(() => void attempt('', load), [load]);
+  useEffect(() => void attempt('', load).then(() => setTried(true)), [load]);
+  const waiting = known?.servers.find(server => server.login === 'waiting')?.name;
+  useEffect(() => {
+    if (!waiting) {
+      return;
+    }
+    const look = async (): Promise<void> => {
+      const now = await door.servers().catch(() => null);
+      if (now && now.servers.find(server => server.name === waiting)?.login !== 'waiting') {
+        window.clearInterval(timer);
+        await test(waiting);
+      }
+    };
+    const timer = window.setInterval(() => void look(), LOOK_MS);
+    return () => window.clearInterval(timer);
+  }, [waiting, door]);
   const test = (name: string): Promise<void> =>
     attempt(`Connecting to ${name} …`, async () => {
       const { ok, problem, tools, duration_ms } = await door.test(name);
@@ -36,13 +56,16 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
         return test(name);
       }
       window.open(url, '_blank', 'noopener,noreferrer');
-      return `Log in at ${new URL(url).host} in the tab that has opened. Then test ${name}.`;
+      setPages({ ...pages, [name]: url });
+      await load();
+      return `Log in at ${new URL(url).host} in the tab that has opened.`;
     });
   const remove = async (name: string): Promise<void> => {
     if (await host.confirm(visible(`Remove the server “${name}” and forget the login there?`), 'Remove')) {
       await attempt('Removing …', async () => setKnown(await door.removeServer(name)));
     }
   };
+  const shown = known?.servers.filter(server => matches(sought, server.name, server.where, ...server.tools.map(tool => tool.name))) ?? [];
   return (
     <>
       <div className="agk-tools">
@@ -66,14 +89,16 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
           <p>An MCP server lends its tools to the agent: issues of GitHub, messages of Slack, rows of a database. What only reads runs when you allow it, all else asks.</p>
         </div>
       )}
-      {known?.servers.map(server => (
+      {!known && <Loading said="Looking which servers there are …" again={tried && !busy ? () => void attempt('', load) : null} />}
+      {known && known.servers.length > MANY && <Find what="server" sought={sought} setSought={setSought} found={shown.length} of={known.servers.length} />}
+      {shown.map(server => (
         <Item
           key={server.name}
           title={server.name}
           about={server.problem || server.where}
           tags={
             <>
-              <span className={`agk-chip agk-server-${server.state}`}>{server.on ? server.state : 'off'}</span>
+              <span className={`agk-chip ${!server.on ? '' : wantsLogin(server) ? 'agk-demo' : STATES[server.state]}`}>{stateOf(server)}</span>
               <span className="agk-chip">{server.source === 'workspace' ? 'of this folder' : KINDS[server.kind]}</span>
               {server.tools.length > 0 && <span className="agk-dim agk-number">{server.tools.length} tools</span>}
             </>
@@ -82,10 +107,21 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
         >
           {() => (
             <>
-              <p className="agk-dim">
-                <code>{visible(server.where)}</code>
-              </p>
-              {server.problem && <p className="agk-error">{visible(server.problem)}</p>}
+              {server.problem && (
+                <p className="agk-dim">
+                  <code>{visible(server.where)}</code>
+                </p>
+              )}
+              {server.login === 'waiting' && (
+                <p>
+                  Waits for you to log in{pages[server.name] ? ': ' : ' in the other tab.'}
+                  {pages[server.name] && (
+                    <a href={pages[server.name]} target="_blank" rel="noopener noreferrer">
+                      {visible(new URL(pages[server.name]).host)}
+                    </a>
+                  )}
+                </p>
+              )}
               {server.tools.length > 0 && (
                 <ul className="agk-tool-list" tabIndex={0} aria-label={`Tools of ${visible(server.name)}`}>
                   {server.tools.map(tool => (
@@ -99,9 +135,19 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
                 <button type="button" disabled={busy || !server.on} onClick={() => void test(server.name)}>
                   Test
                 </button>
-                {server.kind === 'http' && (
-                  <button type="button" disabled={busy || !server.on} onClick={() => void login(server.name)}>
+                {(server.login === 'possible' || server.login === 'needed') && (
+                  <button type="button" className={server.login === 'needed' ? 'agk-primary' : ''} disabled={busy || !server.on} onClick={() => void login(server.name)}>
                     Log in
+                  </button>
+                )}
+                {server.login === 'waiting' && (
+                  <button type="button" disabled={busy} onClick={() => void login(server.name)}>
+                    Begin the login anew
+                  </button>
+                )}
+                {server.login === 'kept' && (
+                  <button type="button" disabled={busy} onClick={() => void attempt('', async () => (setKnown(await door.logout(server.name)), `The login at ${server.name} is forgotten.`))}>
+                    Log out
                   </button>
                 )}
                 {server.source === 'user' && (
@@ -116,6 +162,20 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
       ))}
     </>
   );
+}
+
+const STATES: Record<Server['state'], string> = { connected: 'agk-server-connected', failed: 'agk-server-failed', idle: '', off: '' };
+
+const wantsLogin = ({ login }: Server): boolean => login === 'waiting' || login === 'needed';
+
+function stateOf(server: Server): string {
+  if (!server.on) {
+    return 'off';
+  }
+  if (wantsLogin(server)) {
+    return 'wants a login';
+  }
+  return server.state === 'idle' ? 'not needed yet' : server.state;
 }
 
 function Add({ door, busy, add }: { door: SettingsDoor; busy: boolean; add: (name: string, template: string, said: object) => Promise<void> }) {

@@ -80,6 +80,39 @@ export function Settings({ hub, host, session, folder, close }: Props) {
   );
 }
 
+/** So many things of a list, and it can be searched. */
+export const MANY = 8;
+
+/** Whether every word that is `sought` is in one of the texts. */
+export function matches(sought: string, ...texts: string[]): boolean {
+  const all = texts.join('\n').toLowerCase();
+  return sought.toLowerCase().split(/\s+/).every(word => all.includes(word));
+}
+
+export function Find({ what, sought, setSought, found, of }: { what: string; sought: string; setSought: (text: string) => void; found: number; of: number }) {
+  return (
+    <div className="agk-sought">
+      <input type="search" aria-label={`Find a ${what}`} placeholder={`Find a ${what}`} spellCheck={false} value={sought} onChange={event => setSought(event.target.value)} />
+      <span className="agk-dim agk-number" role="status">
+        {sought.trim() ? `${found} of ${of}` : `${of} ${what}s`}
+      </span>
+    </div>
+  );
+}
+
+/** Until there is something to show; `again` once that has failed. */
+export function Loading({ said, again }: { said: string; again: (() => void) | null }) {
+  return again ? (
+    <button type="button" onClick={again}>
+      <Icon name="retry" /> Try again
+    </button>
+  ) : (
+    <p className="agk-dim agk-loading" role="status">
+      {said}
+    </p>
+  );
+}
+
 /** A switch that says what it is for. */
 export function Toggle({ on, label, disabled, change }: { on: boolean; label: string; disabled: boolean; change: (on: boolean) => void }) {
   return (

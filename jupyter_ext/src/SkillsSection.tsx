@@ -4,11 +4,13 @@ import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import { Code, Markdown } from '../../widgets/src/views/text';
 import type { Host } from './host';
-import { Attempt, Item, Toggle } from './Settings';
+import { Attempt, Find, Item, Loading, MANY, Toggle, matches } from './Settings';
 import { Problem, SettingsDoor, Skill, SkillText, bodyOf, slug } from './door';
 
 const WHOSE: Record<Skill['scope'], string> = { workspace: 'of this folder', user: 'yours', bundled: 'comes along' };
 const STATES: Record<string, string> = { untrusted: 'not trusted', shadowed: 'hidden by a nearer one', broken: 'broken' };
+
+const faults = (skill: Skill): number => skill.problems.filter(problem => problem.level !== 'advice').length;
 
 interface Props {
   door: SettingsDoor;
@@ -23,9 +25,11 @@ export function SkillsSection({ door, switching, host, attempt, busy }: Props) {
   const [skills, setSkills] = useState<Skill[] | null>(null);
   const [adding, setAdding] = useState(false);
   const [editing, setEditing] = useState<SkillText | null>(null);
+  const [sought, setSought] = useState('');
+  const [tried, setTried] = useState(false);
   const picker = useRef<HTMLInputElement>(null);
   const load = useCallback(async () => setSkills(await door.skills()), [door]);
-  useEffect(() => void attempt('', load), [load]);
+  useEffect(() => void attempt('', load).then(() => setTried(true)), [load]);
 
   const upload = (file: File | undefined): void => {
     if (!file) {
@@ -50,6 +54,7 @@ export function SkillsSection({ door, switching, host, attempt, busy }: Props) {
   if (editing) {
     return <Editor skill={editing} door={door} attempt={attempt} busy={busy} close={() => (setEditing(null), void attempt('', load))} />;
   }
+  const shown = skills?.filter(skill => matches(sought, skill.name, skill.description)) ?? [];
   const edit = (name: string): Promise<void> => attempt('', async () => setEditing(await door.skill(name)));
   return (
     <>
@@ -64,7 +69,9 @@ export function SkillsSection({ door, switching, host, attempt, busy }: Props) {
       </div>
       {adding && <Begin busy={busy} begin={(name, about) => attempt('Making it …', async () => (setEditing(await door.begin(name, about)), setAdding(false)))} />}
       {!switching && <p className="agk-dim agk-lead">All conversations begin with every skill. Open one to leave a skill out of it.</p>}
-      {skills?.map(skill => (
+      {!skills && <Loading said="Looking which skills there are …" again={tried && !busy ? () => void attempt('', load) : null} />}
+      {skills && skills.length > MANY && <Find what="skill" sought={sought} setSought={setSought} found={shown.length} of={skills.length} />}
+      {shown.map(skill => (
         <Item
           key={`${skill.scope} ${skill.folder}`}
           title={skill.name}
@@ -72,6 +79,7 @@ export function SkillsSection({ door, switching, host, attempt, busy }: Props) {
           tags={
             <>
               <span className="agk-chip">{WHOSE[skill.scope]}</span>
+              {faults(skill) > 0 && <span className="agk-dim agk-number">{faults(skill)} {faults(skill) === 1 ? 'fault' : 'faults'}</span>}
               {STATES[skill.state] && <span className="agk-chip agk-demo">{STATES[skill.state]}</span>}
             </>
           }

@@ -27,6 +27,8 @@ export interface Server {
   where: string;
   on: boolean;
   state: 'connected' | 'failed' | 'idle' | 'off';
+  /** `none`: nobody logs in there; `waiting`: one was begun. */
+  login: 'none' | 'possible' | 'needed' | 'waiting' | 'kept';
   problem: string;
   tools: Array<{ name: string; read_only: boolean; asks: boolean }>;
 }
@@ -87,6 +89,8 @@ export class SettingsDoor {
 
   /** Where the person's browser goes; empty when no login is needed. */
   login = async (name: string): Promise<string> => (await this.act<{ url: string }>(name, 'login')).url;
+
+  logout = (name: string): Promise<Servers> => this.act(name, 'logout');
 
   /** The session's next run has the tools that servers offer then. */
   refresh = (): Promise<unknown> => this.api.refreshTools(this.session);

@@ -26,6 +26,7 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, Thinking, ToolUse
 from tests.browser import lab
 from tests.browser.axe import violations
+from tests.mcp.conftest import listening
 from tests.transcript.runs import hostile
 
 ROOT = Path(__file__).parents[2]
@@ -637,3 +638,53 @@ def test_skills_and_servers_are_arranged_in_the_panel(bench: Bench) -> None:
     assert page.evaluate("() => window.__xss") is None
     assert not page.problems
     page.close()
+
+
+def test_a_person_logs_in_at_a_server_and_out_again(bench: Bench, page: Any) -> None:
+    view = page.get_by_role("region", name="Settings of the agent")
+    with listening(ROOT / "tests" / "mcp" / "guarded.py") as address:
+        page.get_by_role("button", name="Skills and MCP servers").click()
+        view.get_by_role("button", name="MCP servers").click(timeout=SLOW)
+        view.get_by_role("button", name="Add a server").click(timeout=SLOW)
+        view.get_by_label("Name").fill("guarded")
+        view.get_by_label("Address").fill(address)
+        view.get_by_role("button", name="Add", exact=True).click()
+        guarded = view.get_by_role("article", name="guarded")
+        guarded.get_by_role("button", name="guarded").click(timeout=SLOW)
+        guarded.get_by_role("button", name="Test").click()
+        view.get_by_text("guarded wants you to log in first").first.wait_for(timeout=SLOW)
+        with page.context.expect_page(timeout=SLOW) as opening:
+            guarded.get_by_role("button", name="Log in", exact=True).click()
+        tab = opening.value
+        tab.get_by_role("heading", name="Logged in at guarded").wait_for(timeout=SLOW)
+        assert tab.url.startswith(f"{bench.server.url}/api/agent/mcp/callback?")
+        assert tab.evaluate("() => window.opener") is None
+        tab.close()
+
+        guarded.get_by_text("secret", exact=True).wait_for(timeout=SLOW)  # nobody pressed Test
+        view.get_by_text("guarded answers").wait_for(timeout=SLOW)
+        guarded.get_by_text("connected", exact=True).wait_for(timeout=SLOW)
+        logins = list((bench.home / "data" / "agent-kernel" / "mcp").rglob("logins/*.secret"))
+        assert logins
+        kept = [path.read_bytes() for path in bench.home.rglob("*") if path.is_file()]
+        assert not any(re.search(rb"(access|refresh)-[0-9a-f]{24}", data) for data in kept)
+        view.get_by_role("button", name="Back").click()
+        bench.api.add([Text("Hello.")])
+        ask(page, "Say hello")
+        ended(page)
+        assert "mcp__guarded__secret" in json.dumps(bench.api.bodies[-1]["tools"])
+        assert not re.search(r"(access|refresh)-[0-9a-f]{24}", json.dumps(bench.api.bodies[-1]))
+
+        to_list(page)
+        page.get_by_role("button", name="Skills and MCP servers").click()
+        view.get_by_role("button", name="MCP servers").click(timeout=SLOW)
+        guarded.get_by_role("button", name="guarded").click(timeout=SLOW)
+        guarded.get_by_role("button", name="Log out", exact=True).click(timeout=SLOW)
+        view.get_by_text("The login at guarded is forgotten.").wait_for(timeout=SLOW)
+        assert not [path for path in logins if path.exists()]
+        guarded.get_by_role("button", name="Test").click()
+        view.get_by_text("guarded wants you to log in first").first.wait_for(timeout=SLOW)
+        guarded.get_by_role("button", name="Remove").click()
+        page.locator(".jp-Dialog").get_by_role("button", name="Remove").click()
+        guarded.wait_for(state="detached", timeout=SLOW)
+    view.get_by_role("button", name="Back").click()

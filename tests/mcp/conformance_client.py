@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -28,11 +29,13 @@ async def main(url: str) -> None:
     if scenario == "auth/basic-cimd":
         given["client_id"] = DOCUMENT
     client = {key: given[key] for key in ("client_id", "client_secret") if key in given}
+    if scenario.startswith(("auth/client-credentials", "auth/cross-app-access")):
+        client |= grant(given, await issuer(url))
     configuration.add("suite", {"url": url, **client})
     servers = McpServers(configuration, home, hide=lambda _: None)
     await servers.find()
     try:
-        if scenario.startswith("auth/"):
+        if scenario.startswith("auth/") and "grant" not in client:
             await log_in(servers)
         connection = servers.connection("suite")
         tools = await connection.tools()
@@ -50,6 +53,32 @@ async def main(url: str) -> None:
                 )
     finally:
         await servers.close()
+
+
+def grant(given: dict[str, Any], issuer: str) -> dict[str, Any]:
+    """What a person says of a server where programs log in by themselves; secrets as variables."""
+    os.environ["PROGRAMS_SECRET"] = given.get("client_secret") or given["private_key_pem"]
+    kind = "client_secret" if "client_secret" in given else "private_key"
+    secret = {"issuer": issuer, kind: "${PROGRAMS_SECRET}"}
+    if "idp_id_token" not in given:
+        return {"grant": "client_credentials", **secret}
+    os.environ["ID_TOKEN"] = given["idp_id_token"]
+    idp = {
+        "token_endpoint": given["idp_token_endpoint"],
+        "client_id": given["idp_client_id"],
+        "id_token": "${ID_TOKEN}",
+    }
+    return {"grant": "cross_app_access", **secret, "idp": idp}
+
+
+async def issuer(url: str) -> str:
+    """The login server of a server, as whoever runs it tells people."""
+    parts = urlsplit(url)
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        about = await client.get(
+            f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}"
+        )
+    return str(about.json()["authorization_servers"][0])
 
 
 async def yes(*, scope: str, what: str, reason: str) -> bool:

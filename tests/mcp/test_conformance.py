@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.npm import BIN, fetched, node
 from tests.ports import free_port
 
 VERSION = "0.1.16"
@@ -32,14 +32,11 @@ CLIENT = [
     "auth/pre-registration",
     "auth/resource-mismatch",
     "auth/scope-step-up",
+    "auth/2025-03-26-oauth-metadata-backcompat",
+    "auth/client-credentials-jwt",
+    "auth/client-credentials-basic",
+    "auth/cross-app-access-complete-flow",
 ]
-NOT_OURS = {
-    "auth/2025-03-26-oauth-metadata-backcompat": "its issuer is not the address asked: RFC 8414 has us refuse it",
-    "auth/client-credentials-jwt": "an extension: logins of programs, and ours are a person's",
-    "auth/client-credentials-basic": "the same",
-    "auth/cross-app-access-complete-flow": "an extension: logins through a company's identity provider",
-}
-"""Scenarios that a client of ours does not pass, and why."""
 ELSEWHERE = re.compile(
     r"auth/(metadata-var\d|scope-(from-.*|omitted-.*|retry-limit)|token-endpoint-.*|offline-access-.*|.*-endpoint-fallback)"
 )
@@ -49,29 +46,13 @@ SUITES_OWN = re.compile(
     r"(tools-call|resources|prompts|elicitation|json-schema|server-sse|logging|completion)-.*"
 )
 """Scenarios that call tools, resources and prompts of the suite's own test server, or what ours does not say it has."""
-BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def suite() -> list[str]:
     """The command of the suite, kept between runs."""
-    node = shutil.which("node", path=str(BIN)) or shutil.which("node")
-    npm = shutil.which("npm", path=str(BIN)) or shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("there is no Node here")
-    folder = Path.home() / ".cache" / "agent-kernel-tests" / f"conformance-{VERSION}"
-    program = folder / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = f"@modelcontextprotocol/conformance@{VERSION}"
-        done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), wanted],
-            capture_output=True, text=True, timeout=150,
-            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
-        )  # fmt: skip
-        if done.returncode:
-            pytest.skip(f"the conformance suite cannot be fetched: {done.stderr[-200:]}")
-    return [node, str(program)]
+    place = fetched("@modelcontextprotocol/conformance", VERSION, "conformance")
+    return [node(), str(place / "dist" / "index.js")]
 
 
 def failures(folder: Path) -> list[str]:
@@ -106,8 +87,7 @@ def test_every_scenario_is_accounted_for(suite: list[str]) -> None:
     )
     assert len(of_clients) > 20 and len(of_servers) > 20
     assert [name for name in of_servers if name not in SERVER and not SUITES_OWN.fullmatch(name)] == []
-    known = {*CLIENT, *NOT_OURS}
-    assert [name for name in of_clients if name not in known and not ELSEWHERE.fullmatch(name)] == []
+    assert [name for name in of_clients if name not in CLIENT and not ELSEWHERE.fullmatch(name)] == []
 
 
 @pytest.fixture(scope="module")

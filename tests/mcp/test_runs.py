@@ -45,6 +45,22 @@ async def app(settings: Settings) -> AsyncIterator[App]:
         yield opened
 
 
+async def test_a_tool_that_was_allowed_asks_once_more_after_its_own_answer(
+    app: App, new_agent: Callable[..., Agent], configuration: Configuration, api: ScriptedMessages
+) -> None:
+    """A tool that both reads and sends could be told by what it read what to send."""
+    write = [ToolUse("mcp__every__write", {"path": "made.txt", "text": "by a server"})]
+    api.add(write, write, write, [Text("Done.")])
+    run = await new_agent(host=Account(app), interactive=True).start("Go")
+    asked = []
+    async for event in run.follow(deltas=False):
+        if isinstance(event, ApprovalRequest):
+            asked.append("Asks because text from" in event.reason)
+            await run.answer(event.id, "session")
+    await run.wait()
+    assert (run.status, asked) == ("completed", [False, True])
+
+
 async def test_what_only_reads_runs_what_writes_asks_and_can_be_undone(
     app: App,
     new_agent: Callable[..., Agent],

@@ -95,8 +95,33 @@ def test_a_person_logs_in_by_way_of_the_jupyter_server(jupyter: Jupyter, tmp_pat
         stranger = httpx2.get(back, trust_env=False)
         assert stranger.status_code == 403
         arrived = httpx2.get(back, headers={"Authorization": f"token {TOKEN}"}, trust_env=False)
-        assert (arrived.status_code, arrived.headers["content-type"]) == (200, "text/plain; charset=utf-8")
-        assert "You are logged in at guarded." in arrived.text
+        assert (arrived.status_code, arrived.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "Logged in at guarded" in arrived.text
+        assert login_of(jupyter, session["session"]) == "kept"
         assert jupyter.post("mcp/guarded/test", session).json()["ok"]
         again = httpx2.get(back, headers={"Authorization": f"token {TOKEN}"}, trust_env=False)
         assert again.status_code == 400
+
+        out = jupyter.post("mcp/guarded/logout", session).json()
+        assert [server["login"] for server in out["servers"] if server["name"] == "guarded"] == ["possible"]
+        assert "log in first" in jupyter.post("mcp/guarded/test", session).json()["problem"]
+        assert login_of(jupyter, session["session"]) == "needed"
+
+        state = httpx2.URL(jupyter.post("mcp/guarded/login", session).json()["url"]).params["state"]
+        assert login_of(jupyter, session["session"]) == "waiting"
+        refused = httpx2.get(
+            f"{jupyter.url}/api/agent/mcp/callback",
+            params={"state": state, "error": "access_denied", "error_description": "<script>no()</script>"},
+            headers={"Authorization": f"token {TOKEN}"},
+            trust_env=False,
+        )
+        assert (refused.status_code, "&lt;script&gt;no()&lt;/script&gt;" in refused.text) == (400, True)
+        assert "<script" not in refused.text
+        assert "default-src 'none'" in refused.headers["content-security-policy"]
+        assert login_of(jupyter, session["session"]) == "needed"
+
+
+def login_of(jupyter: Jupyter, session: str) -> str:
+    """How the login at `guarded` stands."""
+    servers = jupyter.get(f"mcp?session={session}").json()["servers"]
+    return str(next(server["login"] for server in servers if server["name"] == "guarded"))

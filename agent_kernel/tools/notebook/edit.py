@@ -175,6 +175,15 @@ def _what_changed(stale: Stale, context: ToolContext) -> str:
     return f"{stale} Nothing was changed. What has changed:\n{diff}"
 
 
+def _shown(args: Json) -> str:
+    """Text of cells that a page shows without running anything; what an edited cell is, only the notebook knows."""
+    return "\n".join(
+        str(said.get("source", ""))
+        for said in args["operations"]
+        if said.get("cell_type", "markdown") != "code"
+    )
+
+
 NOTEBOOK_EDIT = Tool(
     name="notebook_edit",
     description=(
@@ -220,5 +229,6 @@ NOTEBOOK_EDIT = Tool(
     run=run,
     describe=_described,
     summary="Change cells of a notebook",
+    shown=_shown,
     prepare=settle,
 )
