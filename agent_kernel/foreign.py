@@ -46,15 +46,17 @@ _CREDENTIALS = re.compile(
 )
 _WRITTEN = frozenset({"content", "old_string", "new_string", "items"})
 """Arguments that are text to be written, not places."""
-_LOADED = re.compile(
-    r"!\[[^\]]*\]\(\s*<?([^\s)>]+)"
-    r"|^\W*\[[^\]]+\]:\s*<?([^\s>]+)"
-    r"|\b(?:src|srcset|poster|background|data|action)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
-    r"|<(?:link|image|use|feimage)\b[^>]*\bhref\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
+_ADDRESS = re.compile(
+    r"(?P<link>\]\((?=\s*<?([^\s)>\]]+\]?)))"
+    r"|\]:\s*<?([^\s>]+)"
+    r"|\b(?:(?P<href>href)|src|srcset|poster|background|data|action)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)"
     r"|(?:\burl\(|@import)\s*(\"[^\"]*\"|'[^']*'|[^\s);]+)",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
-"""What a browser asks for as soon as it shows such text: Markdown's pictures, and those of HTML and CSS."""
+"""Addresses in Markdown, HTML and CSS. Each way to read on is as long as the text at most: hostile text may not take
+more time for being long."""
+_PICTURE, _TAG = re.compile(r"!\["), re.compile(r"<(?:link|image|use|feimage)\b", re.IGNORECASE)
+"""What makes a link, or an href, an address that is loaded."""
 _REMOTE = re.compile(r"https?:|//", re.IGNORECASE)
 
 
@@ -213,9 +215,14 @@ def _texts(event: Event) -> list[str]:
 def made_up(events: Sequence[Event], text: str) -> str:
     """An address that a browser asks for when it shows `text`, and nobody but the model can have written; empty when
     there is none."""
-    for found in _LOADED.finditer(text.replace('\\"', '"')):
+    text = text.replace('\\"', '"')
+    loaded = {"link": _PICTURE.search(text), "href": _TAG.search(text)}
+    for found in _ADDRESS.finditer(text):
+        begun = [loaded[kind] for kind in loaded if found[kind]]
+        if begun and (begun[0] is None or begun[0].start() > found.start()):
+            continue  # a link: a person may follow it, nothing loads it
         # As browsers read it: references are resolved, blanks left out, and a backslash is a slash.
-        said = unescape(next(filter(None, found.groups())).strip("\"'"))
+        said = unescape(next(filter(None, found.group(2, 3, 5, 6))).strip("\"'"))
         address = re.sub(r"[\x00-\x20]", "", said).replace("\\", "/")
         if address.lower().startswith("data:") or not _REMOTE.search(address):
             continue

@@ -381,14 +381,22 @@ LOADED = [
     r"<img src=https:\\e.example>", f'<img srcset="a.png 1x, {URL} 2x">', f"<b style='x: url({URL})'>",
     f"<svg><image href='{URL}'/></svg>",
     f"<style>@import '{URL}'</style>", json.dumps({"source": [f'<img src="{URL}">']}),
+    f"[a](<img/src={URL}>)", "![a](https://e.example/seen.png]SECRET)", f"[![a]({URL})](b)",
+    f"<link rel=icon href={URL}>",
 ]  # fmt: skip
 NOT_LOADED = [
     "![a](https://e.example/seen.png)", f"[a]({URL})", "![a](figures/a.png)", "![a](attachment:a.png)",
     "![a](data:image/png;base64,AA//BB==)", f"see {URL}",
+    f"[a]({URL}) ![b](figures/b.png)", f"<a href='{URL}'>a</a>",
+    *("\n" * 300_000, "![" * 150_000, "](" * 150_000, "<link " * 50_000, f"<link{' ' * 300_000}", "src='" * 60_000),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "asks"), [(t, True) for t in LOADED] + [(t, False) for t in NOT_LOADED])
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [(t, True) for t in LOADED] + [(t, False) for t in NOT_LOADED],
+    ids=lambda value: str(value)[:30],
+)
 def test_what_a_browser_would_load_is_known_however_it_is_written(text: str, asks: bool) -> None:
     seen: Json = {"type": "text", "text": "https://e.example/seen.png"}
     read: list[Event] = [ToolResult(id="a", content=[seen], foreign="e")]
