@@ -16,7 +16,7 @@ from agent_kernel.tools.notebook import pages as module
 from agent_kernel.tools.notebook.far_pages import FarPages, reachable
 from agent_kernel.tools.notebook.operations import digest
 from agent_kernel.tools.notebook.pages import OpenNotebooks, PageGone, Pages
-from tests.server.conftest import free_port
+from tests.ports import free_port
 from tests.tools.conftest import Desk, said
 from tests.tools.test_notebooks import edit, written
 
