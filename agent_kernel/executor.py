@@ -42,7 +42,7 @@ NOBODY = (
 )
 PLAN = "Denied: the permission is `plan`, which only reads. Say what you would do instead of doing it."
 WHY = {
-    "sandbox": "The permission `ask` confirms every change.",
+    "sandbox": "With the permission “ask” you confirm every change.",
     "outside": "This leaves the sandbox: it runs in your own kernel or reaches other services.",
 }
 NARROWED = "The skill {name}, which is in use, does not list this among the tools that run without asking."
