@@ -13,8 +13,9 @@ from pathlib import Path
 
 MOST_MEGABYTES = {"server": 330, "worker": 300, "kernel": 220, "sandbox": 120}
 """Private resident memory of one process after a round; about half as much again as it was found to be."""
-LISTENS = {"server": 1, "worker": 0, "kernel": 7, "sandbox": 0}
-"""So many TCP ports a process may listen on."""
+LISTENS = {"server": 2, "worker": 0, "kernel": 7, "sandbox": 0}
+"""So many TCP ports a process may listen on; a server: for people, and for other programs of this machine that ask its
+pages."""
 KINDS = {
     "sandbox": ("supervisor", "bwrap", "rootdrop"),
     "kernel": ("ipykernel",),
