@@ -109,6 +109,15 @@ async def test_another_process_reaches_the_pages_of_this_machines_servers(
     assert await far.ask(ME, notebook, "read") is None, "there is no server"
     page = Page(pages, notebook, lambda asked: None if asked["action"] == "run" else {"said": asked["x"]})
     await asyncio.sleep(0)
+    async with reachable(pages, tmp_path / "other"):
+        pass
+    assert not any((tmp_path / "other" / "pages").iterdir())
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "1-killed.json").write_text("{}")
+    async with reachable(Pages(), tmp_path), reachable(pages, tmp_path):
+        assert len(list((tmp_path / "pages").iterdir())) == 2, (
+            "whose server lives stays, what was killed goes"
+        )
     async with reachable(pages, tmp_path):
         (record,) = (tmp_path / "pages").iterdir()
         assert record.stat().st_mode & 0o777 == 0o600

@@ -7,6 +7,7 @@ Each server leaves its address and a secret in the data folder, where only this 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hmac
 import json
 import os
@@ -22,7 +23,7 @@ from agent_kernel.events import Json
 from agent_kernel.tools.notebook.pages import ANSWER, PageGone, Pages
 
 FOLDER = "pages"
-"""In the data folder: a file for each server."""
+"""In the data folder: a file for each server, which holds a lock on it as long as it lives."""
 LONGEST = 64 << 20
 HELLO = b"agent-kernel pages\n"
 """What a server says first: on the port of one that was killed, somebody else may listen by now."""
@@ -45,18 +46,33 @@ async def reachable(pages: Pages, data: Path) -> AsyncIterator[None]:
     server = await asyncio.start_server(heard, "127.0.0.1", 0, limit=LONGEST)
     address = {"port": server.sockets[0].getsockname()[1], "secret": secret}
     record = data / FOLDER / f"{os.getpid()}-{secrets.token_hex(4)}.json"
-    await asyncio.to_thread(_write, record, json.dumps(address))
+    await asyncio.to_thread(_sweep, record.parent)
+    held = await asyncio.to_thread(_write, record, json.dumps(address))
     try:
         yield
     finally:
         await asyncio.to_thread(record.unlink, missing_ok=True)
+        os.close(held)
         server.close()
 
 
-def _write(record: Path, text: str) -> None:
+def _write(record: Path, text: str) -> int:
+    """The descriptor that holds its lock."""
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(record, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    partial = record.with_suffix(".part")
+    held = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.write(held, text.encode())
+    partial.rename(record)
+    return held
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what servers left that were killed."""
+    for record in folder.glob("*.json"):
+        with suppress(OSError), record.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            record.unlink()
 
 
 async def _answer(
