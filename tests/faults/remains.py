@@ -77,7 +77,7 @@ def holdings(folder: Path) -> dict[int, Holding]:
     listening = _listening()
     found = {}
     for pid, command in processes(folder).items():
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError, KeyError):  # it has ended meanwhile, or is about to
             found[pid] = _holding(pid, kind_of(command), listening)
     return found
 
