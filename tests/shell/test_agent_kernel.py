@@ -177,7 +177,7 @@ def test_an_interrupt_stops_a_prompt_and_python_even_while_it_waits(
         ("import time\nprint('on', flush=True)\ntime.sleep(600)", "KeyboardInterrupt"),
     ):
         cell = cells.start(f"%%python\n{code}")
-        next(m for m in cells.messages() if m["content"].get("text") == "on\n")
+        next(m for m in cells.messages() if m["content"].get("text", "").startswith("on"))
         cells.manager.interrupt_kernel()
         assert error in cells.finish(cell).error[-1]
     assert cells.run("%%py 1 + 1").text == "2"
