@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agent_kernel.testing.messages_api import ScriptedMessages
 from tests.ports import free_port
 
 FLAGS = [
@@ -45,6 +48,16 @@ class Server:
     folder: Path
     process: subprocess.Popen[bytes]
     log: Path
+
+
+@contextlib.contextmanager
+def scripted() -> Iterator[ScriptedMessages]:
+    """The scripted model, of every server that is started while this is open."""
+    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
+        patch.setenv("ANTHROPIC_BASE_URL", api.url)
+        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
+        yield api
 
 
 @contextlib.contextmanager

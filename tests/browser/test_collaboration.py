@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from agent_kernel.tools.notebook.operations import digest
 from tests.browser import lab
@@ -44,10 +43,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     OUTPUT.mkdir(exist_ok=True)
     scratch = tmp_path_factory.mktemp("together")
     (folder := scratch / "work").mkdir()
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
+    with lab.scripted() as api, pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(PREFIX / "share" / "jupyter"))
         patch.setenv("JUPYTER_CONFIG_PATH", str(PREFIX / "etc" / "jupyter"))
         patch.setenv("JUPYTERLAB_DIR", str(PREFIX / "share" / "jupyter" / "lab"))

@@ -12,7 +12,6 @@ import nbformat
 import pytest
 from playwright.sync_api import Error
 
-from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import HttpError, Text, Thinking, ToolUse
 from agent_kernel.tools.notebook.operations import digest
 from tests.browser import lab
@@ -72,14 +71,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         v4 = nbformat.v4
         made = [v4.new_code_cell(source, id=f"c{place}") for place, source in enumerate(cells)]
         nbformat.write(v4.new_notebook(cells=made, metadata={"kernelspec": kernel}), folder / f"{app}.ipynb")
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
-        with lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
-            bench = Bench(server, context, api, scratch / "home")
-            worked(bench)
-            yield bench
+    with lab.scripted() as api, lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
+        bench = Bench(server, context, api, scratch / "home")
+        worked(bench)
+        yield bench
 
 
 def worked(bench: Bench) -> None:

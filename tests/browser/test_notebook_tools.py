@@ -13,7 +13,6 @@ from typing import Any
 import nbformat
 import pytest
 
-from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from agent_kernel.tools.notebook.operations import digest
 from tests.browser import lab
@@ -50,12 +49,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     OUTPUT.mkdir(exist_ok=True)
     scratch = tmp_path_factory.mktemp("notebooks")
     (folder := scratch / "work").mkdir()
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
-        with lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
-            yield Bench(server, context, api, scratch / "home")
+    with lab.scripted() as api, lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
+        yield Bench(server, context, api, scratch / "home")
 
 
 @pytest.fixture(scope="module")

@@ -82,12 +82,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     empty = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
     nbformat.write(empty, folder / "empty.ipynb")
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
-        with lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
-            yield Bench(server, context, api, scratch / "home")
+    with lab.scripted() as api, lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
+        yield Bench(server, context, api, scratch / "home")
 
 
 @pytest.fixture(scope="module")

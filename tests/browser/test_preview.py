@@ -17,7 +17,6 @@ from uuid import uuid4
 import nbformat
 import pytest
 
-from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from tests.browser import lab
 from tests.browser.test_panel import Bench
@@ -60,15 +59,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "serve.ipynb"
     )
     with (
-        ScriptedMessages() as api,
+        lab.scripted() as api,
         FakeDaytona(scratch / "daytona") as daytona,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("DAYTONA_API_KEY", KEY)
         patch.setenv("DAYTONA_API_URL", daytona.url)
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
         with lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
             context.set_default_timeout(LIVE)
             yield Bench(server, context, api, scratch / "home")

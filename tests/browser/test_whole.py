@@ -51,10 +51,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model() -> Iterator[ScriptedMessages]:
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
+    with lab.scripted() as api:
         yield api
 
 

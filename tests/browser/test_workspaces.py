@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.browser import lab
 from tests.browser.axe import violations
@@ -34,13 +33,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "sales.csv").write_text("a,b\n1,2\n")
     (folder / "<b>bold.txt").write_text("text of a stranger's")
-    with ScriptedMessages() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_KERNEL_MODEL", "scripted")
-        patch.setenv("ANTHROPIC_BASE_URL", api.url)
-        patch.setenv("ANTHROPIC_API_KEY", "key-of-the-test")
-        with lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
-            context.set_default_timeout(90_000)
-            yield Bench(server, context, api, scratch / "home")
+    with lab.scripted() as api, lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
+        context.set_default_timeout(90_000)
+        yield Bench(server, context, api, scratch / "home")
 
 
 @pytest.fixture(scope="module")
