@@ -646,9 +646,9 @@ def _options(
 ) -> dict[str, Any]:
     """What the run's row says of how it is to be worked on, for whoever does."""
     said = {name: getattr(settings, name) for name in RUN_SETTINGS}
-    attached = isinstance(kernel, AttachedKernel)
-    beside = kernel.notebook if isinstance(kernel, AttachedKernel) else ""
-    return {**said, "interactive": interactive, "kernel": attached, "beside": beside}
+    attached = kernel if isinstance(kernel, AttachedKernel) else None
+    beside = attached.notebook if attached else ""
+    return {**said, "interactive": interactive, "kernel": attached is not None, "beside": beside}
 
 
 def _at_rest(run: RunRow) -> bool:

@@ -241,9 +241,8 @@ class Dispatcher:
                 await self.app.give_up_calls(await self._unfinished(), self.has_call)
             except AgentKernelError as error:
                 logger.warning("looking for runs that nobody works on failed: %s", error)
-            except (
-                Exception
-            ):  # whoever stops looking here leaves what the dead were working on lying for ever
+            except Exception:
+                # Whoever stops looking leaves what the dead were working on lying for ever.
                 logger.exception("looking for runs that nobody works on failed")
             await asyncio.sleep(LOOK)
 

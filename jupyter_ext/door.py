@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,10 +114,10 @@ class Handler(APIHandler):  # type: ignore[misc]
             raise BadRequest(f"The workspace {path} is not a folder here.")
         return found.resolve()
 
-    async def places(self, paths: Sequence[str]) -> dict[Path, str]:
-        """Where notebooks are on this machine, by Jupyter's own paths."""
+    async def place_of(self, path: str) -> Path:
+        """Where a file is on this machine, by Jupyter's own path."""
         root = Path(self.settings["server_root_dir"]).expanduser()
-        return await asyncio.to_thread(lambda: {(root / path.lstrip("/")).resolve(): path for path in paths})
+        return await asyncio.to_thread((root / path.lstrip("/")).resolve)
 
     def body(self, kind: type[T]) -> T:
         """The request's body, checked. Raises BadRequest with what is wrong."""

@@ -17,6 +17,7 @@ from jupyter_ext.route import ROOT, Route
 if TYPE_CHECKING:
     from agent_kernel.events import Json
     from agent_kernel.mcp.login import Login
+    from agent_kernel.mcp.servers import McpServers
 
 open_door = allow_unauthenticated
 CALLBACK = "mcp/callback"
@@ -30,6 +31,13 @@ class McpHandler(Handler):
         """What code in a notebook does by itself is no word of the person's about servers."""
         if self.kernel is not None:
             raise HTTPError(403, "This is for the person to do, in the panel or with agent-kernel mcp.")
+
+    async def reachable(self) -> McpServers:
+        """The servers of the session that the request names, for the person only."""
+        from jupyter_ext.schemas import OfSession
+
+        self.only_persons()
+        return await (await self.account()).mcp(self.body(OfSession).session)
 
 
 class ServersHandler(McpHandler):
@@ -135,10 +143,7 @@ class TestHandler(McpHandler):
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, name: str) -> None:
         """Connect to the server and list its tools; `problem` says why that failed."""
-        from jupyter_ext.schemas import OfSession
-
-        self.only_persons()
-        servers = await (await self.account()).mcp(self.body(OfSession).session)
+        servers = await self.reachable()
         await servers.forget(name)
         since, problem = time.monotonic(), ""
         try:
@@ -155,10 +160,7 @@ class LoginHandler(McpHandler):
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, name: str) -> None:
         """Begin a login at the server: `url` is where the person's browser goes, empty when it is not needed."""
-        from jupyter_ext.schemas import OfSession
-
-        self.only_persons()
-        servers = await (await self.account()).mcp(self.body(OfSession).session)
+        servers = await self.reachable()
         if len(_logins) >= MOST_LOGINS:
             _, (_, oldest) = next(iter(_logins.items()))
             await oldest.close()
@@ -176,10 +178,7 @@ class LogoutHandler(McpHandler):
     @open_door  # type: ignore[untyped-decorator]
     async def post(self, name: str) -> None:
         """Forget the login at the server; then as `GET mcp`."""
-        from jupyter_ext.schemas import OfSession
-
-        self.only_persons()
-        servers = await (await self.account()).mcp(self.body(OfSession).session)
+        servers = await self.reachable()
         await servers.logout(name)
         self.reply(await servers.report())
 

@@ -37,7 +37,8 @@ class PageHandler(PagesHandler):
         body = self.body(OpenNotebooks)
         if len(body.notebooks) > MOST_NOTEBOOKS:
             raise BadRequest(f"{len(body.notebooks)} notebooks are more than a page may name.")
-        (await self.pages()).show(self.owner, page, await self.places(body.notebooks))
+        places = {await self.place_of(notebook): notebook for notebook in body.notebooks}
+        (await self.pages()).show(self.owner, page, places)
         self.reply({})
 
 

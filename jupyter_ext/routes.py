@@ -139,7 +139,7 @@ class RunsHandler(Handler):
         if body.beside:
             if self.notebook is not None:
                 raise BadRequest("A kernel has its own notebook: say `kernel`, not `beside`.")
-            kernel = AttachedKernel(str(next(iter(await self.places([body.beside])))))
+            kernel = AttachedKernel(str(await self.place_of(body.beside)))
         settings = account.app.settings.with_overrides("request", **body.options.model_dump())
         run = await account.submit(
             session,

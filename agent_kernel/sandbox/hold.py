@@ -19,7 +19,7 @@ LOCK = "lock"
 def hold(folder: Path) -> int:
     """Wait until nobody empties the folder, and keep it from being emptied until the descriptor is closed."""
     while True:
-        held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        held = _lock(folder)
         fcntl.flock(held, fcntl.LOCK_SH)
         if os.fstat(held).st_nlink:
             return held
@@ -33,7 +33,7 @@ def alone(folder: Path) -> Iterator[None]:
     if not folder.is_dir():
         yield
         return
-    held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held = _lock(folder)
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,3 +45,7 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def _lock(folder: Path) -> int:
+    return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from agent_kernel.sandbox import folder as files
 from agent_kernel.sandbox import guards
 from agent_kernel.sandbox.base import FileChange, Restored
 from agent_kernel.sandbox.diffs import file_change
+from agent_kernel.vault import write_private
 
 MOST_KEPT = 20 << 20
 """Bytes of a file whose content is kept. Larger ones are compared, but cannot be put back."""
@@ -264,13 +264,7 @@ class Snapshots:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            try:
-                partial.write_bytes(data)
-                os.replace(partial, path)
-            except BaseException:  # on a disk that is full, half of it would stay
-                partial.unlink(missing_ok=True)
-                raise
+            write_private(path, data)
         except OSError as error:
             raise SandboxError(
                 f"A snapshot cannot be written to {path.parent}: {error.strerror}.", hint="Is the disk full?"

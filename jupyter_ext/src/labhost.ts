@@ -128,7 +128,6 @@ export class LabHost implements Host {
   }
 }
 
-
 function base64(file: File): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();

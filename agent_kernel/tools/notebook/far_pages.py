@@ -60,7 +60,7 @@ def _write(record: Path, text: str) -> int:
     """The descriptor that holds its lock."""
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = record.with_suffix(".part")
-    held = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    held = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(held, fcntl.LOCK_EX)
     os.write(held, text.encode())
     partial.rename(record)
