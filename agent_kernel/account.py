@@ -363,6 +363,11 @@ class Account:
         """The run's stored events with a `seq` greater than `after`."""
         return await self.app.log.read((await self.get_run(run_id)).id, after, limit)
 
+    async def read_json(self, run_id: str, after: int, limit: int) -> tuple[list[str], int]:
+        """A page of the run's stored events after `after`, each as JSON, and the `seq` of the last event there is."""
+        run = await self.get_run(run_id)
+        return await self.app.store.read_json(run.id, after, limit), run.head
+
     async def follow(
         self, run_id: str, after: int = 0, *, deltas: bool = True, resumed_at: int = 0
     ) -> AsyncIterator[Event]:

@@ -140,9 +140,13 @@ class Handler(APIHandler):  # type: ignore[misc]
         return int(text)
 
     def reply(self, data: Any, status: int = 200) -> None:
+        self.send(json.dumps(data), status)
+
+    def send(self, text: str, status: int = 200) -> None:
+        """Answer with what is JSON already."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(json.dumps(data))
+        self.finish(text)
 
     def write_error(self, status_code: int, **info: Any) -> None:
         """Every error in one shape: `{"error": {"type", "message", "hint"}}`."""

@@ -25,6 +25,7 @@ from jupyter_ext.trust import AskingHandler
 from jupyter_ext.workspace_routes import WORKSPACE_ROUTES
 
 MOST_PAGE = 1_000
+MOST_EVENTS = 10_000
 MOST_DAYS = 3_650
 open_door = allow_unauthenticated
 """Marks a method whose caller `Handler.prepare` has checked."""
@@ -165,10 +166,11 @@ class RunHandler(Handler):
 class EventsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self, run_id: str) -> None:
-        """Stored events with a `seq` greater than `after`, at most `limit`."""
-        after, limit = self.number("after", 0, 10**12), self.number("limit", 200, MOST_PAGE)
-        events = await (await self.account()).read(run_id, after, limit)
-        self.reply({"events": [event.model_dump(mode="json") for event in events]})
+        """Stored events with a `seq` greater than `after`, at most `limit` and fewer where they are large; `head` is the
+        `seq` of the last one there is."""
+        after, limit = self.number("after", 0, 10**12), self.number("limit", 200, MOST_EVENTS)
+        events, head = await (await self.account()).read_json(run_id, after, limit)
+        self.send(f'{{"head": {head}, "events": [{",".join(events)}]}}')
 
 
 class TranscriptHandler(Handler):

@@ -24,6 +24,7 @@ from agent_kernel.runs.writer import Append, Writer
 T = TypeVar("T")
 READERS = 3
 PAGE = 500
+PAGE_SIZE = 8_000_000
 DAY_MS = 24 * 60 * 60 * 1000
 LEASE_MS = 15_000
 CALL_EVENTS = frozenset({"tool_call", "tool_start", "tool_result", "approval_request", "approval_answer"})
@@ -231,6 +232,28 @@ class Store:
             .limit(limit)
         )
         return await self.read_rows(lambda c: [_event(row) for row in c.execute(query)])
+
+    async def read_json(self, run_id: str, after: int, limit: int) -> list[str]:
+        """What `read` gives, as JSON and unparsed, for whoever hands it on: no more than PAGE_SIZE characters of it
+        (but one event at least)."""
+        query = (
+            select(EVENT.c.seq, EVENT.c.data)
+            .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
+            .order_by(EVENT.c.seq)
+            .limit(limit)
+        )
+
+        def read(connection: Connection) -> list[str]:
+            own = f',"run_id":{json.dumps(run_id)},"seq":'
+            found, size = [], 0
+            for seq, data in connection.execute(query):
+                size += len(data)
+                if found and size > PAGE_SIZE:
+                    break
+                found.append(f"{data.rstrip().removesuffix('}')}{own}{seq}}}")
+            return found
+
+        return await self.read_rows(read)
 
     async def read_session(self, session_id: str) -> list[Event]:
         """All events of the session's root runs, oldest run first."""

@@ -111,7 +111,7 @@ export class Refused extends Error {
 }
 
 export const PAGE = 200;
-const LONGEST_PAGE = 1_000;
+const LONGEST_PAGE = 10_000;
 
 export class Api {
   constructor(readonly settings: ServerConnection.ISettings = ServerConnection.makeSettings()) {}
@@ -198,12 +198,11 @@ export class Api {
 
   /** All stored events of a run after `seq`, page by page. */
   async *events(run: string, seq: number): AsyncGenerator<AnyEvent[]> {
-    for (let after = seq, page: AnyEvent[] = []; ; after = page[page.length - 1]!.seq) {
-      page = (await this.get<{ events: AnyEvent[] }>(`runs/${run}/events?after=${after}&limit=${LONGEST_PAGE}`)).events;
-      yield page;
-      if (page.length < LONGEST_PAGE) {
-        return;
-      }
+    for (let after = seq, head = seq + 1; after < head; ) {
+      const page = await this.get<{ events: AnyEvent[]; head: number }>(`runs/${run}/events?after=${after}&limit=${LONGEST_PAGE}`);
+      yield page.events;
+      after = page.events[page.events.length - 1]?.seq ?? page.head;
+      head = page.head;
     }
   }
 

@@ -8,7 +8,7 @@ import { Stream } from './stream';
 
 /** Deltas come by the hundred; people see thirty pictures a second. */
 const FRAME = 33;
-/** Whoever walks through runs opens a stream for each; the list is asked for once. */
+/** Whoever walks through runs does not open a stream for each, nor ask for the list anew. */
 const SOON = 300;
 const MOST_FOLDED = 40;
 const MOST_FOLLOWED = 100;
@@ -53,6 +53,7 @@ export class Hub {
   private followed = 'nothing yet';
   private frame = 0;
   private asking = 0;
+  private following = 0;
   private current: Snapshot = {
     runs: [],
     sessions: new Map(),
@@ -108,6 +109,7 @@ export class Hub {
   dispose(): void {
     clearTimeout(this.frame);
     clearTimeout(this.asking);
+    clearTimeout(this.following);
     this.stream.close();
   }
 
@@ -135,7 +137,8 @@ export class Hub {
     this.set({ selected: id, replaying: false, notice: '' });
     if (id) {
       await this.load(id);
-      this.reopenIfChanged();
+      clearTimeout(this.following); // what is being worked on is followed already
+      this.following = window.setTimeout(() => this.reopenIfChanged(), SOON);
     }
   }
 

@@ -62,6 +62,7 @@ SETTLED = """width => window.innerWidth === width && new Promise(done =>
 
 def resize(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 1000 if width > 1000 else 800})
+    page.wait_for_function(SETTLED, arg=width)  # the new width is laid out: only now can it be shared
     page.evaluate(SHARE, width < WIDTHS[0])
     page.wait_for_function(SETTLED, arg=width)
 

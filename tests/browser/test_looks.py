@@ -328,7 +328,8 @@ PARTS: dict[str, Callable[[Any], None]] = {
     "failed": then(to("A question that fails"), sees("It knows no")),
     "model": then(home, press("How the model is reached")),
     "usage": then(
-        press("How the model is reached"),
+        home,
+        press("How the model is reached"),  # which folds it away
         opened("Usage"),
         lambda page: page.locator(".agk-usage dd").first.wait_for(timeout=SLOW),
     ),

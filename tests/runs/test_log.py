@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
-from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart
+from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart, parse_event
 from agent_kernel.runs.database import file_system, is_network
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Used, UsedOn
@@ -34,6 +35,23 @@ async def test_events_are_numbered_from_1_and_come_back_as_they_were(log: RunLog
     assert [event.seq for event in first + second] == [1, 2, 3]
     assert await log.read(run.id) == first + second
     assert await log.read(run.id, after=1, limit=1) == [first[1]]
+
+
+async def test_events_are_handed_on_as_json_in_pages_of_a_bearable_size(
+    log: RunLog, store: Store, run: RunRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = await log.append(run.id, said("a ü \0 \u2028 }"), said("b" * 900), said("c" * 900), DONE)
+
+    async def page(after: int, limit: int = 10) -> list[Event]:
+        return [parse_event(json.loads(text)) for text in await store.read_json(run.id, after, limit)]
+
+    assert await page(0) == stored
+    assert await page(1, 2) == stored[1:3]
+    assert await page(4) == []
+    monkeypatch.setattr("agent_kernel.runs.store.PAGE_SIZE", 1_500)
+    assert await page(0) == stored[:2]
+    monkeypatch.setattr("agent_kernel.runs.store.PAGE_SIZE", 10)
+    assert await page(1) == stored[1:2], "one at least, or nobody would come any further"
 
 
 async def test_the_run_knows_its_head_and_state(log: RunLog, store: Store, run: RunRow) -> None:

@@ -157,6 +157,10 @@ class Draft {
   private places: Map<string, number>;
   private files: Map<string, ChangedFile>;
   private changed = false;
+  private turns: ContextUpdateEvent[] | null = null;
+  private changes: FileChangeEvent[] | null = null;
+  /** How many entries are still being written. */
+  private writing: number;
   private readonly tracing: Tracing;
 
   constructor(before: RunState) {
@@ -164,6 +168,7 @@ class Draft {
     this.places = new Map(before.places);
     this.files = new Map(before.files);
     this.before = before;
+    this.writing = before.entries.reduce((sum, entry) => sum + Number(entry.kind === 'live'), 0);
     this.tracing = new Tracing(before.trace);
   }
 
@@ -253,7 +258,9 @@ class Draft {
         run.usage.cache_write_tokens += event.cache_write_tokens;
         run.usage.cost_usd =
           event.cost_usd === null || run.usage.cost_usd === null ? null : run.usage.cost_usd + event.cost_usd;
-        run.turns = [...run.turns, event];
+        this.turns ??= run.turns.slice();
+        this.turns.push(event);
+        run.turns = this.turns;
         run.shortened = null;
         run.contextShare = event.context_window ? event.context_tokens / event.context_window : 0;
         return;
@@ -324,7 +331,9 @@ class Draft {
     } else {
       this.files.delete(event.path);
     }
-    this.run.changes = [...this.run.changes, event];
+    this.changes ??= this.run.changes.slice();
+    this.changes.push(event);
+    this.run.changes = this.changes;
     if (event.call_id) {
       this.change(event.call_id, call => ({ ...call, changes: [...call.changes, event] }));
     }
@@ -342,14 +351,16 @@ class Draft {
       return;
     }
     this.places.set(key, this.run.entries.length);
+    this.writing += 1;
     this.add({ kind: 'live', key, of: event.kind, text: event.text, tool: event.tool });
   }
 
   /** What was being written is stored now, or will be written again. */
   private dropLive(only = true): void {
-    if (!only || !this.run.entries.some(entry => entry.kind === 'live')) {
+    if (!only || !this.writing) {
       return;
     }
+    this.writing = 0;
     this.run.entries = this.run.entries.filter(entry => entry.kind !== 'live');
     this.places = new Map();
     this.run.entries.forEach((entry, place) => {
