@@ -166,8 +166,8 @@ class RunHandler(Handler):
 class EventsHandler(Handler):
     @open_door  # type: ignore[untyped-decorator]
     async def get(self, run_id: str) -> None:
-        """Stored events with a `seq` greater than `after`, at most `limit` and fewer where they are large; `head` is the
-        `seq` of the last one there is."""
+        """Stored events with a `seq` greater than `after`, at most `limit` and fewer where they are large; `head` is
+        the `seq` of the last one there is."""
         after, limit = self.number("after", 0, 10**12), self.number("limit", 200, MOST_EVENTS)
         events, head = await (await self.account()).read_json(run_id, after, limit)
         self.send(f'{{"head": {head}, "events": [{",".join(events)}]}}')

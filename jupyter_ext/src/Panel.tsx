@@ -49,10 +49,12 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const root = known.defaults?.root ?? '';
   const start = place.notebook ? folderOf(place.notebook) : place.folder;
   const inSession = !!session && !fresh;
+  const workspace = inSession ? session.workspace : join(root, start);
   const folder = inSession ? fromRoot(root, session.workspace) : start;
   const asked = inSession ? session.id : null;
   const skills = useCallback(() => hub.api.skills(asked), [hub, asked]);
-  const agents = useAgents(hub, asked, known.online);
+  const settled = !known.selected || run !== null;
+  const agents = useAgents(hub, asked, known.online && settled);
   const agent = agents.some(one => one.name === wishedAgent) ? wishedAgent : '';
   const demo = known.defaults?.ready === false ? 'demo' : '';
   const choice = model || (inSession && shownRow ? shownRow.model : demo);
@@ -99,8 +101,8 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   };
 
   const openFile = useMemo(() => {
-    const workspace = session && fromRoot(root, session.workspace);
-    return workspace === null || workspace === undefined ? null : (path: string) => host.open(workspace ? `${workspace}/${path}` : path);
+    const from = session && fromRoot(root, session.workspace);
+    return from === null || from === undefined ? null : (path: string) => host.open(from ? `${from}/${path}` : path);
   }, [host, root, session]);
 
   const label = inSession ? (going ? 'Steer the agent …' : 'Go on in this conversation …') : 'What should be done?';
@@ -149,7 +151,7 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
         {shownRow?.reason === 'not_configured' && known.model?.by === '' && <Setup door={hub.api.model} changed={hub.setModel} known={known.model} />}
         {shownRow && page !== 'workspaces' && <RunDetail hub={hub} host={host} row={shownRow} run={run} tab={tab} show={setTab} openFile={openFile} replaying={known.replaying} />}
         {known.online && root && (
-          <Trust hub={hub} workspace={inSession ? session.workspace : join(root, start)} session={inSession ? session.id : null} after={shownRow && !going ? shownRow.id : ''} />
+          <Trust key={workspace} hub={hub} workspace={workspace} ready={settled} session={inSession ? session.id : null} after={shownRow && !going ? shownRow.id : ''} />
         )}
         {!known.online && (
           <p className="agk-offline" role="status">
@@ -209,17 +211,17 @@ export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   );
 }
 
-function useAgents(hub: Hub, session: string | null, online: boolean): Named[] {
+function useAgents(hub: Hub, session: string | null, ready: boolean): Named[] {
   const [agents, setAgents] = useState<Named[]>([]);
   useEffect(() => {
     let gone = false;
-    if (online) {
+    if (ready) {
       hub.api.agents(session).then(found => !gone && setAgents(found), () => undefined);
     }
     return () => {
       gone = true;
     };
-  }, [hub, session, online]);
+  }, [hub, session, ready]);
   return agents;
 }
 

@@ -22,22 +22,26 @@ interface Props {
   session: string | null;
   /** Changes when the workspace may have: a run has ended. */
   after: string;
+  /** What else is shown here has come: the server is to bring that first. */
+  ready: boolean;
 }
 
 /** One question at a time; nothing where nothing waits. */
-export function Trust({ hub, workspace, session, after }: Props) {
+export function Trust({ hub, workspace, session, after, ready }: Props) {
   const [waiting, setWaiting] = useState<Asking[]>([]);
   const [later, setLater] = useState(putOff);
   useEffect(() => {
     let gone = false;
-    hub.api.asking(workspace).then(
-      found => !gone && setWaiting(found),
-      () => !gone && setWaiting([])
-    );
+    if (ready) {
+      hub.api.asking(workspace).then(
+        found => !gone && setWaiting(found),
+        () => !gone && setWaiting([])
+      );
+    }
     return () => {
       gone = true;
     };
-  }, [hub, workspace, after]);
+  }, [hub, workspace, after, ready]);
   const asked = waiting.find(one => !later.includes(one.hash));
   if (!asked) {
     return null;

@@ -22,7 +22,10 @@ def test_a_run_is_started_followed_and_read_over_http(jupyter: Jupyter, shared_a
     assert jupyter.ended(run)["status"] == "completed"
     events = jupyter.events(run)
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert jupyter.get(f"runs/{run}/events?after=1&limit=2").json() == {"head": len(events), "events": events[1:3]}
+    assert jupyter.get(f"runs/{run}/events?after=1&limit=2").json() == {
+        "head": len(events),
+        "events": events[1:3],
+    }
     assert "said" in json.dumps([event for event in events if event["type"] == "tool_result"])
     assert (jupyter.folder / "made.txt").read_text() == "hi\n"
     assert jupyter.get("runs").json()["runs"][0]["id"] == run
