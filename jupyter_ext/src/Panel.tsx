@@ -227,6 +227,11 @@ function useAgents(hub: Hub, session: string | null, ready: boolean): Named[] {
 
 function usePlace(host: Host) {
   const [place, setPlace] = useState(() => host.place());
-  useEffect(() => host.onPlace(() => setPlace(host.place())), [host]);
+  useEffect(() => {
+    const renew = (): void => setPlace(host.place());
+    const off = host.onPlace(renew);
+    renew();
+    return off;
+  }, [host]);
   return place;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -186,6 +187,13 @@ def test_what_is_missing_is_asked_for(context: Any, address: str) -> None:
     assert hellos[-1] == {"kind": "hello", "after": 1}
     send(page, events[1:])
     assert page.get_by_text("Line 4").is_visible()
+    page.close()
+
+
+def test_what_changed_before_anybody_listened_is_shown(context: Any, address: str) -> None:
+    page = open_view(context, address, "?" + urlencode({"later": '{"setup": true}'}))
+    page.get_by_role("region", name="First use").wait_for(state="attached")
+    assert sent(page) == [{"kind": "skip"}], "no server is there to set a model up at: the run says what is missing"
     page.close()
 
 

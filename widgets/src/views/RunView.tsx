@@ -100,7 +100,12 @@ function useRun(source: RunSource): RunState {
 
 function useInfo(source: RunSource) {
   const [info, setInfo] = useState(() => source.info());
-  useEffect(() => source.onInfo(() => setInfo(source.info())), [source]);
+  useEffect(() => {
+    const renew = (): void => setInfo(source.info());
+    const off = source.onInfo(renew);
+    renew(); // it may have changed since it was drawn
+    return off;
+  }, [source]);
   return info;
 }
 
