@@ -289,10 +289,12 @@ async def _loop(
         notebook=order.notebook,
     )
     system = system_prompt(place, order.instructions)
+    prefix = [system.encode(), json.dumps(tools).encode()]
+    kept, listed = await asyncio.gather(*map(means.blobs.put, prefix))
     context = Context(
         model=model.name,
-        system=await means.blobs.put(system.encode()),
-        tools=await means.blobs.put(json.dumps(tools).encode()),
+        system=kept,
+        tools=listed,
         max_tokens=order.max_tokens,
         demo=model.demo,
         tier=sandbox.tier,
