@@ -245,7 +245,8 @@ class Store:
 
         def read(connection: Connection) -> list[str]:
             own = f',"run_id":{json.dumps(run_id)},"seq":'
-            found, size = [], 0
+            found: list[str] = []
+            size = 0
             for seq, data in connection.execute(query):
                 size += len(data)
                 if found and size > PAGE_SIZE:
