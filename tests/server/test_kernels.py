@@ -296,6 +296,10 @@ def test_a_kernels_token_opens_its_own_notebooks_runs_only_and_while_it_lives(
     assert jupyter.get("trust?workspace=.", token="", headers=own).status_code == 403
     yes = {"workspace": ".", "kind": "skill", "name": "x", "hash": "0" * 64}
     assert jupyter.post("trust", yes, token="", headers=own).status_code == 403
+    session = jupyter.get(f"runs/{run}").json()["session_id"]
+    reaches = {"session": session, "prompt": "Look", "beside": "other.ipynb"}
+    refused = jupyter.post("runs", reaches, token="", headers=own)
+    assert refused.status_code == 400 and "has its own notebook" in refused.text
     shows = {"notebooks": ["other.ipynb"]}
     assert jupyter.request("PUT", "pages/p", json=shows, token="", headers=own).status_code == 403
     assert jupyter.post("pages/p/answers/q", {"answer": {}}, token="", headers=own).status_code == 403
