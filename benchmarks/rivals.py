@@ -19,9 +19,9 @@ from benchmarks.loop import CALLS, adding_app, scripted_api
 
 PROGRAMS = Path(__file__).parent / "peers"
 RIVALS = {
-    "pydantic-ai": ("pydantic_ai_loop.py", "add", ("pydantic-ai-slim[anthropic]",)),
-    "openhands-sdk": ("openhands_loop.py", "add", ("openhands-sdk",)),
-    "claude-agent-sdk": ("claude_agent_loop.py", "mcp__bench__add", ("claude-agent-sdk",)),
+    "pydantic-ai": ("pydantic_ai_loop.py", "add", "pydantic-ai-slim[anthropic]", (3, 11)),
+    "openhands-sdk": ("openhands_loop.py", "add", "openhands-sdk", (3, 12)),
+    "claude-agent-sdk": ("claude_agent_loop.py", "mcp__bench__add", "claude-agent-sdk", (3, 11)),
 }
 PATIENCE = 120.0
 
@@ -54,10 +54,10 @@ async def rival(python: Path, program: str, url: str, folder: str) -> AsyncItera
 
 async def figures() -> list[Figure]:
     found = []
-    for name, (program, tool, requirements) in RIVALS.items():
+    for name, (program, tool, requirement, least) in RIVALS.items():
         title = f"agent loop beside {name}"
         try:
-            python = await asyncio.to_thread(environment, name, *requirements)
+            python = await asyncio.to_thread(environment, name, requirement, least=least)
             found.append(await beside(title, name, python, program, tool))
         except (RuntimeError, TimeoutError, ValueError) as error:
             found.append(skipped(title, str(error) or "it did not answer in time", "< 1"))

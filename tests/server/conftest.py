@@ -67,8 +67,13 @@ class Jupyter:
         raise AssertionError(f"run {run} has not ended: {found}")
 
     def events(self, run: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self.get(f"runs/{run}/events?limit=1000").json()["events"]
-        return events
+        """All that is stored, page by page."""
+        events: list[dict[str, Any]] = []
+        while True:
+            page = self.get(f"runs/{run}/events?after={len(events)}&limit=1000").json()
+            events += page["events"]
+            if len(events) >= page["head"]:
+                return events
 
     def until(
         self, run: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE
