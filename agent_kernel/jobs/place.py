@@ -9,6 +9,9 @@ from typing import IO
 
 from agent_kernel.errors import JobsError
 
+ENDING = "-jobs.db"
+"""Of the file's name, after that of the run store."""
+
 
 class Place:
     """The queue's database, found from where the run store is (a path or a URL)."""
@@ -22,7 +25,7 @@ class Place:
             return
         # Its own file: the queue polls, and must never make an event wait for its turn to write.
         runs = Path(text.removeprefix("sqlite:///"))
-        self.path = runs.with_name(f"{runs.stem}-jobs.db")
+        self.path = runs.with_name(f"{runs.stem}{ENDING}")
         self.url = f"sqlite:///{self.path}"
         self._lock: IO[str] | None = None
 
