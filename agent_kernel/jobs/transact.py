@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import logging
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 from dbos._dbos import _get_dbos_instance
-from sqlalchemy import Engine, event
 
 from agent_kernel.errors import JobsError
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.place import ENDING, Place
+from agent_kernel.runs.database import tell_time
 
 NAME = "agent-kernel"
 QUEUE = "runs"
@@ -85,18 +83,6 @@ def queues() -> list[str]:
     return [QUEUE, f"{QUEUE}@{socket.gethostname()}"]
 
 
-if sqlite3.sqlite_version_info < (3, 42):
-
-    @event.listens_for(Engine, "connect")
-    def _tell_time(connection: Any, _: object) -> None:
-        """From Python 3.12 on DBOS asks SQLite for the time in a way that only 3.42 knows. Python brings no SQLite
-        of its own: on Debian 12 or Ubuntu 22.04 it is an older one, which says NULL."""
-        if isinstance(connection, sqlite3.Connection):
-            (_, _, path), *_ = connection.execute("PRAGMA database_list")
-            if path.endswith(ENDING):
-                connection.create_function("unixepoch", 1, lambda _: time.time())
-
-
 class Queue:
     """What every process may do with the queues: one for any worker, and one for those on this host."""
 
@@ -104,6 +90,7 @@ class Queue:
         self.names = queues()
         _quiet()
         place.prepare()
+        tell_time(ENDING)  # which DBOS asks for from Python 3.12 on
         DBOS.migrate(place.url, schema=SCHEMA)
         self._client = DBOSClient(
             system_database_url=place.url,

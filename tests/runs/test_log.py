@@ -8,6 +8,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import aclosing
 from pathlib import Path
 
@@ -399,3 +400,19 @@ async def test_the_end_of_an_old_run_is_heard_of_behind_a_hundred_newer_ones(
         await log.append(run.id, DONE)
         (changed,) = await anext(changes)
         assert (changed.id, changed.status) == (run.id, "completed")
+
+
+def test_a_queues_file_knows_the_time_whatever_the_age_of_sqlite(tmp_path: Path) -> None:
+    from sqlalchemy import create_engine, text
+
+    from agent_kernel.runs.database import tell_time
+
+    tell_time("-jobs.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/runs-jobs.db")
+    with engine.connect() as connection:
+        connection.execute(
+            text("CREATE TABLE t (x, at INTEGER NOT NULL DEFAULT (unixepoch('subsec') * 1000))")
+        )
+        connection.execute(text("INSERT INTO t (x) VALUES (1)"))
+        assert abs(connection.execute(text("SELECT at FROM t")).scalar_one() - time.time() * 1000) < 5_000
+    engine.dispose()
