@@ -289,8 +289,9 @@ async def _loop(
         notebook=order.notebook,
     )
     system = system_prompt(place, order.instructions)
-    prefix = [system.encode(), json.dumps(tools).encode()]
-    kept, listed = await asyncio.gather(*map(means.blobs.put, prefix))
+    kept, listed = await asyncio.gather(
+        means.blobs.put(system.encode()), means.blobs.put(json.dumps(tools).encode())
+    )
     context = Context(
         model=model.name,
         system=kept,

@@ -25,6 +25,7 @@ T = TypeVar("T")
 READERS = 3
 PAGE = 500
 PAGE_SIZE = 8_000_000
+"""Characters of events that are handed on at once."""
 DAY_MS = 24 * 60 * 60 * 1000
 LEASE_MS = 15_000
 CALL_EVENTS = frozenset({"tool_call", "tool_start", "tool_result", "approval_request", "approval_answer"})
@@ -225,33 +226,22 @@ class Store:
 
     async def read(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Event]:
         """Events with a seq greater than `after`, in order."""
-        query = (
-            select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data)
-            .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
-            .order_by(EVENT.c.seq)
-            .limit(limit)
-        )
+        query = _events_after(run_id, after, limit)
         return await self.read_rows(lambda c: [_event(row) for row in c.execute(query)])
 
     async def read_json(self, run_id: str, after: int, limit: int) -> list[str]:
         """What `read` gives, as JSON and unparsed, for whoever hands it on: no more than PAGE_SIZE characters of it
         (but one event at least)."""
-        query = (
-            select(EVENT.c.seq, EVENT.c.data)
-            .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
-            .order_by(EVENT.c.seq)
-            .limit(limit)
-        )
+        query = _events_after(run_id, after, limit)
 
         def read(connection: Connection) -> list[str]:
-            own = f',"run_id":{json.dumps(run_id)},"seq":'
             found: list[str] = []
             size = 0
-            for seq, data in connection.execute(query):
-                size += len(data)
+            for row in connection.execute(query):
+                size += len(row.data)
                 if found and size > PAGE_SIZE:
                     break
-                found.append(f"{data.rstrip().removesuffix('}')}{own}{seq}}}")
+                found.append(f'{row.data[:-1]},"run_id":{json.dumps(run_id)},"seq":{row.seq}}}')
             return found
 
         return await self.read_rows(read)
@@ -386,6 +376,15 @@ class Store:
 def _session_query(owner: str, notebook: str | None, name: str) -> Any:
     return select(SESSION).where(
         SESSION.c.owner == owner, SESSION.c.notebook == (notebook or ""), SESSION.c.name == name
+    )
+
+
+def _events_after(run_id: str, after: int, limit: int | None) -> Any:
+    return (
+        select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data)
+        .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
+        .order_by(EVENT.c.seq)
+        .limit(limit)
     )
 
 

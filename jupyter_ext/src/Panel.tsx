@@ -2,6 +2,7 @@
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { FINAL } from '../../widgets/src/run';
 import { Icon } from '../../widgets/src/views/Icon';
+import { useHeard } from '../../widgets/src/views/heard';
 import { Setup } from '../../widgets/src/views/Setup';
 import { oneLine, parted, visible } from '../../widgets/src/views/plain';
 import { money, nextTurnCost } from '../../widgets/src/window';
@@ -31,7 +32,7 @@ export const PERMISSIONS: Array<[string, string]> = [
 
 export function Panel({ hub, host }: { hub: Hub; host: Host }) {
   const known = useSyncExternalStore(hub.subscribe, hub.snapshot);
-  const place = usePlace(host);
+  const place = useHeard(host, () => host.place(), heard => host.onPlace(heard));
   const [tab, setTab] = useState<Tab>('chat');
   const [fresh, setFresh] = useState(false);
   const [model, setModel] = useState('');
@@ -223,15 +224,4 @@ function useAgents(hub: Hub, session: string | null, ready: boolean): Named[] {
     };
   }, [hub, session, ready]);
   return agents;
-}
-
-function usePlace(host: Host) {
-  const [place, setPlace] = useState(() => host.place());
-  useEffect(() => {
-    const renew = (): void => setPlace(host.place());
-    const off = host.onPlace(renew);
-    renew();
-    return off;
-  }, [host]);
-  return place;
 }

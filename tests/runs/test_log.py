@@ -13,10 +13,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart, parse_event
-from agent_kernel.runs.database import file_system, is_network
+from agent_kernel.runs.database import file_system, is_network, tell_time
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Used, UsedOn
 from agent_kernel.runs.store import Store, open_store
@@ -403,10 +404,6 @@ async def test_the_end_of_an_old_run_is_heard_of_behind_a_hundred_newer_ones(
 
 
 def test_a_queues_file_knows_the_time_whatever_the_age_of_sqlite(tmp_path: Path) -> None:
-    from sqlalchemy import create_engine, text
-
-    from agent_kernel.runs.database import tell_time
-
     tell_time("-jobs.db")
     engine = create_engine(f"sqlite:///{tmp_path}/runs-jobs.db")
     with engine.connect() as connection:

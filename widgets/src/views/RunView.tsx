@@ -8,11 +8,12 @@ import { Plan } from './Plan';
 import { Preview } from './Preview';
 import { Setup } from './Setup';
 import { Timeline } from './Timeline';
+import { useHeard } from './heard';
 import { visible } from './plain';
 
 export function RunView({ source }: { source: RunSource }) {
   const run = useRun(source);
-  const info = useInfo(source);
+  const info = useHeard(source, () => source.info(), heard => source.onInfo(heard));
   const [notice, setNotice] = useState('');
   const send = useCallback((action: Action) => source.send(action), [source]);
   useEffect(() => source.onNotice(setNotice), [source]);
@@ -96,17 +97,6 @@ function useRun(source: RunSource): RunState {
     };
   }, [source]);
   return run;
-}
-
-function useInfo(source: RunSource) {
-  const [info, setInfo] = useState(() => source.info());
-  useEffect(() => {
-    const renew = (): void => setInfo(source.info());
-    const off = source.onInfo(renew);
-    renew(); // it may have changed since it was drawn
-    return off;
-  }, [source]);
-  return info;
 }
 
 function Files({ run, send }: { run: RunState; send: (action: Action) => void }) {
