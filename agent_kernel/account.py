@@ -29,7 +29,6 @@ from agent_kernel.errors import (
     RunNotFound,
     SandboxNotFound,
     StoreError,
-    ToolError,
 )
 from agent_kernel.events import (
     FINAL_STATUSES,
@@ -62,7 +61,7 @@ from agent_kernel.settings import RUN_SETTINGS, Settings
 from agent_kernel.shorten import shortened
 from agent_kernel.skills import Trust
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
-from agent_kernel.tools.notebook.pages import OpenNotebooks
+from agent_kernel.undo import file_changes, undone, whole_changes
 
 MOST_RUNS = 10_000
 TIDYING = 5.0
@@ -501,55 +500,22 @@ class Account:
         run = await self.get_run(run_id)
         changes = [
             change
-            for change in _changes(await self.app.log.read(run.id))
+            for change in file_changes(await self.app.log.read(run.id))
             if call_id in (None, change.call_id) and path in (None, change.path)
         ]
         if not changes:
             raise RunError(f"Run {run.id} has no file change to undo here.")
-        return await self._restore(run, changes, call_id)
+        return await undone(self.app, run, changes, by=self.owner, call_id=call_id)
 
     async def diffs(self, run_id: str) -> list[FileChange]:
         """What the run did to each file as one change: from before its first step to after its last."""
-        run = await self.get_run(run_id)
-        changes = _changes(await self.app.log.read(run.id))
-        first = {change.path: change for change in reversed(changes)}
-        last = {change.path: change for change in changes}
-        session = await self.app.store.get_session(run.session_id)
-        found: list[FileChange] = []
-        async with self.app.places.borrow(session, self.app.settings_of(run)) as sandbox:
-            for path, change in sorted(first.items()):
-                before, after = change.before or "", last[path].after
-                for merged in await sandbox.diff(before, after, [path]):
-                    where = {"run_id": run.id, "seq": change.seq, "before": before, "after": after}
-                    found.append(FileChange(**where, **asdict(merged)))  # type: ignore[arg-type]
-        return found
+        return await whole_changes(self.app, await self.get_run(run_id))
 
     async def restore(self, run_id: str, seq: int) -> Undo | None:
         """Put files back to how they were after the run's event `seq`; None when nothing changed since."""
         run = await self.get_run(run_id)
-        changes = _changes(await self.app.log.read(run.id, after=seq))
-        return await self._restore(run, changes, None) if changes else None
-
-    async def _restore(self, run: RunRow, changes: list[FileChange], call_id: str | None) -> Undo:
-        session = await self.app.store.get_session(run.session_id)
-        notebooks = self.app.notebooks(session)
-        async with self.app.places.borrow(session, self.app.settings_of(run)) as sandbox:
-            opened = await _undone_in_pages(notebooks, sandbox, changes) if notebooks else {}
-            closed = [change for change in changes if change.path not in opened]
-            undo = await _restored(sandbox, closed, call_id, self.owner) if closed else None
-            for path in undo.paths if undo and notebooks else ():
-                await _told(notebooks, sandbox, path, "reload")
-        undo = Undo(
-            snapshot=changes[0].before or "",
-            paths=sorted([*(undo.paths if undo else ()), *(path for path, done in opened.items() if done)]),
-            skipped=sorted(
-                [*(undo.skipped if undo else ()), *(path for path, done in opened.items() if not done)]
-            ),
-            call_id=call_id,
-            by=self.owner,
-        )
-        await self.app.log.append(run.id, undo)
-        return undo
+        changes = file_changes(await self.app.log.read(run.id, after=seq))
+        return await undone(self.app, run, changes, by=self.owner) if changes else None
 
     async def previewed(self, run_id: str, port: int) -> Sandbox:
         """The sandbox of the run, in which something listens on `port`. Raises SandboxNotFound."""
@@ -659,48 +625,3 @@ def _options(
 def _at_rest(run: RunRow) -> bool:
     """Nothing happens by itself any more: ended, or paused by a bound."""
     return run.status in FINAL_STATUSES or (run.status == "paused" and run.reason in folds.BOUNDS)
-
-
-def _changes(events: Sequence[Event]) -> list[FileChange]:
-    """The changes of files that can be taken back."""
-    return [event for event in events if isinstance(event, FileChange) and event.before]
-
-
-async def _restored(sandbox: Sandbox, changes: list[Any], call_id: str | None, by: str) -> Undo:
-    """Each file goes back to before its first change, unless it differs from after its last one."""
-    first = {change.path: change.before for change in reversed(changes)}
-    last = {change.path: change.after for change in changes}
-    restored: list[str] = []
-    skipped: list[str] = []
-    for path, before in first.items():
-        done = await sandbox.restore(before, [path], unless_changed_since=last[path])
-        restored += done.paths
-        skipped += done.skipped
-    return Undo(
-        snapshot=changes[0].before, paths=sorted(restored), skipped=sorted(skipped), call_id=call_id, by=by
-    )
-
-
-async def _undone_in_pages(
-    notebooks: OpenNotebooks, sandbox: Sandbox, changes: list[FileChange]
-) -> dict[str, bool]:
-    """Notebooks that a page has open are put back there, cell by cell, so that what the person did to other cells
-    stays. Whether each could be, wholly; a page that does not know the changes leaves the notebook out."""
-    found: dict[str, bool] = {}
-    for path in dict.fromkeys(change.path for change in changes if change.path.endswith(".ipynb")):
-        calls = list(dict.fromkeys(change.call_id for change in changes if change.path == path))
-        answer = await _told(notebooks, sandbox, path, "undo", calls=calls)
-        if answer is not None and answer.get("known"):
-            found[path] = not answer.get("skipped")
-    return found
-
-
-async def _told(
-    notebooks: OpenNotebooks | None, sandbox: Sandbox, path: str, action: str, **said: Any
-) -> Json | None:
-    """What the page with the notebook says to it, if there is one that answers."""
-    if notebooks is None:
-        return None
-    with suppress(ToolError):
-        return await notebooks.ask(path, sandbox.workdir, action, **said)
-    return None

@@ -14,7 +14,7 @@ FLOORS = {
     "shell": 10, "cli": 10, "doctor": 10, "__main__": 10,
     "client": 9, "mcp_server": 9,
     "app": 8, "account": 8, "remote": 8, "fork": 8, "dispatch": 8, "asking": 8, "shorten": 8, "ahead": 8,
-    "workspaces": 8,
+    "workspaces": 8, "undo": 8,
     "places": 7,
     "jobs": 6,
     "runner": 5, "executor": 5, "journal": 5,
