@@ -251,6 +251,27 @@ def network_asker(permissions: Permissions, for_call: ToolCall | None = None) ->
     return decide
 
 
+def network_afterwards(policy: NetworkPolicy, permissions: Permissions) -> NetworkPolicy:
+    """For what goes on in the sandbox when the run has ended: what had been decided by then. Nobody is asked, and the
+    run's log, with all of the conversation, need not be kept."""
+    if policy.ask is None:
+        return policy
+    events, free = permissions.journal.session_events(), network_free(permissions)
+    scopes = [scope.partition(":") for scope in folds.allowed_scopes(events)]
+    hosts = {host for kind, _, host in scopes if kind == "network" and free(NetworkRequest(host, 0))}
+    patterns = permissions.broad if not foreign.care(events).newest() else ()
+    if permissions.permission == "bypass":
+        patterns = ("*",)
+
+    def lets(request: NetworkRequest) -> bool:
+        return request.host in hosts or matches(request.host, patterns)
+
+    async def decide(request: NetworkRequest) -> bool:
+        return lets(request)
+
+    return replace(policy, ask=decide, lets=lets)
+
+
 class CallExecutor:
     """The loop's `Executor` for one run."""
 

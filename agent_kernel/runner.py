@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from agent_kernel.errors import AgentKernelError, ModelError, OwnershipLost
 from agent_kernel.events import Context, Error, Event, Json, Message, Status, ToolResult, now_ms
-from agent_kernel.executor import CallExecutor, Permissions, network_asker, network_free
+from agent_kernel.executor import CallExecutor, Permissions, network_afterwards, network_asker, network_free
 from agent_kernel.instructions import Place, system_prompt
 from agent_kernel.journal import RunJournal
 from agent_kernel.loop import Bounds, Loop, error_result, interrupted
@@ -236,12 +236,13 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
         heard=heard,
         notebooks=means.notebooks,
     )
-    loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
     try:
+        loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
         ending = await loop.run()
         await previews.settle()
     finally:
         await previews.close()
+        await sandbox.set_network(network_afterwards(network, permissions))
     await journal.flush()
     return ending
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,6 +26,7 @@ from agent_kernel.events import (
     ToolResult,
     parse_event,
 )
+from agent_kernel.journal import RunJournal
 from agent_kernel.sandbox import probe
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -255,6 +257,28 @@ async def test_a_host_of_the_session_is_asked_about_again_once_a_page_was_read(
     _, asked = await play(agent, *first, "deny")
     assert asked[-1].what == "Connect to evil.example.org, port 80"
     assert "Asks because text from" in asked[-1].reason
+
+
+def reach(host: str) -> str:
+    return f"curl -s -m 20 -o /dev/null -w '%{{http_code}}' http://{host}/"
+
+
+@PROXIED
+async def test_what_goes_on_in_the_sandbox_reaches_what_was_allowed_when_the_run_ended(
+    app: App, new_agent: Callable[..., Agent], settings: Settings, api: ScriptedMessages, site: Site
+) -> None:
+    """And the log of a run that has ended is kept by nobody: it may be of a long conversation."""
+    app.settings = settings.with_overrides("test", network=("*",))
+    agent = new_agent(host=Account(app), interactive=True, settings=app.settings)
+    api.add([read(site)], [ToolUse("bash", {"command": reach("data.invalid")})], [Text("Done.")])
+    run, asked = await play(agent, "session")
+    assert [request.scope for request in asked] == ["network:data.invalid"]
+    session = await app.store.get_session((await app.store.get_run(run.id)).session_id)
+    sandbox = await app.places.sandbox_for(session)
+    codes = [(await sandbox.exec(["sh", "-c", reach(h)])).stdout for h in ("data.invalid", "evil.invalid")]
+    assert codes == ["502", "403"], "the one has no address, the other is not let out"
+    gc.collect()
+    assert not [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
 
 
 async def test_credentials_are_asked_about_only_after_text_of_strangers(
