@@ -29,6 +29,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+_GIVEN: set[str] = set()
+"""Which fields an event was given nobody asks; a set of their names for each would be more than half of what a long log
+takes in memory."""
+
+
 class Event(BaseModel):
     """One fact of a run."""
 
@@ -46,7 +51,7 @@ class Event(BaseModel):
         # What `model_copy` does, without its copies of everything: this runs for each event stored.
         numbered, put = object.__new__(type(self)), object.__setattr__
         put(numbered, "__dict__", {**self.__dict__, "run_id": run_id, "seq": seq})
-        put(numbered, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        put(numbered, "__pydantic_fields_set__", _GIVEN)
         put(numbered, "__pydantic_extra__", self.__pydantic_extra__)
         put(numbered, "__pydantic_private__", None)
         return numbered
@@ -332,7 +337,9 @@ def parse_event(data: Json) -> Event:
     known = _BY_TYPE.get(data.get("type", ""))
     if known is not None:
         try:
-            return known.model_validate(data)
+            event = known.model_validate(data)
+            object.__setattr__(event, "__pydantic_fields_set__", _GIVEN)
+            return event
         except ValidationError:
             if data.get("version") == SCHEMA_VERSION:
                 raise

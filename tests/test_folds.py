@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent_kernel import folds
-from agent_kernel.events import Event, UnknownEvent, event_schema, parse_event
+from agent_kernel.events import KNOWN_EVENTS, Event, Json, UnknownEvent, event_schema, parse_event
 from tests.data.record import HERE, RUNS
 
 
@@ -55,6 +57,21 @@ def test_events_of_another_version_are_kept() -> None:
     assert event.model_dump()["mood"] == "good"
     with pytest.raises(ValueError, match="status"):
         parse_event({"type": "status", "version": 1, "status": "nonsense"})
+
+
+def test_a_long_log_takes_much_less_memory_than_its_models_would() -> None:
+    lines = [event.model_dump() for event in recorded("analysis")] * 20
+
+    def taken(read: Callable[[Json], Event]) -> int:
+        tracemalloc.start()
+        try:
+            kept = [read(line) for line in lines]
+            return tracemalloc.get_traced_memory()[0] // len(kept)
+        finally:
+            tracemalloc.stop()
+
+    plain = {event.model_fields["type"].default: event.model_validate for event in KNOWN_EVENTS}
+    assert taken(parse_event) < 0.8 * taken(lambda line: plain[line["type"]](line))
 
 
 def test_the_schema_holds_every_event() -> None:
