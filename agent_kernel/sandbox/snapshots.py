@@ -13,8 +13,9 @@ import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from agent_kernel.errors import SandboxError, SandboxNotFound
 from agent_kernel.sandbox import folder as files
@@ -30,6 +31,10 @@ MOST_HELD = 4 << 30
 MOST_SHOWN = 8 << 20
 """Bytes of all diffs of one answer."""
 MOST_FILES = 100_000
+MOST_REMEMBERED = 50_000
+"""Files of all manifests that are kept in memory together; the last two are, whatever they hold."""
+LONGEST_CHAIN = 32
+"""Manifests one after the other that are stored as what differs from the one before; the next is stored whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,12 @@ class Snapshots:
         self._folder = folder
         self._most_held = most_held
         self._held: int | None = None
-        self._seen: dict[str, tuple[Stamp, Entry]] = {}
+        self._seen: dict[str, tuple[Stamp, Entry, str]] = {}
+        """Of each file what the last look found, and its path once more: all manifests share that string."""
         self._looked: Manifest | None = None
         self._manifests: dict[str, Manifest] = {}
         self._last: tuple[str, Manifest] | None = None
+        self._chain = 0
         self._lock = threading.Lock()
 
     def take(self, *, as_looked: bool = False) -> str:
@@ -71,12 +78,10 @@ class Snapshots:
             manifest = looked if as_looked and looked is not None else self._scan()
             if self._last is not None and self._last[1] == manifest:
                 return self._last[0]
-            text = json.dumps(
-                {path: [e.content, e.mode, e.size, e.kept, e.link] for path, e in sorted(manifest.items())}
-            )
-            name = hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
-            self._write(self._folder / f"{name}.json", os.fsencode(text))
-            self._manifests[name] = manifest
+            whole = _json({path: manifest[path] for path in sorted(manifest)})
+            name = hashlib.blake2b(whole, digest_size=16).hexdigest()
+            self._store(name, manifest, whole)
+            self._remember(name, manifest)
             self._last = (name, manifest)
             return name
 
@@ -101,7 +106,7 @@ class Snapshots:
                     found = self._entry(directory, name, info)
             except OSError:
                 return None
-            self._seen[path] = (_stamp(info), found)
+            self._seen[path] = (_stamp(info), found, path)
             if self._looked is not None:
                 self._looked[path] = found
             return found
@@ -182,10 +187,10 @@ class Snapshots:
             stamp = _stamp(info)
             seen = self._seen.get(path)
             if seen is not None and seen[0] == stamp:
-                found[path] = seen[1]
+                found[seen[2]] = seen[1]
                 continue
             found[path] = self._entry(directory, name, info)
-            self._seen[path] = (stamp, found[path])
+            self._seen[path] = (stamp, found[path], path)
         for path in self._seen.keys() - found.keys():
             del self._seen[path]
         return found
@@ -245,18 +250,65 @@ class Snapshots:
     def _content(self, name: str) -> Path:
         return self._folder / "files" / name[:2] / name
 
+    def _store(self, name: str, manifest: Manifest, whole: bytes) -> None:
+        """As what differs from the last one, with its name; a call changes few files of many."""
+        path = self._folder / f"{name}.json"
+        if path.exists():
+            self._chain = LONGEST_CHAIN  # who knows how many come before it
+        elif self._last is None or self._chain >= LONGEST_CHAIN:
+            self._write(path, whole)
+            self._chain = 0
+        else:
+            before, old = self._last
+            changed = {
+                path: manifest.get(path)
+                for path in old.keys() | manifest.keys()
+                if old.get(path) is not manifest.get(path)
+            }
+            self._write(path, _json([before, changed]))
+            self._chain += 1
+
+    def _remember(self, name: str, manifest: Manifest) -> None:
+        self._manifests.pop(name, None)
+        self._manifests[name] = manifest
+        held = sum(map(len, self._manifests.values()))
+        while held > MOST_REMEMBERED and len(self._manifests) > 2:
+            held -= len(self._manifests.pop(next(iter(self._manifests))))
+
     def _manifest(self, name: str) -> Manifest:
-        if name not in self._manifests:
+        found = self._manifests.get(name)
+        if found is None:
+            try:
+                found = self._read(name)
+            except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+                raise SandboxNotFound(f"Snapshot {name} is not there: {error}.") from None
+        self._remember(name, found)
+        return found
+
+    def _read(self, name: str) -> Manifest:
+        found: Manifest = {}
+        changes: list[dict[str, Any]] = []
+        while name not in self._manifests:
             if not name.isalnum():
                 raise SandboxNotFound(f"{name!r} is not a snapshot.")
-            try:
-                raw = json.loads(
-                    (self._folder / f"{name}.json").read_bytes().decode("utf-8", "surrogateescape")
-                )
-            except (OSError, ValueError) as error:
-                raise SandboxNotFound(f"Snapshot {name} is not there: {error}.") from None
-            self._manifests[name] = {files.clean(path): Entry(*fields) for path, fields in raw.items()}
-        return self._manifests[name]
+            if len(changes) > LONGEST_CHAIN:
+                raise ValueError("it goes back without end")
+            raw = (self._folder / f"{name}.json").read_bytes()
+            stored = json.loads(raw.decode("utf-8", "surrogateescape"))
+            if not isinstance(stored, list):
+                changes.append(stored)
+                break
+            name, changed = stored
+            changes.append(changed)
+        else:
+            found.update(self._manifests[name])
+        for changed in reversed(changes):
+            for path, fields in changed.items():
+                if fields is None:
+                    del found[path]
+                else:
+                    found[files.clean(path)] = Entry(*fields)
+        return found
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
@@ -278,6 +330,10 @@ class Snapshots:
         else:
             with self._content(entry.content).open("rb") as source:
                 files.put_file(self._workspace, path, source, entry.mode)
+
+
+def _json(value: object) -> bytes:
+    return os.fsencode(json.dumps(value, default=attrgetter("content", "mode", "size", "kept", "link")))
 
 
 def _stamp(info: os.stat_result) -> Stamp:

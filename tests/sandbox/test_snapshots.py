@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from agent_kernel.errors import SandboxError, SandboxNotFound
 from agent_kernel.sandbox.diffs import MOST_BYTES
-from agent_kernel.sandbox.snapshots import MOST_KEPT, Snapshots
+from agent_kernel.sandbox.snapshots import LONGEST_CHAIN, MOST_KEPT, Snapshots
 
 
 @pytest.fixture
@@ -46,6 +48,44 @@ def test_what_was_made_edited_and_deleted_is_found(work: Path, snapshots: Snapsh
 def test_the_same_files_give_the_same_snapshot(work: Path, snapshots: Snapshots) -> None:
     (work / "a").write_text("x")
     assert snapshots.take() == snapshots.take()
+
+
+def test_many_snapshots_of_many_files_take_little_room(
+    work: Path, tmp_path: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call makes one: on the disk it is what changed, in memory only the last few are kept."""
+    monkeypatch.setattr("agent_kernel.sandbox.snapshots.MOST_REMEMBERED", 1_000)
+    for number in range(300):
+        (work / f"file{number}").write_text("x")
+    names = [snapshots.take()]
+    whole = (tmp_path / "snapshots" / f"{names[0]}.json").stat().st_size
+    for number in range(2 * LONGEST_CHAIN):
+        (work / f"file{number % 7}").write_text(f"{number}")  # some states come again and again
+        (work / f"only{number}").write_text("new")
+        (work / f"only{number - 1}").unlink(missing_ok=True)
+        names.append(snapshots.take())
+    assert sum(file.stat().st_size for file in (tmp_path / "snapshots").glob("*.json")) < 5 * whole
+    gc.collect()
+    assert sum(isinstance(kept, dict) and "file299" in kept for kept in gc.get_objects()) < 8
+    for found in (snapshots, Snapshots(work, tmp_path / "snapshots")):
+        for number, (before, after) in enumerate(pairwise(names)):
+            made = {change.path: change.action for change in found.diff(before, after)}
+            assert made[f"only{number}"] == "create"
+            assert made.keys() <= {f"only{number}", f"only{number - 1}", f"file{number % 7}"}
+        (work / "file299").write_text("changed")
+        assert found.restore(names[0]).paths
+        assert not found.diff(names[0])
+
+
+def test_states_that_come_again_stay_readable(work: Path, tmp_path: Path, snapshots: Snapshots) -> None:
+    names = []
+    for number in range(5 * LONGEST_CHAIN):
+        (work / "a").write_text(f"{number % 3 if number % 2 else number}")
+        names.append(snapshots.take())
+        (work / "b").write_text(f"{number}")
+    assert len(set(names)) > 4 * LONGEST_CHAIN
+    for name in names:
+        assert {change.path for change in Snapshots(work, tmp_path / "snapshots").diff(name)} <= {"a", "b"}
 
 
 def test_everything_can_be_put_back(work: Path, snapshots: Snapshots) -> None:
@@ -157,6 +197,10 @@ def test_a_forged_snapshot_leads_nowhere(work: Path, snapshots: Snapshots, tmp_p
     with pytest.raises(SandboxError, match="not a path"):
         Snapshots(work, tmp_path / "snapshots").restore(before)
     assert not (tmp_path / "a").exists()
+    for forged in ('["BEFORE", {}]', '["../../etc/passwd", {}]', "[1, 2, 3]", "[7, {}]", '{"a": 3}', "null"):
+        manifest.write_text(forged.replace("BEFORE", before))
+        with pytest.raises(SandboxNotFound):
+            Snapshots(work, tmp_path / "snapshots").restore(before)
 
 
 def test_a_folder_where_a_file_was_is_left_alone_and_the_rest_is_put_back(
