@@ -85,6 +85,15 @@ def open_file(root: Path, path: str) -> IO[bytes]:
         return file
 
 
+def read_most(file: IO[bytes], most: int) -> bytes:
+    """Its first `most` bytes. A plain `file.read(most)` reserves as many before it looks how few there are."""
+    size = os.fstat(file.fileno()).st_size
+    data = file.read(min(most, size + 1))
+    if size < len(data) < most:  # somebody writes to it
+        data += file.read(most - len(data))
+    return data
+
+
 def is_folder(root: Path, path: str) -> bool:
     """Whether a folder lies at `path`, and no link to one."""
     with contextlib.suppress(OSError), parent(root, path) as (directory, name):

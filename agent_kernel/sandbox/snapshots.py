@@ -205,7 +205,7 @@ class Snapshots:
                 return Entry(f"{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
             descriptor = os.open(name, files.OPEN, dir_fd=directory)
             with open(descriptor, "rb") as file:
-                data = file.read(MOST_KEPT + 1)
+                data = files.read_most(file, MOST_KEPT + 1)
         except OSError:
             return Entry(f"unreadable.{info.st_mtime_ns}.{info.st_size}", mode, info.st_size, kept=False)
         content = hashlib.blake2b(data, digest_size=20).hexdigest()

@@ -377,7 +377,7 @@ class Sync:
                 try:
                     with folder.open_file(self._workspace, path) as file:
                         member = tarfile.TarInfo(str(len(write)))
-                        data = file.read(MOST_FILE + 1)
+                        data = folder.read_most(file, MOST_FILE + 1)
                 except OSError:
                     continue  # gone or unreadable since: the next one sees that
                 if len(data) <= MOST_FILE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import subprocess
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from agent_kernel.errors import SandboxError, SandboxNotFound
 from agent_kernel.sandbox.diffs import MOST_BYTES
+from agent_kernel.sandbox.folder import read_most
 from agent_kernel.sandbox.snapshots import LONGEST_CHAIN, MOST_KEPT, Snapshots
 
 
@@ -75,6 +77,27 @@ def test_many_snapshots_of_many_files_take_little_room(
         (work / "file299").write_text("changed")
         assert found.restore(names[0]).paths
         assert not found.diff(names[0])
+
+
+def test_a_file_is_read_up_to_a_size_and_takes_no_more_memory_than_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100)
+    tracemalloc.start()
+    try:
+        with path.open("rb") as file:
+            assert len(read_most(file, 20 << 20)) == 100
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    for most in (0, 1, 99, 100, 101):
+        with path.open("rb") as file:
+            assert len(read_most(file, most)) == min(most, 100)
+    with path.open("rb") as file, path.open("ab", buffering=0) as writer:
+        file.peek(1)
+        writer.write(b"y" * 50)
+        assert read_most(file, 1_000) == b"x" * 100 + b"y" * 50
+    with open("/proc/self/stat", "rb") as file:
+        assert file.peek(1) and len(read_most(file, 1_000)) > 10, "a size of 0 that is not so"
 
 
 def test_states_that_come_again_stay_readable(work: Path, tmp_path: Path, snapshots: Snapshots) -> None:
