@@ -136,6 +136,9 @@ class RunJournal:
         return self.state.status.status in FINAL_STATUSES
 
     async def close(self) -> None:
+        """Nothing is asked of it any more. The log, which may be of a long conversation, is let go at once and not when
+        garbage is looked for: whoever worked on the run refers to its journal, and the journal to them."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
+        self.earlier, self.events, self.state = [], [], RunState()

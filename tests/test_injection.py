@@ -277,6 +277,9 @@ async def test_what_goes_on_in_the_sandbox_reaches_what_was_allowed_when_the_run
     sandbox = await app.places.sandbox_for(session)
     codes = [(await sandbox.exec(["sh", "-c", reach(h)])).stdout for h in ("data.invalid", "evil.invalid")]
     assert codes == ["502", "403"], "the one has no address, the other is not let out"
+    journals = [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
+    assert not [event for journal in journals for event in journal.session_events()], "let go at once"
+    journals.clear()
     gc.collect()
     assert not [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
 
