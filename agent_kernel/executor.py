@@ -204,6 +204,8 @@ def network_free(permissions: Permissions) -> Callable[[NetworkRequest], bool]:
     """Whether a host may be reached without a question, now: allowed by a person, and no strangers had a say since."""
 
     def free(request: NetworkRequest) -> bool:
+        if permissions.journal.closed:  # it knows of nobody any more: neither of a yes nor of strangers
+            return False
         if permissions.permission == "bypass":
             return True
         scope, events = f"network:{request.host}", permissions.journal.session_events()
@@ -227,6 +229,8 @@ def network_asker(permissions: Permissions, for_call: ToolCall | None = None) ->
     async def decide(request: NetworkRequest) -> bool:
         if free(request):
             return True
+        if permissions.journal.closed:
+            return False
         scope = f"network:{request.host}"
         care = foreign.care(permissions.journal.session_events())
         source = care.newest(ever=permissions.allowed(scope))
@@ -256,12 +260,15 @@ def network_afterwards(policy: NetworkPolicy, permissions: Permissions) -> Netwo
     run's log, with all of the conversation, need not be kept."""
     if policy.ask is None:
         return policy
-    events, free = permissions.journal.session_events(), network_free(permissions)
-    scopes = [scope.partition(":") for scope in folds.allowed_scopes(events)]
-    hosts = {host for kind, _, host in scopes if kind == "network" and free(NetworkRequest(host, 0))}
-    patterns = permissions.broad if not foreign.care(events).newest() else ()
-    if permissions.permission == "bypass":
-        patterns = ("*",)
+    events, broad = permissions.journal.session_events(), permissions.broad
+    care = foreign.care(events)
+    hosts = {
+        host
+        for scope in folds.allowed_scopes(events)
+        for kind, _, host in [scope.partition(":")]
+        if kind == "network" and (scope in care.allowed or not care.newest(ever=not matches(host, broad)))
+    }
+    patterns = ("*",) if permissions.permission == "bypass" else () if care.newest() else broad
 
     def lets(request: NetworkRequest) -> bool:
         return request.host in hosts or matches(request.host, patterns)

@@ -30,6 +30,7 @@ class RunJournal:
         self.events = events
         self.state = RunState(events)
         self.others = 0
+        self.closed = False
         self._held: list[Event] = []
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
@@ -50,6 +51,8 @@ class RunJournal:
         async with self._lock:
             held, self._held = self._held, []
             stored = await self.log.append(self.run_id, *held, *events, fence=self.fence)
+            if self.closed:
+                return
             if stored and stored[0].seq != self.head + 1:
                 everything = await self.log.read(self.run_id, after=self.head)
                 self.others += len(everything) - len(stored)
@@ -141,4 +144,4 @@ class RunJournal:
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
-        self.earlier, self.events, self.state = [], [], RunState()
+        self.closed, self.earlier, self.events, self.state = True, [], [], RunState()

@@ -214,6 +214,24 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
     heard: set[str] = set()
     network = _network(order, permissions, heard)
     await sandbox.set_network(network)
+    try:
+        ending = await _turns(order, means, model, sandbox, permissions, network, heard)
+    finally:
+        await sandbox.set_network(network_afterwards(network, permissions))
+    await journal.flush()
+    return ending
+
+
+async def _turns(
+    order: Order,
+    means: Means,
+    model: Model,
+    sandbox: Sandbox,
+    permissions: Permissions,
+    network: NetworkPolicy,
+    heard: set[str],
+) -> str:
+    journal = permissions.journal
     more, notes = await means.more_tools(sandbox)
     journal.hold(*notes)
     tools = [*means.tools, *more]
@@ -236,14 +254,12 @@ async def _work(order: Order, means: Means, journal: RunJournal) -> str:
         heard=heard,
         notebooks=means.notebooks,
     )
+    loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
     try:
-        loop = await _loop(order, means, journal, model, sandbox, executor, [tool.param() for tool in tools])
         ending = await loop.run()
         await previews.settle()
     finally:
         await previews.close()
-        await sandbox.set_network(network_afterwards(network, permissions))
-    await journal.flush()
     return ending
 
 

@@ -18,6 +18,7 @@ from agent_kernel.app import App, open_app
 from agent_kernel.client import Agent, Run
 from agent_kernel.events import (
     LOOP,
+    ApprovalAnswer,
     ApprovalRequest,
     Compaction,
     Event,
@@ -26,8 +27,10 @@ from agent_kernel.events import (
     ToolResult,
     parse_event,
 )
+from agent_kernel.executor import Permissions, network_asker, network_free
 from agent_kernel.journal import RunJournal
 from agent_kernel.sandbox import probe
+from agent_kernel.sandbox.base import NetworkRequest
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import AnyBlock, Stop, Text, ToolUse
@@ -282,6 +285,46 @@ async def test_what_goes_on_in_the_sandbox_reaches_what_was_allowed_when_the_run
     journals.clear()
     gc.collect()
     assert not [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
+
+
+@PROXIED
+async def test_a_question_nobody_answered_ends_with_the_run_that_asked_it(
+    agent: Agent, app: App, api: ScriptedMessages
+) -> None:
+    begun = ToolUse("bash", {"command": f"{reach('data.invalid')} > code.txt", "background": True})
+    waited = ToolUse("bash", {"command": "sleep 2"})
+    api.add(
+        [begun],
+        [waited],
+        [Text("Done.")],
+        [ToolUse("bash", {"command": "sleep 1; cat code.txt"})],
+        [Text("So.")],
+    )
+    run = await agent.run("Go on.")
+    asked = [event for event in run.events if isinstance(event, ApprovalRequest)]
+    answers = [event for event in run.events if isinstance(event, ApprovalAnswer)]
+    assert [request.scope for request in asked] == ["network:data.invalid"]
+    assert [(answer.decision, answer.by, answer.id) for answer in answers] == [("deny", LOOP, asked[0].id)]
+    assert (run.status, run.events[-1].type) == ("completed", "status")
+    assert text(results(await agent.run("And?"))[0]).strip() == "403", (
+        "refused at once, and not asked about again"
+    )
+    assert len(await app.log.read(run.id)) == len(run.events), "nothing comes after the end"
+
+
+async def test_a_journal_that_is_closed_lets_nobody_out(
+    agent: Agent, app: App, api: ScriptedMessages
+) -> None:
+    """It has forgotten both who was allowed and whose text was read."""
+    api.add([Text("Done.")])
+    run = await agent.run("Go on.")
+    journal = RunJournal(app.log, run.id, 0, [], run.events)
+    permissions = Permissions(journal, "accept-edits", True, "me", broad=("*",))
+    request = NetworkRequest("data.invalid", 443)
+    assert network_free(permissions)(request)
+    await journal.close()
+    assert not network_free(permissions)(request)
+    assert not await network_asker(permissions)(request)
 
 
 async def test_credentials_are_asked_about_only_after_text_of_strangers(

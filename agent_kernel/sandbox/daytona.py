@@ -682,7 +682,7 @@ class DaytonaSandbox:
                 self._ports[port] = (url, now + int(lasts), asked)
 
     async def set_network(self, policy: NetworkPolicy) -> None:
-        """A run begins. Daytona allows by name and asks nobody: what `policy` would ask about is refused."""
+        """A run begins or has ended. Daytona allows by name and asks nobody: what `policy` would ask is refused."""
         self._stale = True  # the person may have changed files since the last one
         if (wanted := _network(policy)) != self._network:
             self._network, self._set_network = wanted, False

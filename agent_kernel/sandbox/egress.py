@@ -79,7 +79,7 @@ class Gate:
                 raise Refused(
                     f"{host} may not be reached: it is not on the list of allowed hosts. A person can add it."
                 )
-            if not await self._ask(request, policy.ask):
+            if not await self._ask(request):
                 raise Refused(f"The person did not allow a connection to {host}.")
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for *_, address in found:
@@ -87,13 +87,19 @@ class Gate:
                 return str(address[0])
         raise Refused(f"{host} is a private address; those are never reachable from the sandbox.")
 
-    async def _ask(self, request: NetworkRequest, ask: NetworkDecision) -> bool:
-        """Ask once for all connections that wait for the same answer."""
-        task = self._asking.get(request)
-        if task is None:
-            task = self._asking[request] = asyncio.create_task(_asked(request, ask))
-            task.add_done_callback(lambda _: self._asking.pop(request, None))
-        return await asyncio.shield(task)
+    async def _ask(self, request: NetworkRequest) -> bool:
+        """Ask once for all connections that wait for the same answer; again where a new policy came instead of one."""
+        while (policy := self.policy).ask is not None:
+            task = self._asking.get(request)
+            if task is None:
+                task = self._asking[request] = asyncio.create_task(_asked(request, policy.ask))
+                task.add_done_callback(lambda _: self._asking.pop(request, None))
+            await asyncio.wait({task})
+            if not task.cancelled():
+                return task.result()
+            if self.policy is policy:
+                break
+        return False
 
     def stop_asking(self) -> list[asyncio.Task[bool]]:
         """The questions that were still open."""
@@ -115,6 +121,11 @@ class EgressProxy(Gate):
     async def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         self._server = await asyncio.start_server(self._client, sock=listener, limit=MOST_HEAD)
+
+    async def change(self, policy: NetworkPolicy) -> None:
+        """From now on. Nobody waits any more for what the policy before it was asked."""
+        self.policy = policy
+        await asyncio.gather(*self.stop_asking(), return_exceptions=True)
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -408,7 +408,7 @@ class LocalSandbox:
         return [port for port in found if port != PROXY_PORT]
 
     async def set_network(self, policy: NetworkPolicy) -> None:
-        self._proxy.policy = policy
+        await self._proxy.change(policy)
 
     @property
     def was_outside(self) -> bool:

@@ -65,7 +65,6 @@ class Snapshots:
         self._looked: Manifest | None = None
         self._manifests: dict[str, Manifest] = {}
         self._last: tuple[str, Manifest] | None = None
-        self._chain = 0
         self._lock = threading.Lock()
 
     def take(self, *, as_looked: bool = False) -> str:
@@ -76,7 +75,7 @@ class Snapshots:
         with self._lock:
             looked, self._looked = self._looked, None
             manifest = looked if as_looked and looked is not None else self._scan()
-            if self._last is not None and self._last[1] == manifest:
+            if self._last is not None and self._last[1] == manifest and self._file(self._last[0]).exists():
                 return self._last[0]
             whole = _json({path: manifest[path] for path in sorted(manifest)})
             name = hashlib.blake2b(whole, digest_size=16).hexdigest()
@@ -247,26 +246,35 @@ class Snapshots:
         self._held += len(data)
         return True
 
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
     def _content(self, name: str) -> Path:
         return self._folder / "files" / name[:2] / name
 
     def _store(self, name: str, manifest: Manifest, whole: bytes) -> None:
         """As what differs from the last one, with its name; a call changes few files of many."""
-        path = self._folder / f"{name}.json"
-        if path.exists():
-            self._chain = LONGEST_CHAIN  # who knows how many come before it
-        elif self._last is None or self._chain >= LONGEST_CHAIN:
-            self._write(path, whole)
-            self._chain = 0
+        before, old = self._last or ("", {})
+        if before and self._links(name) is not None:
+            return
+        links = self._links(before)
+        if links is None or links >= LONGEST_CHAIN:
+            self._write(self._file(name), whole)
         else:
-            before, old = self._last
             changed = {
                 path: manifest.get(path)
                 for path in old.keys() | manifest.keys()
                 if old.get(path) is not manifest.get(path)
             }
-            self._write(path, _json([before, changed]))
-            self._chain += 1
+            self._write(self._file(name), _json([before, links + 1, changed]))
+
+    def _links(self, name: str) -> int | None:
+        """How many come before the manifest that are stored without all files; None where it is not (wholly) there."""
+        try:
+            with self._file(name).open("rb") as file:
+                return 0 if file.peek(1)[:1] == b"{" else int(json.loads(file.read())[1])
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
 
     def _remember(self, name: str, manifest: Manifest) -> None:
         self._manifests.pop(name, None)
@@ -293,12 +301,12 @@ class Snapshots:
                 raise SandboxNotFound(f"{name!r} is not a snapshot.")
             if len(changes) > LONGEST_CHAIN:
                 raise ValueError("it goes back without end")
-            raw = (self._folder / f"{name}.json").read_bytes()
+            raw = self._file(name).read_bytes()
             stored = json.loads(raw.decode("utf-8", "surrogateescape"))
             if not isinstance(stored, list):
                 changes.append(stored)
                 break
-            name, changed = stored
+            name, _, changed = stored
             changes.append(changed)
         else:
             found.update(self._manifests[name])
@@ -312,8 +320,6 @@ class Snapshots:
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
-        if path.exists():
-            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_private(path, data)

@@ -111,6 +111,29 @@ def test_states_that_come_again_stay_readable(work: Path, tmp_path: Path, snapsh
         assert {change.path for change in Snapshots(work, tmp_path / "snapshots").diff(name)} <= {"a", "b"}
 
 
+def test_a_manifest_that_was_lost_takes_no_later_one_along(
+    work: Path, tmp_path: Path, snapshots: Snapshots
+) -> None:
+    """Somebody cleaned up, or the power went while it was written."""
+    names = []
+    for number in range(9):
+        (work / "a").write_text(f"{number}")
+        names.append(snapshots.take())
+        if number == 3:
+            (tmp_path / "snapshots" / f"{names[3]}.json").unlink()
+        if number == 6:
+            (tmp_path / "snapshots" / f"{names[6]}.json").write_bytes(b"")
+    (work / "a").write_text("6")
+    assert snapshots.take() == names[6], "and a state that comes again is stored again"
+    again = Snapshots(work, tmp_path / "snapshots")
+    assert [bool(again.diff(name)) for name in names if name != names[3]] == [True] * 5 + [False] + [True] * 2
+    with pytest.raises(SandboxNotFound):
+        again.diff(names[3])
+    (tmp_path / "snapshots" / f"{names[6]}.json").unlink()
+    assert snapshots.take() == names[6]
+    assert not Snapshots(work, tmp_path / "snapshots").diff(names[6])
+
+
 def test_everything_can_be_put_back(work: Path, snapshots: Snapshots) -> None:
     (work / "a").write_text("one")
     (work / "run.sh").write_text("#!/bin/sh\n")
@@ -220,7 +243,14 @@ def test_a_forged_snapshot_leads_nowhere(work: Path, snapshots: Snapshots, tmp_p
     with pytest.raises(SandboxError, match="not a path"):
         Snapshots(work, tmp_path / "snapshots").restore(before)
     assert not (tmp_path / "a").exists()
-    for forged in ('["BEFORE", {}]', '["../../etc/passwd", {}]', "[1, 2, 3]", "[7, {}]", '{"a": 3}', "null"):
+    for forged in (
+        '["BEFORE", 1, {}]',
+        '["../../etc/passwd", 1, {}]',
+        "[1, 2, 3]",
+        "[7, 1, {}]",
+        '{"a": 3}',
+        "null",
+    ):
         manifest.write_text(forged.replace("BEFORE", before))
         with pytest.raises(SandboxNotFound):
             Snapshots(work, tmp_path / "snapshots").restore(before)
