@@ -262,6 +262,11 @@ async def test_a_host_of_the_session_is_asked_about_again_once_a_page_was_read(
     assert "Asks because text from" in asked[-1].reason
 
 
+def journals_of(run_id: str) -> list[RunJournal]:
+    found = [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
+    return [journal for journal in found if journal.run_id == run_id]
+
+
 def reach(host: str) -> str:
     return f"curl -s -m 20 -o /dev/null -w '%{{http_code}}' http://{host}/"
 
@@ -280,11 +285,11 @@ async def test_what_goes_on_in_the_sandbox_reaches_what_was_allowed_when_the_run
     sandbox = await app.places.sandbox_for(session)
     codes = [(await sandbox.exec(["sh", "-c", reach(h)])).stdout for h in ("data.invalid", "evil.invalid")]
     assert codes == ["502", "403"], "the one has no address, the other is not let out"
-    journals = [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
+    journals = journals_of(run.id)
     assert not [event for journal in journals for event in journal.session_events()], "let go at once"
     journals.clear()
     gc.collect()
-    assert not [kept for kept in gc.get_objects() if isinstance(kept, RunJournal)]
+    assert not journals_of(run.id)
 
 
 @PROXIED
