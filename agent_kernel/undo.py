@@ -74,10 +74,13 @@ async def _restored(sandbox: Sandbox, changes: Sequence[FileChange]) -> tuple[li
     """Each file goes back to before its first change, unless it differs from after its last one: those that did, and
     those that were left alone."""
     last = {change.path: change.after for change in changes}
+    alike: dict[tuple[str, str | None], list[str]] = {}
+    for path, change in _first(changes).items():
+        alike.setdefault((change.before or "", last[path]), []).append(path)
     restored: list[str] = []
     skipped: list[str] = []
-    for path, change in _first(changes).items():
-        done = await sandbox.restore(change.before or "", [path], unless_changed_since=last[path])
+    for (before, after), paths in alike.items():
+        done = await sandbox.restore(before, paths, unless_changed_since=after)
         restored += done.paths
         skipped += done.skipped
     return restored, skipped

@@ -99,14 +99,8 @@ class Snapshots:
     def entry(self, path: str) -> Entry | None:
         """One file as it is now; None when it is not there."""
         with self._lock:
-            try:
-                with files.parent(self._workspace, path) as (directory, name):
-                    info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    found = self._entry(directory, name, info)
-            except OSError:
-                return None
-            self._seen[path] = (_stamp(info), found, path)
-            if self._looked is not None:
+            found = self._look(path)
+            if self._looked is not None and found is not None:
                 self._looked[path] = found
             return found
 
@@ -148,11 +142,14 @@ class Snapshots:
     ) -> Restored:
         """Put files back to `snapshot`; see `Sandbox.restore`."""
         with self._lock:
-            target, now = self._manifest(snapshot), self._scan()
+            target = self._manifest(snapshot)
             since = self._manifest(unless_changed_since) if unless_changed_since is not None else None
-            wanted = (
-                sorted(target.keys() | now.keys()) if paths is None else [files.clean(path) for path in paths]
-            )
+            if paths is not None and all(path in target or path in (since or ()) for path in paths):
+                wanted = [files.clean(path) for path in paths]
+                now = {path: found for path in wanted if (found := self._look(path))}
+            else:
+                now = self._scan()
+                wanted = sorted(target.keys() | now.keys()) if paths is None else [*map(files.clean, paths)]
             restored, skipped = [], []
             for path in wanted:
                 if target.get(path) == now.get(path):
@@ -192,6 +189,18 @@ class Snapshots:
             self._seen[path] = (stamp, found[path], path)
         for path in self._seen.keys() - found.keys():
             del self._seen[path]
+        return found
+
+    def _look(self, path: str) -> Entry | None:
+        try:
+            with files.parent(self._workspace, path) as (directory, name):
+                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if not (stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)):
+                    return None
+                found = self._entry(directory, name, info)
+        except OSError:
+            return None
+        self._seen[path] = (_stamp(info), found, path)
         return found
 
     def _entry(self, directory: int, name: str, info: os.stat_result) -> Entry:

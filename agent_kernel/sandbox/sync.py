@@ -96,7 +96,7 @@ class Sync:
             self._known = None  # whatever goes wrong: the next one reads what was written last
             here = await asyncio.to_thread(self._look)
             await self._look_there(far, workdir, known, here)
-            plan = self._plan(known, here)
+            plan = await asyncio.to_thread(self._plan, known, here)
             await asyncio.to_thread(self._delete_here, known, plan.delete_here)
             for paths in _pieces(plan.pull, lambda path: self._there[path][2]):
                 await self._pull(far, workdir, known, here, paths, conflicts=frozenset(plan.conflicts))
@@ -138,7 +138,7 @@ class Sync:
         What has changed here alone, for all we know, goes along, and small files that changed there come along.
         """
         token = known.token if self._there or not known.pairs else ""
-        write, packed = await asyncio.to_thread(self._pack, here, self._early(known, here))
+        write, packed = await asyncio.to_thread(lambda: self._pack(here, self._early(known, here)))
         found, blob = await far.ask("scan", packed if write else b"", workdir=workdir, token=token, limit=MOST_FILE,
                                     skipped=sorted(folder.SKIPPED), write=write)  # fmt: skip
         if "many" in found:

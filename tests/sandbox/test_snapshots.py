@@ -153,6 +153,29 @@ def test_everything_can_be_put_back(work: Path, snapshots: Snapshots) -> None:
     assert changes(snapshots, before) == {}
 
 
+def test_to_put_some_files_back_only_those_are_looked_at(
+    work: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("edit", "delete", "mine"):
+        (work / name).write_text("old")
+    before = snapshots.take()
+    (work / "edit").write_text("new")
+    (work / "delete").unlink()
+    (work / "make").write_text("new")
+    after = snapshots.take()
+    (work / "mine").write_text("changed")
+    (work / ".git").mkdir()
+    (work / ".git" / "config").write_text("hidden")
+    with monkeypatch.context() as patch:
+        patch.delattr("agent_kernel.sandbox.folder.walk")  # a folder may have 100,000 others
+        restored = snapshots.restore(before, ["edit", "delete", "make"], unless_changed_since=after)
+    assert (restored.paths, restored.skipped) == (("edit", "delete", "make"), ())
+    assert [(work / name).read_text() for name in ("edit", "delete", "mine")] == ["old", "old", "changed"]
+    assert not (work / "make").exists()
+    assert not snapshots.restore(before, [".git/config"]).paths
+    assert (work / ".git" / "config").exists(), "no snapshot knows of it"
+
+
 def test_a_file_changed_since_is_left_alone(work: Path, snapshots: Snapshots) -> None:
     (work / "a").write_text("one")
     before = snapshots.take()
