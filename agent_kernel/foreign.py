@@ -186,10 +186,14 @@ def file_source(known: dict[str, str], args: Json, content: Sequence[Json]) -> s
         last = path.rpartition("/")[2]
         if any(fnmatchcase(last, pattern.rpartition("/")[2]) for pattern in patterns):
             return source
-        name = re.escape(last)
-        if re.search(rf"(?<![\w.-]){name}(?![\w-])", asked) or f"{path}:" in told:
+        if _names(asked, last) or f"{path}:" in told:
             return source
     return ""
+
+
+def _names(asked: str, name: str) -> bool:
+    """Whether `name` stands in `asked` by itself. Few of many do at all: only for those a pattern is compiled."""
+    return name in asked and bool(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", asked))
 
 
 def was_seen(events: Iterable[Event], url: str) -> bool:

@@ -154,7 +154,9 @@ class Places:
         stopped = 0
         for place in list(self._places.values()):
             sandbox = place.sandbox
-            if sandbox is not None and not place.is_busy and sandbox.idle > seconds:
+            if sandbox is None or place.is_busy or await sandbox.idle() <= seconds:
+                continue
+            if place.sandbox is sandbox and not place.is_busy:  # nobody came while it was asked
                 async with place.turn:
                     await place.close()
                 stopped += 1

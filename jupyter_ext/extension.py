@@ -68,7 +68,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
             if self._app is None:
                 self._app, self._closing = await (await asyncio.to_thread(_opener))(self.kernels.lives)
                 self._metrics = _metrics(self._app)
-        self._app.redactor.keep(self.kernels.tokens)
+        self._app.redactor.keep_only("kernels", self.kernels.tokens)
         return self._app
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
@@ -84,7 +84,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
     def _warm_up(self) -> None:
         """Open the App in a moment, when the kernel that was just asked for has had its turn."""
         if self._app is not None:
-            self._app.redactor.keep(self.kernels.tokens)
+            self._app.redactor.keep_only("kernels", self.kernels.tokens)
         elif self._warming is None:
             self._warming = asyncio.get_running_loop().call_later(WARM_UP, self._open_soon)
 

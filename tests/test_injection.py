@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -479,6 +480,15 @@ def test_what_a_browser_would_load_is_known_however_it_is_written(text: str, ask
 
 
 # -- files ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_known_among_thousands_and_those_not_named_compile_no_pattern() -> None:
+    known = {f"data/part-{number} (1).csv": f"site {number}" for number in range(2000)}
+    elsewhere = re.compile("of somebody else")
+    command = {"command": "head 'data/part-1999 (1).csv' xpart-7 (1).csv"}
+    assert foreign.file_source(known, command, []) == "site 1999"
+    assert foreign.file_source(known, {"command": "ls; cat mypart-7 (1).csv"}, []) == ""
+    assert re.compile("of somebody else") is elsewhere, "it was pushed out of the cache of `re`"
 
 
 @PROXIED

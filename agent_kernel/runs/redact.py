@@ -25,14 +25,26 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets: set[str] = set()
+        self._secrets = set(secrets)
+        self._groups: dict[str, set[str]] = {}
         self._held: dict[tuple[str, str, str, int], str] = {}
-        self.keep(secrets)
+        self._look_for_all()
 
     def keep(self, secrets: Iterable[str]) -> None:
         """Know these too from now on."""
-        self._secrets |= set(secrets)
-        forms = {form for secret in self._secrets if len(secret) >= SHORTEST for form in _forms(secret)}
+        if new := set(secrets) - self._secrets:
+            self._secrets |= new
+            self._look_for_all()
+
+    def keep_only(self, group: str, secrets: Iterable[str]) -> None:
+        """Know these as the secrets of `group`, in place of those it had: they open nothing any more."""
+        if (wanted := set(secrets)) != self._groups.get(group, set()):
+            self._groups[group] = wanted
+            self._look_for_all()
+
+    def _look_for_all(self) -> None:
+        known = self._secrets.union(*self._groups.values())
+        forms = {form for secret in known if len(secret) >= SHORTEST for form in _forms(secret)}
         self._forms = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, self._forms))) if forms else None
         # How the forms look within an event's JSON: one search there says whether there is anything to do.
@@ -66,11 +78,11 @@ class Redactor:
                 return value
 
     def _delta(self, run_id: str, delta: Delta) -> Delta:
-        text = delta.text.encode("utf-8", "replace").decode()
+        key = (run_id, delta.id, delta.kind, delta.turn)
+        text = self._held.pop(key, "") + delta.text.encode("utf-8", "replace").decode()
         if self._pattern is None:
             return delta if text == delta.text else delta.model_copy(update={"text": text})
-        key = (run_id, delta.id, delta.kind, delta.turn)
-        text = self._pattern.sub(MASK, self._held.pop(key, "") + text)
+        text = self._pattern.sub(MASK, text)
         keep = self._beginning(text)
         if keep:
             if len(self._held) >= MOST_HELD:  # what was held belongs to blocks long since stored

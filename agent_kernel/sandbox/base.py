@@ -285,9 +285,8 @@ class Sandbox(Protocol):
         """Whether something inside may have reached the internet since it was opened."""
         ...
 
-    @property
-    def idle(self) -> float:
-        """Seconds since somebody last asked something of it."""
+    async def idle(self) -> float:
+        """Seconds since somebody last asked something of it, or something that was left running was last seen to."""
         ...
 
     async def unsaved(self) -> list[str]:

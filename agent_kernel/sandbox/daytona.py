@@ -277,8 +277,7 @@ class DaytonaSandbox:
                 await self._lose()
             await self._service.close()
 
-    @property
-    def idle(self) -> float:
+    async def idle(self) -> float:
         busy = self._ports or (self._jobs is not None and self._jobs.active)
         return 0.0 if busy else time.monotonic() - self._used
 

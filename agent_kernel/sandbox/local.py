@@ -53,6 +53,8 @@ from agent_kernel.sandbox.snapshots import Snapshots
 
 START_TIMEOUT = 20.0
 READ_PIECE = 4 << 20
+LONGEST_ASKED = 5.0
+"""Seconds to wait for the supervisor to say what still runs: whoever looks for idle sandboxes has others to look at."""
 RESERVE = 64 << 20
 """Free disk below which what runs is stopped."""
 
@@ -197,10 +199,28 @@ class LocalSandbox:
             held, self._held = self._held, None
             os.close(held)
 
-    @property
-    def idle(self) -> float:
+    async def idle(self) -> float:
         """What was left running in the background is in use, for all we know."""
-        return 0.0 if self._left_running and self.life else time.monotonic() - self._used
+        return 0.0 if await self._goes_on() else time.monotonic() - self._used
+
+    async def _goes_on(self) -> bool:
+        """Whether something that was left running still runs; where nobody answers, it does."""
+        if not self._left_running or not self.life:
+            return False
+        assert self._channel is not None
+        used = self._used
+        try:
+            async with asyncio.timeout(LONGEST_ASKED):
+                goes_on = bool(json.loads(await self._channel.call(wire.LEFT, {})))
+        except OSError:  # a timeout is one
+            return True
+        except SandboxUnavailable:  # it died meanwhile
+            return False
+        if goes_on:
+            self._used = time.monotonic()  # it becomes idle when this ends
+        elif self._used == used:  # nothing was begun while we asked
+            self._left_running = False
+        return goes_on
 
     async def unsaved(self) -> list[str]:
         """None: the workspace is the person's own folder."""
@@ -253,6 +273,7 @@ class LocalSandbox:
     ) -> ExecResult:
         """Leave it running; what fails at once is still seen."""
         channel = await self._open()
+        self._left_running = True  # also what ends at once may leave others
         number = channel.begin({**what(command), "cwd": cwd, "env": dict(env or {}), "background": True,
                                 "max_output": 65536})  # fmt: skip
         out = bytearray()
@@ -264,7 +285,7 @@ class LocalSandbox:
                         return ExecResult(last.exit_code, out.decode("utf-8", "replace"), error=last.error)
                     out += payload
         except TimeoutError:
-            self._left_running = True
+            pass  # it goes on
         return ExecResult(0, out.decode("utf-8", "replace"))
 
     async def stream(

@@ -23,7 +23,7 @@ import sys
 import time
 
 HEADER = struct.Struct(">IBI")
-EXEC, STDIN, STDIN_END, KILL, SIGNAL, CONNECT, LISTEN, FILE, PORTS = range(1, 10)
+EXEC, STDIN, STDIN_END, KILL, SIGNAL, CONNECT, LISTEN, FILE, PORTS, LEFT = range(1, 11)
 READY, OUT, ERR, EXIT, RESULT, FAILED = range(100, 106)
 
 PIECE = 1 << 18
@@ -154,6 +154,8 @@ class Supervisor:
             # without a network of its own, only what descendants of this process listen on
             own = None if os.getpid() == 1 else self.own_sockets()
             self.send(RESULT, number, sorted(listening(own)))
+        elif kind == LEFT:
+            self.send(RESULT, number, self.goes_on())
 
     # -- commands ------------------------------------------------------------------------------------
 
@@ -422,6 +424,10 @@ class Supervisor:
             return [pid for pid in self.children() if pid not in self.pids]
         except (OSError, ValueError):
             return [0]  # cannot be told: look at all
+
+    def goes_on(self):
+        """Whether a background command runs, or what one has left; where that cannot be told, it does."""
+        return not LINUX or any(job.background for job in self.jobs.values()) or bool(self.orphans())
 
     @staticmethod
     def children():

@@ -62,3 +62,32 @@ def test_a_secret_cut_into_deltas_never_shows(redact: Redactor, size: int) -> No
 def test_lone_surrogates_are_replaced(redact: Redactor) -> None:
     event = redact("r", Message(role="assistant", text="a\ud800b"))
     assert event.model_dump()["text"] == "a?b"
+
+
+def test_what_is_known_already_costs_nothing(redact: Redactor) -> None:
+    """Each request of a kernel says again what is secret."""
+    forms = redact._forms
+    redact.keep([SECRET])
+    redact.keep_only("kernels", [])
+    assert redact._forms is forms
+    redact.keep(["a-new-secret"])
+    assert redact._forms is not forms
+
+
+def test_secrets_of_a_group_give_way_to_others_and_all_else_stays_secret() -> None:
+    redact = Redactor(["always-secret"])
+    redact.keep_only("kernels", ["always-secret", "first-token", "second-token"])
+    redact.keep_only("others", ["third-token"])
+    redact.keep_only("kernels", ["second-token"])
+    shown = redact("r", Message(role="assistant", text="always-secret first-token second-token third-token"))
+    assert isinstance(shown, Message)
+    assert shown.text == f"{MASK} first-token {MASK} {MASK}"
+
+
+def test_text_that_waited_for_the_rest_of_a_secret_is_shown_when_that_is_none_any_more() -> None:
+    redact = Redactor([])
+    redact.keep_only("kernels", ["first-token"])
+    shown = [redact("r", Delta(kind="text", id="0", text="the first", turn=1))]
+    redact.keep_only("kernels", [])
+    shown.append(redact("r", Delta(kind="text", id="0", text=" one", turn=1)))
+    assert "".join(delta.text for delta in shown if isinstance(delta, Delta)) == "the first one"

@@ -8,13 +8,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from agent_kernel.errors import SandboxDenied, SandboxError, SandboxLimit, SandboxNotFound
-from agent_kernel.sandbox import open_sandbox, probe
+from agent_kernel.sandbox import local, open_sandbox, probe
 from agent_kernel.sandbox.base import Limits, Sandbox, Tier
 
 TIERS = [report.tier for report in probe() if report.available]
@@ -69,6 +70,35 @@ async def test_it_starts_again_after_it_was_stopped_or_has_died(tmp_path: Path, 
     dying = await sandbox.exec("sleep 20")  # it may notice only with the answer that never comes
     assert dying.exit_code == -9 or dying.error
     assert (await sandbox.exec("echo back")).stdout == "back\n"
+
+
+@pytest.mark.parametrize("command", ["sleep 600", "setsid sleep 600 >/dev/null 2>&1 & exit"])
+async def test_what_was_left_running_keeps_it_in_use_until_that_has_ended(
+    sandbox: Sandbox, command: str
+) -> None:
+    await sandbox.exec(command, background=True)
+    await asyncio.sleep(0.5)
+    before = time.monotonic()
+    assert await sandbox.idle() == 0.0
+    await sandbox.kill()
+    async with asyncio.timeout(30):
+        while not await sandbox.idle():  # noqa: ASYNC110 - what ends is another process
+            await asyncio.sleep(0.05)
+    assert await sandbox.idle() <= time.monotonic() - before, "it was in use until then"
+    assert await sandbox.idle() > 0, "nothing is asked of it by that"
+
+
+async def test_one_that_does_not_answer_is_taken_to_be_in_use(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "LONGEST_ASKED", 0.2)
+    await sandbox.exec("sleep 600", background=True)
+    (inside,) = descendants(os.getpid(), "supervisor.py")
+    os.kill(inside, signal.SIGSTOP)
+    try:
+        assert await sandbox.idle() == 0.0
+    finally:
+        os.kill(inside, signal.SIGCONT)
 
 
 OTHER = """

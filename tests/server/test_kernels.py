@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import json
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 
+from agent_kernel.events import Message
+from agent_kernel.runs.redact import MASK, Redactor
 from agent_kernel.settings import KERNEL_VARIABLE, TOKEN_HEADER, TOKEN_VARIABLE
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
+from jupyter_ext.kernels import Kernels
 from tests.ports import free_port
 from tests.server.conftest import TOKEN, Jupyter
 
@@ -85,6 +90,51 @@ class Kernel:
     def close(self) -> None:
         self.client.stop_channels()
         self.jupyter.request("DELETE", f"{self.jupyter.url}/api/sessions/{self.session}", token=self.token)
+
+
+class Started(dict[str, str]):
+    """Jupyter's kernel manager, as far as it is asked here: the kernels that live, each with its token."""
+
+    def __init__(self, shown: Callable[[str], str]) -> None:
+        self.shown = shown
+        self.seen = ""
+
+    async def start_kernel(self, *, kernel_id: str, env: dict[str, str]) -> str:
+        token = env[TOKEN_VARIABLE]
+        self.seen += self.shown(token)
+        await asyncio.sleep(0)
+        self[kernel_id] = token
+        return kernel_id
+
+    async def restart_kernel(self, kernel_id: str) -> None:
+        self.seen += self.shown(self[kernel_id])
+
+    async def shutdown_kernel(self, kernel_id: str) -> None:
+        del self[kernel_id]
+
+
+async def test_a_kernels_token_is_hidden_from_before_its_start_until_the_kernel_is_gone() -> None:
+    redact, kernels = Redactor([]), Kernels()
+
+    def shown(token: str) -> str:
+        event = redact("r", Message(role="assistant", text=token))
+        assert isinstance(event, Message)
+        return event.text.replace(MASK, "")
+
+    manager = Started(shown)
+    server = SimpleNamespace(kernel_manager=manager, connection_url="http://here/", identity_provider=None)
+    kernels.watch(server, lambda: redact.keep_only("kernels", kernels.tokens))
+    await manager.start_kernel(kernel_id="oldest", env={})
+    gone = await asyncio.gather(*(manager.start_kernel(kernel_id=f"k{n}", env={}) for n in range(15)))
+    tokens = [manager[kernel_id] for kernel_id in gone]
+    for kernel_id in gone:
+        await manager.shutdown_kernel(kernel_id)
+    for number in range(40):
+        await manager.start_kernel(kernel_id=f"later{number}", env={})
+    await manager.restart_kernel("oldest")
+    assert manager.seen == "", "a token was not hidden when its kernel started"
+    assert not any(shown(token) for token in manager.values())
+    assert [shown(token) for token in tokens] == tokens, "what opens nothing any more is not looked for"
 
 
 @pytest.fixture
