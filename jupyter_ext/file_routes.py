@@ -176,6 +176,7 @@ class FileHandler(WorkspaceHandler):
         self._let_go()
 
     def on_connection_close(self) -> None:
+        super().on_connection_close()  # wakes what waits for the body
         self._let_go()
 
     def _let_go(self) -> None:

@@ -125,6 +125,7 @@ class AppHandler(RequestHandler):  # type: ignore[misc]
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     _relay: Relay | None = None
     _grant: Grant | None = None
+    _counted = False
 
     def _log(self) -> None:
         """Not in the server's log: the path holds the secret."""
@@ -158,7 +159,7 @@ class AppHandler(RequestHandler):  # type: ignore[misc]
         if previews.open[secret] >= MOST_CONNECTIONS:
             raise HTTPError(503, "Too many connections to this preview.")
         previews.open[secret] += 1
-        self._grant = grant
+        self._grant, self._counted = grant, True
         await self._carry(grant, rest)
 
     def _where(self) -> tuple[str, str]:
@@ -251,18 +252,19 @@ class AppHandler(RequestHandler):  # type: ignore[misc]
         self.finish(f"{said}\n")
 
     def on_connection_close(self) -> None:
-        if self._relay is not None:
-            self._relay.close()
+        super().on_connection_close()  # wakes what waits for the body
+        self._let_go()  # where the body broke off, nothing is answered, and nothing finishes
 
     def on_finish(self) -> None:
         self._let_go()
 
     def _let_go(self) -> None:
+        """Once, however often it is called: the person may leave while the answer is on its way."""
         if self._relay is not None:
             self._relay.close()
-        if self._grant is not None:
+        if self._grant is not None and self._counted:
             self.settings[RESOURCE].previews.open[self._grant.secret] -= 1
-            self._grant = None
+            self._counted = False
 
 
 def handlers() -> list[tuple[str, type[RequestHandler]]]:

@@ -251,7 +251,7 @@ export class Hub {
 
   private drop(id: string): void {
     this.rows.delete(id);
-    this.folds.delete(id);
+    this.unfold(id);
     if (this.current.selected === id) {
       this.set({ selected: null });
     }
@@ -273,9 +273,15 @@ export class Hub {
         return;
       }
       if (FINAL.has(fold.status) && id !== this.current.selected) {
-        this.folds.delete(id);
+        this.unfold(id);
       }
     }
+  }
+
+  /** Let go of a fold, and of what was made from it: that holds its turns. */
+  private unfold(id: string): void {
+    this.folds.delete(id);
+    this.merged.delete(id);
   }
 
   private active(): string[] {

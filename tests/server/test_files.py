@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
 
+from jupyter_ext.file_routes import FileHandler
+from jupyter_ext.preview import AppHandler
 from tests.server.conftest import Jupyter
 
 ODD = ["plain.txt", "ü ñ 漢字.txt", "a'b\"c.txt", "per%20cent & #.txt", "-rf"]
@@ -97,6 +105,36 @@ def test_an_upload_in_pieces_goes_on_where_it_broke_off(jupyter: Jupyter, sessio
     assert other.json()["received"] == 0
     assert put(jupyter, session, "empty", b"").status_code == 201
     assert (jupyter.folder / "empty").read_bytes() == b""
+
+
+@pytest.mark.parametrize("kind", [FileHandler, AppHandler])
+async def test_nothing_waits_for_a_body_that_broke_off(kind: type[RequestHandler]) -> None:
+    class Receiving(kind):  # type: ignore[misc]
+        async def prepare(self) -> None:
+            """Who may send what is asked elsewhere."""
+
+    def waiting() -> list[asyncio.Task[object]]:
+        return [task for task in asyncio.all_tasks() if "_execute" in repr(task.get_coro())]
+
+    listening, port = bind_unused_port()
+    server = HTTPServer(Application([("/()()", Receiving)]))
+    server.add_socket(listening)
+    gc.disable()  # it would find them, at some time
+    try:
+        _, half = await asyncio.open_connection("127.0.0.1", port)
+        half.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf a body")
+        await reached(lambda: len(waiting()) == 1)
+        half.close()
+        await reached(lambda: not waiting())
+    finally:
+        gc.enable()
+        server.stop()
+
+
+async def reached(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 - a task ends
+            await asyncio.sleep(0.01)
 
 
 def test_what_must_not_come_in_does_not(jupyter: Jupyter, session: str, tmp_path: Path) -> None:

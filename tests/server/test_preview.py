@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from tornado.websocket import websocket_connect
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
+from jupyter_ext.preview import MOST_CONNECTIONS
 from tests.server.conftest import Jupyter, jupyter_server
 
 APP = Path(__file__).with_name("previewed.py")
@@ -195,6 +198,39 @@ async def test_websockets_go_both_ways(preview: Preview) -> None:
     await connection.write_message("there and back")
     assert await connection.read_message() == "there and back"
     connection.close()
+
+
+def test_uploads_that_break_off_give_their_places_back(preview: Preview) -> None:
+    parts = urlsplit(preview.jupyter.url)
+    head = f"POST {preview.path}echo HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 1000\r\n\r\n"
+    for _ in range(MOST_CONNECTIONS + 1):
+        with socket.create_connection((str(parts.hostname), parts.port or 80)) as half:
+            half.sendall(head.encode() + b"half a body")
+    assert preview.ask("GET").status_code == 200
+
+
+def test_who_leaves_before_the_answer_gives_back_one_place(preview: Preview) -> None:
+    parts = urlsplit(preview.jupyter.url)
+    netloc, path = parts.netloc, preview.path
+    with ExitStack() as stack:
+        ask = f"GET {path}stream HTTP/1.1\r\nHost: {netloc}\r\n\r\n".encode()
+        for _ in range(3):
+            with socket.create_connection((str(parts.hostname), parts.port or 80)) as leaving:
+                leaving.sendall(ask)
+                assert b"200" in leaving.recv(1000)
+        time.sleep(3)  # the app has said its last word to those who left
+        held = f"POST {path}echo HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: 9\r\n\r\n".encode()
+        for _ in range(MOST_CONNECTIONS):
+            waiting = stack.enter_context(socket.create_connection((str(parts.hostname), parts.port or 80)))
+            waiting.sendall(held)
+        deadline = time.monotonic() + 30
+        while (status := preview.ask("GET").status_code) != 503 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert status == 503, "no more than there are"
+    deadline = time.monotonic() + 30
+    while (status := preview.ask("GET").status_code) != 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert status == 200
 
 
 def test_nonsense_gets_one_sentence(preview: Preview) -> None:
