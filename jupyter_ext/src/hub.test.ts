@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ServerConnection } from '@jupyterlab/services';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { Api } from './api';
+import { Api, type RunRow } from './api';
 import { Hub } from './hub';
 
 const IDS = Array.from({ length: 60 }, (_, number) => `r${number}`);
@@ -19,7 +19,13 @@ function answer(path: string): unknown {
   return path.includes('/runs?') ? { runs: IDS.map(row) } : { sessions: [], days: [] };
 }
 
-const fetched = async (request: Request): Promise<Response> => new Response(JSON.stringify(answer(request.url)));
+let listed: Promise<void> = Promise.resolve();
+
+const fetched = async (request: Request): Promise<Response> => {
+  const body = JSON.stringify(answer(request.url));
+  await (request.url.includes('/runs?') ? listed : null);
+  return new Response(body);
+};
 const settings = ServerConnection.makeSettings({ baseUrl: 'http://localhost/', fetch: fetched as typeof fetch });
 
 let collect: () => void;
@@ -47,5 +53,23 @@ test('of runs whose folds gave way nothing is held but their rows', async () => 
   expect(hub.snapshot().runs).toHaveLength(IDS.length);
   expect(alive).toBeGreaterThan(0);
   expect(alive).toBeLessThanOrEqual(40);
+  hub.dispose();
+});
+
+test('a run begun while the list is on its way stays, and stays shown', async () => {
+  const hub = new Hub(new Api(settings));
+  await hub.refresh();
+  let arrive = (): void => undefined;
+  listed = new Promise(resolve => (arrive = resolve));
+  const refreshed = hub.refresh();
+  const begun = { ...row('new'), created_ms: 9 } as unknown as RunRow;
+  await hub.follow(begun);
+  await hub.select('new');
+  arrive();
+  await refreshed;
+  expect(hub.snapshot().selected).toBe('new');
+  expect(hub.row('new')).toBe(begun);
+  await hub.refresh();
+  expect(hub.row('new')).toBeNull(); // it was there when the list was asked for, and is not in it
   hub.dispose();
 });

@@ -116,10 +116,11 @@ export class Hub {
   /** Ask for the list; from then on the stream says what is new in it. */
   async refresh(): Promise<void> {
     try {
+      const before = new Set(this.rows.keys()); // a run begun while the answer is on its way is not in it
       const [runs, sessions, used] = await Promise.all([this.api.runs(), this.api.sessions(), this.api.usedOn(1)]);
       const known = new Set(runs.map(row => row.id));
       const oldest = runs[runs.length - 1]?.created_ms ?? 0;
-      [...this.rows.values()].filter(row => !known.has(row.id) && row.created_ms >= oldest).forEach(row => this.drop(row.id));
+      [...this.rows.values()].filter(row => before.has(row.id) && !known.has(row.id) && row.created_ms >= oldest).forEach(row => this.drop(row.id));
       runs.forEach(row => this.keep(row));
       this.sessions = new Map(sessions.map(session => [session.id, session]));
       this.set({ today: spent(used), loading: false, sessions: this.sessions, online: true, whole: runs.length < PAGE });
