@@ -87,7 +87,7 @@ function activate(
   void app.restored.then(async () => {
     await hub.start();
     new Reconciler(app, hub).start();
-    if (kept && hub.row(kept)) {
+    if (kept && hub.row(kept) && !hub.snapshot().selected) {
       await hub.select(kept);
     }
   });
