@@ -1,12 +1,22 @@
 import { YNotebook } from '@jupyter/ydoc';
+import type { ICell } from '@jupyterlab/nbformat';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Changes } from './changes';
 import { digest } from './digest';
 import { change, textsOf } from './model';
-import type { Operation } from './operations';
+import type { CellText, Operation } from './operations';
+import { PREFIX, Shelf } from './shelf';
 
 const kept = new Map<string, string>();
-const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) };
+const storage: Shelf = {
+  get length() {
+    return kept.size;
+  },
+  key: at => [...kept.keys()][at] ?? null,
+  getItem: key => kept.get(key) ?? null,
+  setItem: (key, value) => void kept.set(key, value),
+  removeItem: key => void kept.delete(key)
+};
 let shared: YNotebook;
 let changes: Changes;
 
@@ -18,6 +28,16 @@ function done(call: string, ...operations: Operation[]): void {
 const said = (): string => textsOf(shared).map(({ id, source }) => `${id}:${source}`).join(' ');
 const edit = (cell: string, seen: string, source: string): Operation => ({ op: 'edit', cell, expected: digest(seen), source });
 const type = (cell: string, text: string): void => shared.cells.find(({ id }) => id === cell)!.setSource(text);
+
+const changesOf = (notebook: string): Changes => new Changes(shared, storage, PREFIX + notebook);
+const notebooks = (): string[] => [...kept.keys()].filter(key => key.startsWith(PREFIX)).map(key => key.slice(PREFIX.length)).sort((a, b) => +a - +b);
+
+/** What a cell that is put in says of itself. */
+function inserted(source: string): [Operation[], ReadonlyArray<readonly CellText[]>, Map<string, ICell>] {
+  const cell = { id: 'a', cell_type: 'code', source };
+  type('a', source);
+  return [[{ op: 'insert', cell: 'a', source, after: null }], [[], [cell]], new Map<string, ICell>()];
+}
 
 beforeEach(() => {
   kept.clear();
@@ -75,5 +95,65 @@ describe('changes of a run', () => {
     expect(changes.undo(['1', 'other'])).toEqual({ known: false, skipped: [] });
     expect(said()).toBe('a:A b:b c:c');
     expect(changes.undo(['0', '1']).known).toBe(true);
+  });
+
+  it('leave room for everybody else: those of the notebooks used last are kept', () => {
+    const large = 'x'.repeat(600_000);
+    kept.set('of another extension', large);
+    ['1', '2', '3'].forEach(name => changesOf(name).record('r', '1', ...inserted(large)));
+    expect(changesOf('1').snapshot()).toHaveLength(1);
+    changesOf('4').record('r', '1', ...inserted(large));
+    expect(notebooks()).toEqual(['1', '3', '4']);
+    expect(kept.get('of another extension')).toBe(large);
+  });
+
+  it('that an earlier version left without saying when are the first to go', () => {
+    Array.from({ length: 6 }, (_, number) => kept.set(`${PREFIX}old${number}`, 'x'.repeat(700_000)));
+    changesOf('new').record('r', '1', ...inserted('x'.repeat(900_000)));
+    expect(notebooks()).toHaveLength(2);
+    expect(notebooks()).toContain('new');
+  });
+
+  it('are kept of so many notebooks that their order stays small', () => {
+    Array.from({ length: 300 }, (_, number) => changesOf(`${number}`).record('r', '1', ...inserted('x')));
+    expect(notebooks()).toEqual(Array.from({ length: 200 }, (_, number) => `${number + 100}`));
+  });
+
+  it.each(['no', 'null', '5', '{}', '[1, null, {}, "length"]', `["${PREFIX}gone"]`])('are kept where the order of use is %s', order => {
+    kept.set(PREFIX.slice(0, -1), order);
+    changesOf('1').record('r', '1', ...inserted('x'));
+    changesOf('2').record('r', '1', ...inserted('x'));
+    expect(notebooks()).toEqual(['1', '2']);
+    expect(JSON.parse(kept.get(PREFIX.slice(0, -1))!)).toEqual([`${PREFIX}1`, `${PREFIX}2`]);
+  });
+
+  it.each([
+    ['no'],
+    ['null'],
+    ['{"list": "all", "calls": 5}'],
+    ['{"list": [null, 5, {}, {"state": "accepted"}], "calls": [null]}'],
+    ['{"list": [{"run": "r", "calls": "1", "op": "edit", "cell": "a", "cell_type": "code", "before": "", "after": "a", "behind": "", "moved": "", "json": null, "state": "open"}]}']
+  ])('that are stored as %s are none, and harm none', stored => {
+    kept.set('k', stored);
+    const read = new Changes(shared, storage, 'k');
+    expect(read.snapshot()).toEqual([]);
+    expect(read.undo(['1'])).toEqual({ known: false, skipped: [] });
+    read.ran('1');
+    expect(new Changes(shared, storage, 'k').undo(['1']).known).toBe(true);
+  });
+
+  it('stay where something far too large stands under the name of another notebook', () => {
+    changesOf('1').record('r', '1', ...inserted('x'));
+    kept.set(`${PREFIX}2`, JSON.stringify('x'.repeat(4_000_000)));
+    changesOf('2');
+    changesOf('3').record('r', '1', ...inserted('x'));
+    expect(notebooks()).toEqual(['1', '3']);
+  });
+
+  it('are shown also where the browser has no room for them', () => {
+    const full = { ...storage, setItem: () => { throw new Error('QuotaExceededError'); } };
+    const shown = new Changes(shared, full, 'k');
+    shown.record('r', '1', ...inserted('x'));
+    expect(shown.snapshot()).toHaveLength(1);
   });
 });

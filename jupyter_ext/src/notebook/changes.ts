@@ -4,6 +4,7 @@ import type { ISharedCell, ISharedNotebook } from '@jupyter/ydoc';
 import type * as nbformat from '@jupyterlab/nbformat';
 import type { CellText, Operation } from './operations';
 import { become, textsOf } from './model';
+import { Shelf, keep } from './shelf';
 
 export interface Change {
   run: string;
@@ -27,6 +28,9 @@ export interface Change {
 
 const MOST_CHANGES = 200;
 const MOST_STORED = 1_000_000;
+const OPS: readonly unknown[] = ['insert', 'edit', 'delete', 'move'] satisfies Change['op'][];
+const STATES: readonly unknown[] = ['open', 'accepted', 'rejected'] satisfies Change['state'][];
+const TEXTS = ['run', 'cell', 'cell_type', 'before', 'after', 'behind', 'moved'] as const;
 
 export class Changes {
   private list: Change[] = [];
@@ -36,13 +40,18 @@ export class Changes {
 
   constructor(
     private readonly shared: ISharedNotebook,
-    private readonly storage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>,
+    private readonly storage: Shelf,
     private key: string
   ) {
     try {
-      const kept = JSON.parse(storage.getItem(key) ?? '{}') as { list?: Change[]; calls?: string[] };
-      this.list = (kept.list ?? []).filter(change => change.state !== 'open' || this.fits(change)).map(change => ({ ...change, closed: change.state !== 'open' }));
-      this.calls = kept.calls ?? [];
+      const stored = storage.getItem(key);
+      const kept = JSON.parse(stored ?? '{}') as { list?: unknown; calls?: unknown };
+      const list = Array.isArray(kept.list) ? kept.list.filter(isChange).slice(-MOST_CHANGES) : [];
+      this.list = list.filter(change => change.state !== 'open' || this.fits(change)).map(change => ({ ...change, closed: change.state !== 'open' }));
+      this.calls = areTexts(kept.calls) ? kept.calls : [];
+      if (stored !== null && stored.length < MOST_STORED) {
+        keep(storage, key, stored); // it is used
+      }
     } catch {
       // What cannot be read is forgotten: the diffs go, the notebook is as it is.
     }
@@ -165,7 +174,7 @@ export class Changes {
     const stored = JSON.stringify({ list: this.list, calls: this.calls });
     try {
       if ((this.list.length || this.calls.length) && stored.length < MOST_STORED) {
-        this.storage.setItem(this.key, stored);
+        keep(this.storage, this.key, stored);
       } else {
         this.storage.removeItem(this.key);
       }
@@ -174,6 +183,18 @@ export class Changes {
     }
     this.listeners.forEach(listener => listener());
   }
+}
+
+/** What is stored may be broken, of another version or anybody's: only what is wholly a change is taken for one. */
+function isChange(stored: unknown): stored is Change {
+  const change = (stored ?? {}) as Partial<Record<keyof Change, unknown>>;
+  const cell = change.json as { cell_type?: unknown } | null | undefined;
+  const parts = TEXTS.every(name => typeof change[name] === 'string') && areTexts(change.calls);
+  return parts && OPS.includes(change.op) && STATES.includes(change.state) && (cell === null || typeof cell?.cell_type === 'string');
+}
+
+function areTexts(stored: unknown): stored is string[] {
+  return Array.isArray(stored) && stored.every(one => typeof one === 'string');
 }
 
 function changeOf(run: string, call: string, operation: Operation, before: readonly CellText[], after: readonly CellText[], old: ReadonlyMap<string, nbformat.ICell>): Change {

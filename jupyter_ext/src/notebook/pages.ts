@@ -9,6 +9,7 @@ import { askKernel } from './kernel';
 import { brief, change } from './model';
 import { Operation, Refusal, Stale } from './operations';
 import { runCells } from './running';
+import { PREFIX } from './shelf';
 
 /** A page nobody looks at leaves it to another one with the same notebook, if there is one. */
 const POLITE = 300;
@@ -82,7 +83,7 @@ export class NotebookPages implements Answerer {
   }
 
   private key(panel: NotebookPanel): string {
-    return `agent-kernel:changes:${this.pathOf(panel)}`;
+    return PREFIX + this.pathOf(panel);
   }
 
   private async take(question: Question): Promise<void> {
