@@ -19,6 +19,7 @@ from agent_kernel.dispatch import Dispatcher
 from agent_kernel.events import FINAL_STATUSES, Status, ToolResult, now_ms
 from agent_kernel.history import INTERRUPTED
 from agent_kernel.jobs.limits import Limits
+from agent_kernel.jobs.transact import DONE
 from agent_kernel.runner import is_dead, worker_name
 from agent_kernel.runs.executors import Executors
 from agent_kernel.runs.records import RunRow
@@ -27,6 +28,7 @@ from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from agent_kernel.tools.base import AttachedKernel
+from tests.jobs.conftest import change_queue
 
 
 @pytest.fixture
@@ -217,6 +219,25 @@ async def test_a_paused_run_waits_for_its_person_whatever_is_still_queued(
             await asyncio.sleep(0.02)
     assert (await app.store.get_run(run.id)).status == "paused"
     assert len(api.bodies) == 1
+
+
+async def test_what_ended_long_ago_leaves_the_queue_while_the_worker_lives(
+    app: App, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = dispatcher._engine
+    await engine.enqueue("r-gone", app.settings.owner, 1)  # there is no such run: it ends at once
+
+    async def entry() -> Any:
+        return (await engine._call(engine._opened().look, ["r-gone.1"])).get("r-gone.1")
+
+    async with asyncio.timeout(60):
+        while (await entry()).status not in DONE:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        place = app.settings.database_url or str(Path(app.settings.folder, "runs.db"))
+        assert change_queue(place, "completed_at = 1") == 1
+        monkeypatch.setattr("agent_kernel.dispatch.TIDY", 0.0)
+        while await entry() is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def test_a_call_that_died_with_its_kernel_and_its_server_is_given_up_by_whoever_works(

@@ -11,19 +11,17 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, insert, text
+from sqlalchemy import create_engine, text
 from sqlalchemy import event as events_of
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
 from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart, parse_event
 from agent_kernel.runs.database import file_system, is_network, tell_time
 from agent_kernel.runs.log import RunLog
-from agent_kernel.runs.models import RUN
 from agent_kernel.runs.records import RunRow, Used, UsedOn, Worked
 from agent_kernel.runs.store import Store, open_store
 from agent_kernel.runs.watch import NEWEST, changed_runs
@@ -240,8 +238,8 @@ async def test_a_whole_id_is_found_without_looking_at_each_run_and_though_others
     store: Store, run: RunRow, tmp_path: Path
 ) -> None:
     for more in ("3", "4", ""):
-        again = insert(RUN).values(**{**asdict(run), "id": f"r-12{more}"})
-        await store.writer.do(lambda c, again=again: c.execute(again).rowcount)
+        made = await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+        await store.update_run(made.id, id=f"r-12{more}")
     assert (await store.get_run("r-12", owner="ada")).id == "r-12"
     assert (await store.get_run("r-123")).id == "r-123"
     with pytest.raises(RunNotFound, match="More than one run begins with 'r-1'"):
