@@ -251,6 +251,31 @@ class Store:
 
         return await self.read_rows(read)
 
+    async def read_call(self, run_id: str, call_id: str) -> list[Event]:
+        """What `read` gives of one call, or one approval request: its events of the CALL_EVENTS."""
+        if not _may_be_stored(call_id):
+            return []
+        query = _events(run_id).where(EVENT.c.type.in_(CALL_EVENTS), EVENT.c.call_id == call_id)
+        return await self._read_few(query)
+
+    async def read_open_calls(self, run_id: str) -> list[Event]:
+        """What `read` gives of calls without a result: that they were made, and begun."""
+        result = EVENT.alias()
+        ended = select(literal(1)).where(
+            result.c.run_id == run_id,
+            result.c.type == "tool_result",
+            result.c.call_id == EVENT.c.call_id,
+        )
+        query = _events(run_id).where(
+            EVENT.c.type.in_(("tool_call", "tool_start")), EVENT.c.call_id.is_not(None), ~ended.exists()
+        )
+        return await self._read_few(query)
+
+    async def _read_few(self, query: Any) -> list[Event]:
+        """In order, of which the query says nothing: SQLite would walk the whole run for it, past the better index."""
+        found = await self.read_rows(lambda c: [_event(row) for row in c.execute(query)])
+        return sorted(found, key=lambda event: event.seq)
+
     async def read_session(self, session_id: str) -> list[Event]:
         """All events of the session's root runs, oldest run first."""
         query = (
@@ -390,13 +415,17 @@ def _session_query(owner: str, notebook: str | None, name: str) -> Any:
     )
 
 
+def _events(run_id: str) -> Any:
+    return select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data).where(EVENT.c.run_id == run_id)
+
+
 def _events_after(run_id: str, after: int, limit: int | None) -> Any:
-    return (
-        select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data)
-        .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
-        .order_by(EVENT.c.seq)
-        .limit(limit)
-    )
+    return _events(run_id).where(EVENT.c.seq > after).order_by(EVENT.c.seq).limit(limit)
+
+
+def _may_be_stored(call_id: str) -> bool:
+    """What UTF-8 or PostgreSQL cannot hold is no call's id, and asking the database for it would be an error."""
+    return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in call_id)
 
 
 def _columns(record: Session | RunRow, **instead: Any) -> dict[str, Any]:

@@ -19,7 +19,20 @@ from sqlalchemy import create_engine, text
 from sqlalchemy import event as events_of
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
-from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart, parse_event
+from agent_kernel.events import (
+    ApprovalAnswer,
+    ApprovalRequest,
+    ContextUpdate,
+    Delta,
+    Event,
+    Message,
+    Status,
+    ToolCall,
+    ToolResult,
+    ToolStart,
+    parse_event,
+)
+from agent_kernel.folds import RunState, approvals
 from agent_kernel.runs.database import file_system, is_network, tell_time
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Used, UsedOn, Worked
@@ -253,6 +266,29 @@ async def test_a_whole_id_is_found_without_looking_at_each_run_and_though_others
         assert not tables
         assert (await other.get_run(there.id[:9])).id == there.id
         assert tables == {"runs"}, "or this test sees nothing"
+
+
+async def test_what_became_of_one_call_and_which_are_open_is_read_without_the_rest_of_the_log(
+    log: RunLog, store: Store, run: RunRow
+) -> None:
+    def made(name: str) -> ToolCall:
+        return ToolCall(id=name, tool="bash", args={})
+
+    asked = ApprovalRequest(id="b", call_id="b", tool="bash", what="w", reason="r", scope="bash")
+    await log.append(run.id, made("a"), made("z"), made("b"), said(), ToolStart(id="z"), asked)
+    await log.append(
+        run.id, ToolStart(id="a"), ApprovalAnswer(id="b", decision="allow"), ToolResult(id="a", content=[])
+    )
+    whole = await log.read(run.id)
+    other = await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+    await log.append(other.id, made("a"), ToolResult(id="z", content=[]))
+    assert await store.read_call(run.id, "a") == [e for e in whole if getattr(e, "id", "") == "a"]
+    assert approvals(await store.read_call(run.id, "b")) == approvals(whole)
+    still_open = RunState(await store.read_open_calls(run.id)).open_calls
+    assert still_open == RunState(whole).open_calls
+    assert [call.id for call in still_open] == ["z", "b"]
+    for nobodys in ("", "c", "\0", "\ud800"):
+        assert await store.read_call(run.id, nobodys) == []
 
 
 async def test_opening_again_keeps_everything_and_two_may_open_at_once(address: str) -> None:
