@@ -407,7 +407,7 @@ class Account:
         if decision not in DECISIONS:
             raise RunError(f"{decision!r} is not an answer.", hint="Say allow, deny or session.")
         run = await self.get_run(run_id)
-        requests = folds.approvals(await self.app.log.read(run.id))
+        requests = folds.approvals(await self.app.store.read_call(run.id, request_id))
         if request_id not in requests:
             raise RunError(f"Run {run.id} has no approval request {request_id!r}.")
         given = requests[request_id]
@@ -484,12 +484,11 @@ class Account:
 
     async def _kernel_call(self, run_id: str, call_id: str) -> tuple[RunRow, folds.Call]:
         run = await self.get_run(run_id)
-        state = folds.RunState(await self.app.log.read(run.id))
-        call = state.calls.get(call_id)
+        call = folds.RunState(await self.app.store.read_call(run.id, call_id)).calls.get(call_id)
         if call is None or call.call.tool not in self.app.kernel_tools:
             raise RunError(f"Run {run.id} has no call {call_id!r} for the notebook's kernel.")
-        if state.status.status in FINAL_STATUSES:
-            raise RunError(f"Run {run.id} is {state.status.status}.")
+        if run.status in FINAL_STATUSES:
+            raise RunError(f"Run {run.id} is {run.status}.")
         return run, call
 
     async def undo(self, run_id: str, call_id: str | None = None, path: str | None = None) -> Undo:

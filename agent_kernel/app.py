@@ -164,7 +164,7 @@ class App:
         for run in runs:
             if run.reason != "kernel" or run.status != "waiting":
                 continue
-            for call in RunState(await self.log.read(run.id)).open_calls:
+            for call in RunState(await self.store.read_open_calls(run.id)).open_calls:
                 if call.call.tool not in self.kernel_tools or call.start is None:
                     continue
                 if not await has(call.start.executor):

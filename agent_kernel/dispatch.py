@@ -32,7 +32,7 @@ from agent_kernel.workspaces import tidy
 LOOK = 5.0
 """Seconds between looks for runs that nobody works on."""
 TIDY = 3_600.0
-"""Seconds between looks for sessions, and sandboxes, that are older than they are to be kept."""
+"""Seconds between looks for sessions, sandboxes and activations that are older than they are to be kept."""
 MOST = 1_000
 WANTING_WORK = ("queued", "running", "waiting")
 """A paused run wants a person first."""
@@ -234,6 +234,7 @@ class Dispatcher:
                     await self.forget_unused()
                     await tidy(self.app)
                     tidied = time.monotonic()
+                    await self._engine.prune()
                 if self.app.settings.idle_minutes:
                     await self.app.places.stop_idle(self.app.settings.idle_minutes * 60)
                 for run in await self.recover():

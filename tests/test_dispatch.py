@@ -8,25 +8,39 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Update, update
 
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.events import FINAL_STATUSES, Status, ToolResult, now_ms
+from agent_kernel.errors import AlreadyAppended, RunError
+from agent_kernel.events import (
+    FINAL_STATUSES,
+    ApprovalRequest,
+    Message,
+    Status,
+    ToolCall,
+    ToolResult,
+    now_ms,
+)
 from agent_kernel.history import INTERRUPTED
 from agent_kernel.jobs.limits import Limits
+from agent_kernel.jobs.transact import DONE
 from agent_kernel.runner import is_dead, worker_name
 from agent_kernel.runs.executors import Executors
+from agent_kernel.runs.models import EVENT
 from agent_kernel.runs.records import RunRow
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from agent_kernel.tools.base import AttachedKernel
+from tests.jobs.conftest import change_queue
 
 
 @pytest.fixture
@@ -219,6 +233,25 @@ async def test_a_paused_run_waits_for_its_person_whatever_is_still_queued(
     assert len(api.bodies) == 1
 
 
+async def test_what_ended_long_ago_leaves_the_queue_while_the_worker_lives(
+    app: App, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = dispatcher._engine
+    await engine.enqueue("r-gone", app.settings.owner, 1)  # there is no such run: it ends at once
+
+    async def entry() -> Any:
+        return (await engine._call(engine._opened().look, ["r-gone.1"])).get("r-gone.1")
+
+    async with asyncio.timeout(60):
+        while (await entry()).status not in DONE:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        place = app.settings.database_url or str(Path(app.settings.folder, "runs.db"))
+        assert change_queue(place, "completed_at = 1") == 1
+        monkeypatch.setattr("agent_kernel.dispatch.TIDY", 0.0)
+        while await entry() is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
 async def test_a_call_that_died_with_its_kernel_and_its_server_is_given_up_by_whoever_works(
     app: App, dispatcher: Dispatcher, api: ScriptedMessages, workspace: Path
 ) -> None:
@@ -234,6 +267,50 @@ async def test_a_call_that_died_with_its_kernel_and_its_server_is_given_up_by_wh
     assert (await ended(app, [run]))[0].status == "completed"
     (result,) = [e for e in await app.log.read(run.id) if isinstance(e, ToolResult)]
     assert INTERRUPTED in str(result.content)
+
+
+async def test_who_decides_or_runs_one_call_reads_nothing_else_of_a_long_log(
+    app: App, workspace: Path
+) -> None:
+    account = Account(app)
+    session = await account.session("main", workspace)
+    run = await app.store.create_run(session_id=session.id, prompt="p", model="m", owner=account.owner)
+    calls = [ToolCall(id=name, tool="notebook_python", args={"code": "1"}) for name in ("c1", "c2", "c3")]
+    asked = ApprovalRequest(id="c1", call_id="c1", tool="bash", what="w", reason="r", scope="bash")
+    waiting = Status(status="waiting", reason="kernel")
+    await app.log.append(run.id, Message(role="assistant", text="long"), *calls, asked, waiting)
+    unreadable = update(EVENT).where(EVENT.c.run_id == run.id, EVENT.c.type == "message").values(data="{")
+    await app.store.writer.do(partial(_rows, unreadable))
+
+    await account.answer(run.id, "c1", "allow")
+    await account.answer(run.id, "c1", "allow")
+    with pytest.raises(AlreadyAppended, match="It has been answered: allow"):
+        await account.answer(run.id, "c1", "deny")
+    with pytest.raises(RunError, match="has no approval request 'c2'"):
+        await account.answer(run.id, "c2", "allow")
+    with pytest.raises(RunError, match="'c1' was not begun"):
+        await account.finish_call(run.id, ToolResult(id="c1", content=[]))
+    assert await account.begin_call(run.id, "c1", "kernel/k")
+    assert await account.begin_call(run.id, "c2", "kernel/gone")
+    assert not await account.begin_call(run.id, "c1", "kernel/other")
+    await account.finish_call(run.id, ToolResult(id="c1", content=[]))
+    with pytest.raises(RunError, match="has no call 'c9' for the notebook's kernel"):
+        await account.begin_call(run.id, "c9", "kernel/k")
+
+    async def lives(executor: str) -> bool:
+        return executor == "kernel/k"
+
+    await app.give_up_calls([await account.get_run(run.id)], lives)
+    (given_up,) = await app.store.read(run.id, after=await app.store.head(run.id) - 1)
+    assert isinstance(given_up, ToolResult)
+    assert (given_up.id, INTERRUPTED in str(given_up.content)) == ("c2", True)
+    await app.log.append(run.id, Status(status="cancelled", reason="cancelled"))
+    with pytest.raises(RunError, match="is cancelled"):
+        await account.begin_call(run.id, "c3", "kernel/k")
+
+
+def _rows(query: Update, connection: Connection) -> int:
+    return connection.execute(query).rowcount
 
 
 def dead_worker() -> str:

@@ -108,6 +108,11 @@ class Engine:
                 task.cancel("cancelled")
         return bool(found)
 
+    async def prune(self) -> None:
+        """Forget the activations that ended long ago."""
+        while await self._call(self._opened().prune):
+            pass
+
     # -- life -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -207,7 +212,6 @@ class Engine:
             self._worker = Worker(self._place, self.name, self._from_queue)
             # The lock says that nobody else lives.
             self._take_over([a for a in queue.held() if a.executor != self.name])
-        queue.prune()
 
     def _take_over(self, left: Sequence[Activation]) -> None:
         from agent_kernel.jobs.reaper import take_over

@@ -34,6 +34,7 @@ POLL = 0.1
 OPEN = ["ENQUEUED", "PENDING", "DELAYED"]
 DONE = ["SUCCESS", "ERROR", "CANCELLED"]
 KEEP = timedelta(days=7)
+MOST_PRUNED = 1_000
 
 Activate = Callable[[str, str], Awaitable[None]]
 """Called in DBOS's own event loop with the activation's id and the run's."""
@@ -154,12 +155,13 @@ class Queue:
                 on_conflict="always_update",
             )
 
-    def prune(self) -> None:
-        """Forget what ended long ago."""
+    def prune(self) -> bool:
+        """Forget what ended long ago, some of it; whether there is more."""
         before = (datetime.now(UTC) - KEEP).isoformat()
-        old = [a.id for a in self._list(status=DONE, completed_before=before, limit=1000)]
+        old = [a.id for a in self._list(status=DONE, completed_before=before, limit=MOST_PRUNED)]
         if old:
             self._client.delete_workflows(old)
+        return len(old) == MOST_PRUNED
 
     def close(self) -> None:
         self._client.destroy()

@@ -164,15 +164,20 @@ class Store:
 
     async def get_run(self, run_id: str, owner: str | None = None) -> RunRow:
         """By id or by its unique beginning. Raises RunNotFound."""
-        query = select(RUN).where(RUN.c.id.startswith(run_id, autoescape=True)).limit(2)
-        if owner is not None:
-            query = query.where(RUN.c.owner == owner)
-        found = await self.read_rows(lambda c: list(c.execute(query).mappings())) if run_id else []
-        exact = [row for row in found if row["id"] == run_id] or found
-        if len(exact) != 1:
-            what = "More than one run begins with" if exact else "There is no run"
+        runs = select(RUN) if owner is None else select(RUN).where(RUN.c.owner == owner)
+        whole = runs.where(RUN.c.id == run_id)
+        beginning = runs.where(RUN.c.id.startswith(run_id, autoescape=True)).limit(2)
+
+        def find(connection: Connection) -> list[RowMapping]:
+            # A beginning is looked for in every row there is: only for whoever gave no whole id.
+            exact = list(connection.execute(whole).mappings())
+            return exact or list(connection.execute(beginning).mappings())
+
+        found = await self.read_rows(find) if run_id else []
+        if len(found) != 1:
+            what = "More than one run begins with" if found else "There is no run"
             raise RunNotFound(f"{what} {run_id!r}.", hint="See: agent-kernel runs list")
-        return _run(exact[0])
+        return _run(found[0])
 
     async def list_runs(
         self,
@@ -246,6 +251,31 @@ class Store:
 
         return await self.read_rows(read)
 
+    async def read_call(self, run_id: str, call_id: str) -> list[Event]:
+        """What `read` gives of one call, or one approval request: its events of the CALL_EVENTS."""
+        if not _may_be_stored(call_id):
+            return []
+        query = _events(run_id).where(EVENT.c.type.in_(CALL_EVENTS), EVENT.c.call_id == call_id)
+        return await self._read_few(query)
+
+    async def read_open_calls(self, run_id: str) -> list[Event]:
+        """What `read` gives of calls without a result: that they were made, and begun."""
+        result = EVENT.alias()
+        ended = select(literal(1)).where(
+            result.c.run_id == run_id,
+            result.c.type == "tool_result",
+            result.c.call_id == EVENT.c.call_id,
+        )
+        query = _events(run_id).where(
+            EVENT.c.type.in_(("tool_call", "tool_start")), EVENT.c.call_id.is_not(None), ~ended.exists()
+        )
+        return await self._read_few(query)
+
+    async def _read_few(self, query: Any) -> list[Event]:
+        """In order, of which the query says nothing: SQLite would walk the whole run for it, past the better index."""
+        found = await self.read_rows(lambda c: [_event(row) for row in c.execute(query)])
+        return sorted(found, key=lambda event: event.seq)
+
     async def read_session(self, session_id: str) -> list[Event]:
         """All events of the session's root runs, oldest run first."""
         query = (
@@ -293,10 +323,16 @@ class Store:
 
     async def worked_on(self, owner: str, since: int) -> list[Worked]:
         """The owner's runs started since `since` (ms), by day, model, agent and status, the newest day first."""
+        theirs = (RUN.c.owner == owner, RUN.c.created_ms >= since)
         sums = [func.sum(TURN.c[name]).label(name) for name in _SUMMED]
-        turns = select(TURN.c.run_id, func.count().label("turns"), *sums).group_by(TURN.c.run_id).subquery()
+        turns = (
+            select(TURN.c.run_id, func.count().label("turns"), *sums)
+            .where(TURN.c.run_id.in_(select(RUN.c.id).where(*theirs)))  # not everybody's of all time
+            .group_by(TURN.c.run_id)
+            .subquery()
+        )
         day = (RUN.c.created_ms // literal(DAY_MS, literal_execute=True)).label("day")
-        agent = func.coalesce(RUN.c.agent, "").label("agent")
+        agent = func.coalesce(RUN.c.agent, literal("", literal_execute=True)).label("agent")
         took = func.sum(func.coalesce(RUN.c.ended_ms - RUN.c.started_ms, 0)).label("ms")
         used = [
             func.sum(turns.c[name] if name == "cost_usd" else func.coalesce(turns.c[name], 0)).label(name)
@@ -305,7 +341,7 @@ class Store:
         query = (
             select(day, RUN.c.model, agent, RUN.c.status, func.count().label("runs"), took, *used)
             .join(turns, turns.c.run_id == RUN.c.id, isouter=True)
-            .where(RUN.c.owner == owner, RUN.c.created_ms >= since)
+            .where(*theirs)
             .group_by(day, RUN.c.model, agent, RUN.c.status)
             .order_by(day.desc(), RUN.c.model, agent, RUN.c.status)
         )
@@ -379,13 +415,17 @@ def _session_query(owner: str, notebook: str | None, name: str) -> Any:
     )
 
 
+def _events(run_id: str) -> Any:
+    return select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data).where(EVENT.c.run_id == run_id)
+
+
 def _events_after(run_id: str, after: int, limit: int | None) -> Any:
-    return (
-        select(EVENT.c.run_id, EVENT.c.seq, EVENT.c.data)
-        .where(EVENT.c.run_id == run_id, EVENT.c.seq > after)
-        .order_by(EVENT.c.seq)
-        .limit(limit)
-    )
+    return _events(run_id).where(EVENT.c.seq > after).order_by(EVENT.c.seq).limit(limit)
+
+
+def _may_be_stored(call_id: str) -> bool:
+    """What UTF-8 or PostgreSQL cannot hold is no call's id, and asking the database for it would be an error."""
+    return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in call_id)
 
 
 def _columns(record: Session | RunRow, **instead: Any) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
+from agent_kernel.jobs.place import Place
 
 PATIENCE = 60.0
 """Seconds: far more than anything takes; what is awaited either comes or the test fails."""
@@ -22,6 +24,17 @@ async def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 (what is awaited rings no bell)
             await asyncio.sleep(0.01)
+
+
+def change_queue(address: str, values: str, where: str = "1 = 1") -> int:
+    """What only time or a failure does to the queue's rows: `UPDATE … SET values WHERE where`; how many it changed."""
+    place = Place(address)
+    table = "agent_kernel_jobs.workflow_status" if place.shared else "workflow_status"
+    database = create_engine(place.url.replace("postgresql://", "postgresql+psycopg://"))
+    with database.begin() as connection:
+        changed = connection.execute(text(f"UPDATE {table} SET {values} WHERE {where}")).rowcount
+    database.dispose()
+    return changed
 
 
 class Work:

@@ -9,13 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from agent_kernel.errors import JobsError, RunBusy, SandboxUnavailable, SettingsError
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
-from agent_kernel.jobs.place import Place
-from tests.jobs.conftest import PATIENCE, NewEngine, Work, until
+from tests.jobs.conftest import PATIENCE, NewEngine, Work, change_queue, until
 
 
 async def test_what_is_queued_starts_soon(new_engine: NewEngine, work: Work) -> None:
@@ -65,18 +63,28 @@ async def test_an_activation_that_was_taken_and_never_came_is_put_back(
     await engine.enqueue("ada-1", "ada", 1)
     await until(lambda: work.ended == ["ada-1"])
     await until_done(engine)
-    place = Place(address)
-    table = "agent_kernel_jobs.workflow_status" if place.shared else "workflow_status"
-    database = create_engine(place.url.replace("postgresql://", "postgresql+psycopg://"))
-    with database.begin() as connection:
-        taken = f"UPDATE {table} SET status = 'PENDING', executor_id = '{engine.name}'"
-        assert connection.execute(text(taken)).rowcount == 1
-    database.dispose()
+    assert change_queue(address, f"status = 'PENDING', executor_id = '{engine.name}'") == 1
     suspects = await engine.put_back_lost(set())
     assert suspects == {"ada-1.1"}
     assert work.ended == ["ada-1"]
     assert await engine.put_back_lost(suspects) == set()
     await until(lambda: work.ended == ["ada-1", "ada-1"])
+
+
+async def test_all_that_ended_long_ago_is_forgotten_and_nothing_else(
+    new_engine: NewEngine, work: Work, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_kernel.jobs.transact.MOST_PRUNED", 2)
+    engine = await new_engine()
+    names = [f"ada-{number}" for number in range(6)]
+    for name in names:
+        await engine.enqueue(name, "ada", 1)
+    await until(lambda: sorted(work.ended) == names)
+    await until_done(engine)
+    assert change_queue(address, "completed_at = 1", "workflow_uuid <> 'ada-5.1'") == 5
+    await engine.prune()
+    left = await engine._call(engine._opened().look, [f"{name}.1" for name in names])
+    assert set(left) == {"ada-5.1"}
 
 
 async def test_limits_of_an_owner_and_overall_hold_and_are_used(new_engine: NewEngine, work: Work) -> None:

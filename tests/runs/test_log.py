@@ -9,17 +9,33 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy import event as events_of
 
 from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
-from agent_kernel.events import ContextUpdate, Delta, Event, Message, Status, ToolCall, ToolStart, parse_event
+from agent_kernel.events import (
+    ApprovalAnswer,
+    ApprovalRequest,
+    ContextUpdate,
+    Delta,
+    Event,
+    Message,
+    Status,
+    ToolCall,
+    ToolResult,
+    ToolStart,
+    parse_event,
+)
+from agent_kernel.folds import RunState, approvals
 from agent_kernel.runs.database import file_system, is_network, tell_time
 from agent_kernel.runs.log import RunLog
-from agent_kernel.runs.records import RunRow, Used, UsedOn
+from agent_kernel.runs.records import RunRow, Used, UsedOn, Worked
 from agent_kernel.runs.store import Store, open_store
 from agent_kernel.runs.watch import NEWEST, changed_runs
 
@@ -214,6 +230,67 @@ async def test_runs_belong_to_their_owner(store: Store, run: RunRow) -> None:
     assert [found.id for found in await store.list_runs(owner="ada")] == [run.id]
 
 
+@asynccontextmanager
+async def scanned(path: Path) -> AsyncIterator[tuple[Store, set[str]]]:
+    """A store on SQLite, and the tables that what it was asked inside the block looked through whole."""
+    store = await open_store(path)
+    tables: set[str] = set()
+
+    @events_of.listens_for(store._engine, "before_cursor_execute")
+    def note(_: object, cursor: Any, statement: str, parameters: Any, *__: object) -> None:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        tables.update(step.split()[1] for *_, step in cursor.fetchall() if step.startswith("SCAN "))
+
+    try:
+        yield store, tables
+    finally:
+        await store.close()
+
+
+async def test_a_whole_id_is_found_without_looking_at_each_run_and_though_others_begin_with_it(
+    store: Store, run: RunRow, tmp_path: Path
+) -> None:
+    for more in ("3", "4", ""):
+        made = await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+        await store.update_run(made.id, id=f"r-12{more}")
+    assert (await store.get_run("r-12", owner="ada")).id == "r-12"
+    assert (await store.get_run("r-123")).id == "r-123"
+    with pytest.raises(RunNotFound, match="More than one run begins with 'r-1'"):
+        await store.get_run("r-1")
+    with pytest.raises(RunNotFound, match="There is no run 'r-12'"):
+        await store.get_run("r-12", owner="eve")
+    async with scanned(tmp_path / "other.db") as (other, tables):
+        session = await other.create_session(owner="ada", name="n", workspace="/w")
+        there = await other.create_run(session_id=session.id, prompt="p", model="m", owner="ada")
+        assert (await other.get_run(there.id)).id == there.id
+        assert not tables
+        assert (await other.get_run(there.id[:9])).id == there.id
+        assert tables == {"runs"}, "or this test sees nothing"
+
+
+async def test_what_became_of_one_call_and_which_are_open_is_read_without_the_rest_of_the_log(
+    log: RunLog, store: Store, run: RunRow
+) -> None:
+    def made(name: str) -> ToolCall:
+        return ToolCall(id=name, tool="bash", args={})
+
+    asked = ApprovalRequest(id="b", call_id="b", tool="bash", what="w", reason="r", scope="bash")
+    await log.append(run.id, made("a"), made("z"), made("b"), said(), ToolStart(id="z"), asked)
+    await log.append(
+        run.id, ToolStart(id="a"), ApprovalAnswer(id="b", decision="allow"), ToolResult(id="a", content=[])
+    )
+    whole = await log.read(run.id)
+    other = await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+    await log.append(other.id, made("a"), ToolResult(id="z", content=[]))
+    assert await store.read_call(run.id, "a") == [e for e in whole if getattr(e, "id", "") == "a"]
+    assert approvals(await store.read_call(run.id, "b")) == approvals(whole)
+    still_open = RunState(await store.read_open_calls(run.id)).open_calls
+    assert still_open == RunState(whole).open_calls
+    assert [call.id for call in still_open] == ["z", "b"]
+    for nobodys in ("", "c", "\0", "\ud800"):
+        assert await store.read_call(run.id, nobodys) == []
+
+
 async def test_opening_again_keeps_everything_and_two_may_open_at_once(address: str) -> None:
     first, second = await asyncio.gather(open_store(address), open_store(address))
     session = await first.create_session(owner="ada", name="n", workspace="/w")
@@ -372,6 +449,29 @@ async def test_what_turns_used_is_counted_by_run_by_day_and_by_model(store: Stor
     assert await store.spent(owner="ada", but=run.id) == 0.25
     await store.delete_session(run.session_id)
     assert await store.used_by([run.id]) == {}
+
+
+async def test_how_runs_went_is_told_without_adding_up_what_everybody_ever_used(
+    store: Store, run: RunRow, tmp_path: Path
+) -> None:
+    day = 24 * 60 * 60 * 1000
+    old, idle = [
+        await store.create_run(session_id=run.session_id, prompt="p", model=model, owner="ada")
+        for model in ("m", "n")
+    ]
+    his = await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="bob")
+    turn = ContextUpdate(model="m", input_tokens=10, output_tokens=5, cost_usd=0.25)
+    for one, created in ((run, 9 * day), (idle, 9 * day), (old, 8 * day), (his, 9 * day)):
+        await store.update_run(one.id, created_ms=created)
+        await store.append(one.id, [] if one is idle else [turn, turn])
+    assert await store.worked_on("ada", 9 * day) == [
+        Worked("1970-01-10", "m", "", "queued", 1, 0, Used(2, 20, 10, 0, 0, 0.5)),
+        Worked("1970-01-10", "n", "", "queued", 1, 0, Used(0, 0, 0, 0, 0, None)),
+    ]
+    assert [worked.day for worked in await store.worked_on("ada", 0)] == ["1970-01-10"] * 2 + ["1970-01-09"]
+    async with scanned(tmp_path / "other.db") as (other, tables):
+        await other.worked_on("ada", 9 * day)
+        assert "turns" not in tables
 
 
 async def test_an_owner_hears_of_runs_that_are_new_or_change(log: RunLog, run: RunRow) -> None:
