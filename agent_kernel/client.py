@@ -148,6 +148,7 @@ class Run:
         self._resumed_at = resumed_at  # an end before this event is behind us
         self._events: list[Event] = []
         self._settled = asyncio.Event()
+        self._came = asyncio.Event()
         self._failed: AgentKernelError | None = None
         self._collector = asyncio.create_task(self._collect())
 
@@ -163,6 +164,7 @@ class Run:
         except AgentKernelError as error:
             self._failed = error
             self._settled.set()
+            self._came.set()
 
     def _take(self, event: Event) -> None:
         if not event.seq:  # a word of the connection's, not of the run's
@@ -172,6 +174,8 @@ class Run:
             self._settled.set()
         else:
             self._settled.clear()
+        self._came.set()
+        self._came = asyncio.Event()  # for the next one
 
     def _settles(self, event: Event) -> bool:
         return folds.settles(event) and event.seq > self._resumed_at
@@ -268,6 +272,13 @@ class Run:
         await self._settled.wait()
         if self._failed is not None:
             raise self._failed
+        return self
+
+    async def catch_up(self) -> Self:
+        """Until `events` holds whatever had happened by now."""
+        head = 0 if self._settled.is_set() else (await self._host.get_run(self.id)).head
+        while self._failed is None and len(self._events) < head:
+            await self._came.wait()
         return self
 
     # -- what people do to it ----------------------------------------------------------------------------

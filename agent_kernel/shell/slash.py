@@ -58,12 +58,10 @@ class Call:
 
     async def last_run(self) -> Run | None:
         """The run that was given, else the session's newest in the store."""
-        if self.run is None and (rows := await self.agent.runs(1)):
+        run = self.run
+        if run is None and (rows := await self.agent.runs(1)):
             run = await self.agent.get(rows[0].id)
-            if rows[0].status in FINAL_STATUSES:
-                await run.wait()  # until its events have been read
-            return run
-        return self.run
+        return await run.catch_up() if run else None
 
     async def needed_run(self) -> Run:
         run = await self.last_run()
