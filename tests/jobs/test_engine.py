@@ -134,6 +134,7 @@ async def test_no_more_than_the_allowed_number_starts_in_a_second(address: str) 
 
     engine = Engine(drive, address, limits=Limits(starts_per_second=5, per_worker=50, per_owner=50))
     await engine.start()
+    begun = time.time()  # the first may be taken at once, and be heard of late
     try:
         for number in range(20):
             await engine.enqueue(f"r-{number}", "ada", 1)
@@ -141,7 +142,7 @@ async def test_no_more_than_the_allowed_number_starts_in_a_second(address: str) 
     finally:
         await engine.close()
     # The clock of SQLite may count in whole seconds only: five in each, so 20 need part of four.
-    assert times[-1] - times[0] > 2
+    assert times[-1] - begun > 2
 
 
 async def test_a_retryable_error_is_tried_three_times_with_growing_pauses(
