@@ -275,7 +275,7 @@ class Run:
         return self
 
     async def catch_up(self) -> Self:
-        """Until `events` holds whatever had happened by now."""
+        """Until `events` holds whatever had happened by now, where the run has not settled."""
         head = 0 if self._settled.is_set() else (await self._host.get_run(self.id)).head
         while self._failed is None and len(self._events) < head:
             await self._came.wait()

@@ -208,16 +208,19 @@ def network_free(permissions: Permissions) -> Callable[[NetworkRequest], bool]:
             return False
         if permissions.permission == "bypass":
             return True
-        scope, events = f"network:{request.host}", permissions.journal.session_events()
-        broad = matches(request.host, permissions.broad)
-        if not (broad or permissions.allowed(scope)):
+        events, broad = permissions.journal.session_events(), permissions.broad
+        if not (matches(request.host, broad) or permissions.allowed(f"network:{request.host}")):
             return False
-        care = foreign.care(events)
-        if not care.newest(ever=not broad) or scope in care.allowed:
+        if _holds(request.host, broad, foreign.care(events)):
             return True
         return bool(request.url) and foreign.was_seen(events, request.origin or request.url)
 
     return free
+
+
+def _holds(host: str, broad: tuple[str, ...], care: foreign.Care) -> bool:
+    """Whether nobody has to say again that a host may be reached, after what strangers have said."""
+    return not care.newest(ever=not matches(host, broad)) or f"network:{host}" in care.allowed
 
 
 def network_asker(permissions: Permissions, for_call: ToolCall | None = None) -> NetworkDecision:
@@ -261,17 +264,12 @@ def network_afterwards(policy: NetworkPolicy, permissions: Permissions) -> Netwo
     if policy.ask is None:
         return policy
     events, broad = permissions.journal.session_events(), permissions.broad
-    care = foreign.care(events)
-    hosts = {
-        host
-        for scope in folds.allowed_scopes(events)
-        for kind, _, host in [scope.partition(":")]
-        if kind == "network" and (scope in care.allowed or not care.newest(ever=not matches(host, broad)))
-    }
-    patterns = ("*",) if permissions.permission == "bypass" else () if care.newest() else broad
+    bypass = permissions.permission == "bypass"
+    scopes, care = folds.allowed_scopes(events), foreign.care(events)
 
     def lets(request: NetworkRequest) -> bool:
-        return request.host in hosts or matches(request.host, patterns)
+        allowed = matches(request.host, broad) or f"network:{request.host}" in scopes
+        return bypass or (allowed and _holds(request.host, broad, care))
 
     async def decide(request: NetworkRequest) -> bool:
         return lets(request)

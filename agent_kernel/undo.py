@@ -29,11 +29,11 @@ async def undone(
     session = await app.store.get_session(run.session_id)
     notebooks = app.notebooks(session)
     async with app.places.borrow(session, app.settings_of(run)) as sandbox:
-        opened = await _undone_in_pages(notebooks, sandbox, changes) if notebooks else {}
+        opened = await _undone_in_pages(notebooks, sandbox, changes)
         restored, skipped = await _restored(
             sandbox, [change for change in changes if change.path not in opened]
         )
-        for path in restored if notebooks else ():
+        for path in restored:
             await _told(notebooks, sandbox, path, "reload")
     undo = Undo(
         snapshot=changes[0].before or "",
@@ -87,7 +87,7 @@ async def _restored(sandbox: Sandbox, changes: Sequence[FileChange]) -> tuple[li
 
 
 async def _undone_in_pages(
-    notebooks: OpenNotebooks, sandbox: Sandbox, changes: Sequence[FileChange]
+    notebooks: OpenNotebooks | None, sandbox: Sandbox, changes: Sequence[FileChange]
 ) -> dict[str, bool]:
     """Notebooks that a page has open are put back there, cell by cell, so that what the person did to other cells
     stays. Whether each could be, wholly; a page that does not know the changes leaves the notebook out."""

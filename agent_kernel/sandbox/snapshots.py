@@ -144,12 +144,13 @@ class Snapshots:
         with self._lock:
             target = self._manifest(snapshot)
             since = self._manifest(unless_changed_since) if unless_changed_since is not None else None
-            if paths is not None and all(path in target or path in (since or ()) for path in paths):
-                wanted = [files.clean(path) for path in paths]
+            wanted = [files.clean(path) for path in paths or ()]
+            if wanted and all(path in target or path in (since or ()) for path in wanted):
                 now = {path: found for path in wanted if (found := self._look(path))}
             else:
                 now = self._scan()
-                wanted = sorted(target.keys() | now.keys()) if paths is None else [*map(files.clean, paths)]
+            if paths is None:
+                wanted = sorted(target.keys() | now.keys())
             restored, skipped = [], []
             for path in wanted:
                 if target.get(path) == now.get(path):
@@ -266,7 +267,7 @@ class Snapshots:
         before, old = self._last or ("", {})
         if before and self._links(name) is not None:
             return
-        links = self._links(before)
+        links = self._links(before) if before else None
         if links is None or links >= LONGEST_CHAIN:
             self._write(self._file(name), whole)
         else:
