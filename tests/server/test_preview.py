@@ -256,7 +256,7 @@ def test_the_end_of_a_server_is_told_and_its_address_ends(
     path = preview.path
     shared_api.add(
         [ToolUse("bash", {"command": "true"})],
-        [ToolUse("bash", {"command": "sleep 1; pkill -f 'app.py 8124'; sleep 2"})],
+        [ToolUse("bash", {"command": "sleep 1; pkill -f '[a]pp.py 8124'; sleep 2"})],
         [Text("Stopped.")],
     )
     run = jupyter.run("Stop it", preview.session)
