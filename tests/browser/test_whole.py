@@ -30,6 +30,7 @@ IMPATIENT = [
     "--ServerApp.websocket_ping_interval=2",
 ][: 3 * (ASLEEP < 60)]
 DIRTY = f"() => ({lab.NOTEBOOK})().context.model.dirty"
+KINDS = f"(index) => Object.keys(({lab.NOTEBOOK})().content.model.cells.get(index).outputs.get(0).data)"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -95,6 +96,8 @@ def whole(page: Any, name: str) -> None:
     cell = lab.cell(page, ASK)
     cell.get_by_text(f"The end of {name}.").first.wait_for(timeout=SLOW)
     cell.locator(".agk-following").wait_for(state="detached", timeout=SLOW)
+    # The live view has the end a moment before the picture that stays takes its place.
+    page.wait_for_function(f"(index) => ({KINDS})(index).includes('text/html')", arg=ASK, timeout=SLOW)
     assert cell.get_by_text(f"The end of {name}.").count() == 1
     assert cell.get_by_text(f"begun-{name}").count() >= 1
     assert "Error displaying widget" not in cell.inner_text()

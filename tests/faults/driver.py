@@ -211,7 +211,7 @@ async def staged(
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(worker.stop)
     await nothing_left(folder)
-    free_again({port for one in held for port in one.ports})
+    free_again({socket: port for one in held for socket, port in one.ports.items()})
     files_left(data, scratch, killed=len(stage.killed))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,7 +41,8 @@ class Holding:
     memory: float
     descriptors: Counter[str]
     """By what they lead to."""
-    ports: frozenset[int]
+    ports: Mapping[str, int]
+    """Where it listens, by the socket: another program may be given the number as soon as it is free."""
     threads: int
     children: int
 
@@ -74,15 +74,15 @@ def kind_of(command: str) -> str:
 
 def holdings(folder: Path) -> dict[int, Holding]:
     """Of all who work for the folder now."""
-    listening = _listening()
+    sockets = listening()
     found = {}
     for pid, command in processes(folder).items():
         with contextlib.suppress(OSError, KeyError):  # it has ended meanwhile, or is about to
-            found[pid] = _holding(pid, kind_of(command), listening)
+            found[pid] = _holding(pid, kind_of(command), sockets)
     return found
 
 
-def _holding(pid: int, kind: str, listening: Mapping[str, int]) -> Holding:
+def _holding(pid: int, kind: str, sockets: Mapping[str, int]) -> Holding:
     proc = Path(f"/proc/{pid}")
     status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line)
     links = []
@@ -94,13 +94,13 @@ def _holding(pid: int, kind: str, listening: Mapping[str, int]) -> Holding:
         kind,
         int(status["RssAnon"].split()[0]) / 1024,
         Counter(re.sub(r"\[?\d+\]?", "", link) for link in links),
-        frozenset(listening[link] for link in links if link in listening),
+        {link: sockets[link] for link in links if link in sockets},
         int(status["Threads"]),
         len(children),
     )
 
 
-def _listening() -> dict[str, int]:
+def listening() -> dict[str, int]:
     """The port of each socket that listens, by what a descriptor of it leads to."""
     found = {}
     for name in ("tcp", "tcp6"):
@@ -120,14 +120,11 @@ def modest(held: Iterable[Holding]) -> None:
             assert len(one.ports) <= LISTENS[one.kind], f"listens: {one}"
 
 
-def free_again(ports: Iterable[int]) -> None:
-    for port in ports:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise AssertionError(f"port {port} is still taken: {error}") from None
+def free_again(ports: Mapping[str, int]) -> None:
+    """Nobody listens at these sockets any more, whoever they were handed on to."""
+    now = listening()
+    still = sorted(port for socket, port in ports.items() if socket in now)
+    assert not still, f"still listened at: {still}"
 
 
 def files_left(data: Path, scratch: Path, *, killed: int) -> None:
