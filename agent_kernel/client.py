@@ -7,7 +7,7 @@ lives on one event loop; `agent_kernel.shell` offers the same to code that is no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -311,6 +311,10 @@ class Run:
         """Put files back to before the run (or one call, or one file)."""
         return await self._host.undo(self.id, call_id, path)
 
+    def when_collected(self, tell: Callable[[], object]) -> None:
+        """`tell` is called once, when no more of its events will come."""
+        self._collector.add_done_callback(lambda _: tell())
+
     async def detach(self) -> None:
         """Stop collecting its events; the run itself goes on."""
         self._collector.cancel()
@@ -367,7 +371,8 @@ class Agent:
         self._host = host
         self._owns_host = host is None
         self._session: Session | None = None
-        self._runs: list[Run] = []
+        self._collecting: set[Run] = set()
+        self._newest: Run | None = None
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -541,17 +546,19 @@ class Agent:
             "agent": self.settings.agent,
             "session": self._session.name if self._session else self.session_name,
             "workspace": str(self.workspace),
-            "tier": (self._runs[-1].tier if self._runs else "") or self.settings.sandbox,
+            "tier": (self._newest.tier if self._newest else "") or self.settings.sandbox,
         }
 
     def _run(self, host: Host, row: RunRow, resumed_at: int = 0) -> Run:
-        run = Run(host, row, resumed_at)
-        self._runs.append(run)
+        """It is let go of when it has ended: a program may start thousands."""
+        run = self._newest = Run(host, row, resumed_at)
+        self._collecting.add(run)
+        run.when_collected(lambda: self._collecting.discard(run))
         return run
 
     async def close(self) -> None:
         """Let go of everything; unfinished runs stay in the log and can be resumed."""
-        for run in self._runs:
+        for run in list(self._collecting):
             await run.detach()
         if self._host is not None and self._owns_host:
             await self._host.close()

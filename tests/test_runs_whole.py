@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -494,3 +495,11 @@ async def test_where_nobody_can_be_asked_there_is_no_network(agent: Agent, api: 
     assert answer.decision == "deny"
     (result,) = of(run, ToolResult)
     assert "data.example" in texts(result)
+
+
+async def test_an_agent_of_many_runs_holds_the_newest(agent: Agent, api: ScriptedMessages) -> None:
+    kept = []
+    for number in range(4):
+        api.add([Text(f"Done {number}.")])
+        kept.append(weakref.ref(await agent.run(f"Do {number}")))
+    assert [ref() is None for ref in kept] == [True, True, True, False]

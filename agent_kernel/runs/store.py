@@ -202,6 +202,21 @@ class Store:
             query = query.where(RUN.c.created_ms < before)
         return await self.read_rows(lambda c: [_run(row) for row in c.execute(query).mappings()])
 
+    async def states(self, owner: str, newest: int) -> dict[str, tuple[str, str]]:
+        """Status and reason of the owner's newest runs and of all that are unfinished, by id: two columns of what may
+        be long rows, for whoever looks again and again."""
+        found = select(RUN.c.id, RUN.c.status, RUN.c.reason).where(RUN.c.owner == owner)
+        latest = found.order_by(RUN.c.created_ms.desc(), RUN.c.id.desc()).limit(newest)
+        unfinished = found.where(RUN.c.status.in_(UNFINISHED))
+
+        def read(connection: Connection) -> dict[str, tuple[str, str]]:
+            rows = [*connection.execute(latest)]
+            if len(rows) == newest:
+                rows += connection.execute(unfinished)
+            return {row.id: (row.status, row.reason) for row in rows}
+
+        return await self.read_rows(read)
+
     # -- events ----------------------------------------------------------------------------------------
 
     async def append(self, run_id: str, events: Sequence[Event], fence: int | None = None) -> list[Event]:

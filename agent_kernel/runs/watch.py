@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from agent_kernel.errors import RunNotFound
-from agent_kernel.events import FINAL_STATUSES
 from agent_kernel.runs.log import ALL_RUNS, SLOWEST_POLL, RunLog
 from agent_kernel.runs.records import UNFINISHED, RunRow
 
@@ -19,32 +19,22 @@ LINGER = 0.1
 async def changed_runs(log: RunLog, owner: str) -> AsyncGenerator[list[RunRow]]:
     """First an empty list, from when on nothing is missed; then the runs that changed, oldest first. Never ends."""
     with log.bus.subscribe(ALL_RUNS, deltas=False) as bell:
-        known = await _look(log, owner)
+        known = await log.store.states(owner, NEWEST)
         yield []
         while True:
             if await bell.next(SLOWEST_POLL) is not None:
                 await asyncio.sleep(LINGER)
-            now = await _look(log, owner)
-            gone = [run for run in known.values() if run.id not in now and run.status not in FINAL_STATUSES]
-            for run in gone:
-                try:
-                    now[run.id] = await log.store.get_run(run.id, owner)
-                except RunNotFound:  # deleted meanwhile
-                    continue
-            changed = [run for run in now.values() if _state(run) != _state(known.get(run.id))]
+            now = await log.store.states(owner, NEWEST)
+            changed = [name for name, state in now.items() if known.get(name) != state]
+            # Out of sight behind newer ones, it had to be unfinished to be seen: it is no longer.
+            changed += [
+                name for name, (status, _) in known.items() if name not in now and status in UNFINISHED
+            ]
             known = now
-            if changed:
-                yield sorted(changed, key=lambda run: (run.created_ms, run.id))
-
-
-async def _look(log: RunLog, owner: str) -> dict[str, RunRow]:
-    newest = await log.store.list_runs(owner=owner, limit=NEWEST)
-    found = {run.id: run for run in newest}
-    if len(newest) == NEWEST:
-        for run in await log.store.list_runs(owner=owner, status=UNFINISHED, limit=None):
-            found[run.id] = run
-    return found
-
-
-def _state(run: RunRow | None) -> tuple[str, str] | None:
-    return (run.status, run.reason) if run else None
+            runs = []
+            for name in changed:
+                with suppress(RunNotFound):  # deleted meanwhile
+                    runs.append(run := await log.store.get_run(name, owner))
+                    known[name] = (run.status, run.reason)
+            if runs:
+                yield sorted(runs, key=lambda run: (run.created_ms, run.id))
