@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def told(*names: str, **namespace: Any) -> list[str]:
         ([1, 2, "secret"], "x: list, 3 items of int | str"),
         ((), "x: tuple, 0 items"),
         ({"secret": 1}, "x: dict, 1 entries"),
-        (Path("secret"), "x: pathlib.PosixPath"),
+        (Path("secret"), f"x: {PosixPath.__module__}.PosixPath"),
         (np.zeros((1000, 3)), "x: numpy.ndarray, 1,000 × 3, dtype float64, 23.4 KB"),
         (np.float32(1), "x: numpy.float32, scalar, dtype float32, 4 bytes"),
         (
