@@ -14,6 +14,8 @@ import { PREFIX } from './shelf';
 /** A page nobody looks at leaves it to another one with the same notebook, if there is one. */
 const POLITE = 300;
 const SOON = 50;
+/** So long what was said before is waited for: its connection may be dead. */
+const LONGEST_TOLD = 5_000;
 const LONGEST_SAVE = 15_000;
 const MOST_SAVES = 3;
 const AGAIN = 700;
@@ -29,6 +31,7 @@ export class NotebookPages implements Answerer {
   private readonly taken = new Set<string>();
   private readonly working = new Map<string, AbortController>();
   private announcing = 0;
+  private told: Promise<unknown> = Promise.resolve();
 
   /** `shown` is told of each notebook when its content is there. */
   constructor(
@@ -49,10 +52,15 @@ export class NotebookPages implements Answerer {
   readonly announce = (): void => {
     clearTimeout(this.announcing);
     this.announcing = window.setTimeout(() => {
-      const paths = [...new Set([...this.opened.keys()].map(panel => this.pathOf(panel)))];
-      void this.api.showNotebooks(paths).catch(() => undefined); // asked for again when the stream is back
+      const before = Promise.race([this.told, new Promise(resolve => setTimeout(resolve, LONGEST_TOLD))]);
+      this.told = before.then(() => this.tell()); // in order: what arrives last counts
     }, SOON);
   };
+
+  private async tell(): Promise<void> {
+    const paths = [...new Set([...this.opened.keys()].map(panel => this.pathOf(panel)))];
+    await this.api.showNotebooks(paths).catch(() => undefined); // asked for again when the stream is back
+  }
 
   readonly asked = (question: Question): void => {
     if (question.action === 'end') {
