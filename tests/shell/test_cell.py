@@ -21,8 +21,9 @@ from agent_kernel.shell.bridge import Bridge
 from agent_kernel.shell.cell import Prompter
 from agent_kernel.shell.cellrun import AgentStopped
 from agent_kernel.shell.options import Options
+from agent_kernel.shell.textview import Asking, TextView
 from agent_kernel.testing.messages_api import ScriptedMessages
-from agent_kernel.testing.script import Stall, Text
+from agent_kernel.testing.script import Stall, Text, ToolUse
 
 
 class FarAway(Account):
@@ -60,5 +61,37 @@ def test_a_run_that_begins_while_its_cell_is_stopped_is_stopped_too(
         (run,) = call(app.store.list_runs(owner=settings.owner))
         call(app.wait(run.id), 10)
         assert call(account.get_run(run.id)).status == "cancelled"
+    finally:
+        call(app.close())
+
+
+def test_who_is_asked_at_the_terminal_may_be_answered_for_elsewhere(
+    prompter: Prompter,
+    settings: Settings,
+    workspace: Path,
+    api: ScriptedMessages,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.add([ToolUse("bash", {"command": "echo yes > said"}, id="call")], [Text("Done.")])
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+    account = Account(app)
+
+    async def agent() -> Agent:
+        return Agent(workspace=workspace, settings=settings, host=account, interactive=True)
+
+    def typed(question: str) -> str:
+        """Somebody allows it in the panel while the person here still thinks."""
+        (run,) = call(account.app.store.list_runs(owner=settings.owner))
+        call(account.answer(run.id, "call", "allow"))
+        return "n"
+
+    monkeypatch.setattr("builtins.input", typed)
+    try:
+        run = call(call(agent()).start("Say it", permission="ask"))
+        view = TextView(print, info={}, ask=Asking(prompter.bridge))
+        cell = prompter.show(run, view, Options(), "terminal")
+        assert cell.status == "completed"
+        assert (workspace / "said").read_text() == "yes\n"
     finally:
         call(app.close())
