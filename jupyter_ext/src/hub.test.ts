@@ -162,6 +162,24 @@ test('a run behind the first page goes when it was forgotten elsewhere, and the 
   hub.dispose();
 });
 
+test('a run that was chosen while the server was away is shown when it is back', async () => {
+  let away = true;
+  const sometimes = async (request: Request): Promise<Response> => {
+    if (away && request.url.includes('/events')) {
+      throw new TypeError('failed to fetch');
+    }
+    return fetched(request);
+  };
+  const hub = new Hub(new Api({ ...settings, fetch: sometimes as typeof fetch }));
+  await hub.refresh();
+  await hub.select('r1');
+  expect(hub.fold('r1')).toBeNull();
+  away = false;
+  await hub.refresh(); // as it does when the stream is open again
+  expect(hub.fold('r1')?.status).toBe('completed');
+  hub.dispose();
+});
+
 test('a server that knows nothing of runs is not asked for them without end', async () => {
   let asked = 0;
   const nothing = async (): Promise<Response> => (asked++, new Response('{}', { status: 404 }));

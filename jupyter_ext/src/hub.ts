@@ -309,13 +309,18 @@ export class Hub {
     return fold && fold.seq >= row.head ? fold.status : row.status;
   }
 
+  /** What is worked on, and what is shown. */
+  private wanted(): string[] {
+    const { selected } = this.current;
+    return [...new Set([...this.active(), ...(selected ? [selected] : [])])];
+  }
+
   private positions(): ReadonlyMap<string, number> {
-    const wanted = new Set([...this.active(), ...(this.current.selected ? [this.current.selected] : [])]);
-    return new Map([...wanted].filter(id => this.folds.has(id)).map(id => [id, this.folds.get(id)!.seq]));
+    return new Map(this.wanted().filter(id => this.folds.has(id)).map(id => [id, this.folds.get(id)!.seq]));
   }
 
   private async followAll(): Promise<void> {
-    await Promise.all(this.active().map(id => this.load(id)));
+    await Promise.all(this.wanted().map(id => this.load(id)));
     this.reopenIfChanged();
   }
 
