@@ -20,6 +20,7 @@ const LONGEST_SAVE = 15_000;
 const MOST_SAVES = 3;
 const AGAIN = 700;
 const MOST_TAKEN = 500;
+const MOST_UNHEARD = 10;
 
 export interface Opened {
   panel: NotebookPanel;
@@ -29,6 +30,8 @@ export interface Opened {
 export class NotebookPages implements Answerer {
   private readonly opened = new Map<NotebookPanel, Opened>();
   private readonly taken = new Set<string>();
+  /** Answers that the server has not heard, by question; it asks again when the stream is back. */
+  private readonly unheard = new Map<string, object>();
   private readonly working = new Map<string, AbortController>();
   private announcing = 0;
   private told: Promise<unknown> = Promise.resolve();
@@ -65,6 +68,8 @@ export class NotebookPages implements Answerer {
   readonly asked = (question: Question): void => {
     if (question.action === 'end') {
       this.working.get(question.id)?.abort();
+    } else if (this.unheard.has(question.id)) {
+      void this.say(question.id, this.unheard.get(question.id)!).catch(() => undefined);
     } else if (!this.taken.has(question.id)) {
       void this.take(question).catch(() => undefined); // without the server there is nobody to tell
     }
@@ -107,11 +112,33 @@ export class NotebookPages implements Answerer {
     const ending = new AbortController();
     this.working.set(question.id, ending);
     try {
-      if (await this.api.claim(question.id)) {
-        await this.api.answerQuestion(question.id, await this.answer(opened, question, ending.signal));
+      if (await this.claim(question.id)) {
+        await this.say(question.id, await this.answer(opened, question, ending.signal));
       }
     } finally {
       this.working.delete(question.id);
+    }
+  }
+
+  private async claim(question: string): Promise<boolean> {
+    try {
+      return await this.api.claim(question);
+    } catch (error) {
+      this.taken.delete(question); // nothing was done yet: it can be taken when it is asked again
+      throw error;
+    }
+  }
+
+  private async say(question: string, answer: object): Promise<void> {
+    this.unheard.delete(question);
+    try {
+      await this.api.answerQuestion(question, answer);
+    } catch (error) {
+      this.unheard.set(question, answer);
+      if (this.unheard.size > MOST_UNHEARD) {
+        this.unheard.delete(this.unheard.keys().next().value!);
+      }
+      throw error;
     }
   }
 
