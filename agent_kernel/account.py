@@ -135,10 +135,12 @@ class Account:
         """Use a skill in this session or not, from its next run on. Raises SkillError for an unknown one."""
         session = await self.get_session(session_id)
         entry = (await self.app.skills(session)).find(name)
-        off = {*session.meta.get("skills_off", ())} - {entry.skill.name}
-        if not on:
-            off.add(entry.skill.name)
-        await self.app.store.update_session(session.id, meta={**session.meta, "skills_off": sorted(off)})
+
+        def switched(meta: dict[str, Any]) -> dict[str, Any]:
+            off = {*meta.get("skills_off", ())} - {entry.skill.name}
+            return {**meta, "skills_off": sorted(off if on else {*off, entry.skill.name})}
+
+        await self.app.store.change_meta(session.id, switched)
         session = await self.get_session(session.id)
         return (await self.app.skills(session)).find(name).summary()
 

@@ -36,6 +36,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (errors.JobsError, 400),
     (errors.SkillError, 404),
     (errors.StoreError, 503),
+    (errors.ServerUnreachable, 503),
     (errors.SandboxNotFound, 404),
     (errors.SandboxDenied, 403),
     (errors.SandboxLimit, 413),

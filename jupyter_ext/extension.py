@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Int
 
-from agent_kernel.errors import AgentKernelError
+from agent_kernel.errors import AgentKernelError, ServerUnreachable
 from jupyter_ext.kernels import Kernels
 from jupyter_ext.preview import Previews, put_first
 from jupyter_ext.rate import Bucket
@@ -51,6 +51,7 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         self.previews = Previews()
         self._opening = asyncio.Lock()
         self._app: App | None = None
+        self._ended = False
         self.settings[NAME] = self
 
     def initialize_handlers(self) -> None:
@@ -60,11 +61,15 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         put_first(self.serverapp.web_app)
 
     async def app(self) -> App:
-        """The one App of this server, opened when it is first needed.
+        """The one App of this server, opened when it is first needed. Raises ServerUnreachable once the server ends.
 
         What it imports (the ORM above all) takes most of a second: not on the loop, and not before.
         """
         async with self._opening:
+            if self._ended:  # pages and kernels ask on while it waits for its kernels
+                raise ServerUnreachable(
+                    "This Jupyter server is ending.", hint="Its runs go on when it is back."
+                )
             if self._app is None:
                 self._app, self._closing = await (await asyncio.to_thread(_opener))(self.kernels.lives)
                 self._metrics = _metrics(self._app)
@@ -108,10 +113,12 @@ class AgentKernelExtension(ExtensionApp):  # type: ignore[misc]
         if self._warming is not None:
             self._warming.cancel()
         self._opener.cancel()
-        if self._app is not None:
-            await self._metrics.stop()
-            await self._closing.aclose()
-            self._app = None
+        async with self._opening:
+            self._ended = True
+            if self._app is not None:
+                await self._metrics.stop()
+                await self._closing.aclose()
+                self._app = None
 
 
 def _unfinished() -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from agent_kernel.client import Agent, Run
@@ -111,7 +113,8 @@ class Prompter:
             if isinstance(view, Patient) and not options.background:
                 self.bridge.call(view.set_up(lambda: agent.ready(**overrides)))
             cell = frontend.cell_id(self.ip)
-            run = self.bridge.call(agent.start(prompt, transcript=options.background, cell=cell, **overrides))
+            start = partial(agent.start, prompt, transcript=options.background, cell=cell, **overrides)
+            run = self.bridge.call(self._begin(start))
         except KeyboardInterrupt:
             view.fail("Stopped before it began.")
             raise AgentStopped("Stopped.") from None
@@ -119,6 +122,15 @@ class Prompter:
             view.fail("Not started.")
             raise
         return self.show(run, view, options, kind)
+
+    async def _begin(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> Run:
+        """The run. One whose cell is stopped before it hears of the run is stopped as well: it would go on unseen."""
+        starting = asyncio.create_task(start())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self.bridge.submit(_stop_begun(starting))
+            raise
 
     def _check_agent(self, agent: Agent, name: str) -> None:
         """Raises SettingsError: what cannot begin should not leave an empty view."""
@@ -183,6 +195,13 @@ class Prompter:
             except Exception as error:  # at exit there is nothing left to do about it
                 logger.debug("closing an agent failed: %s", error)
         self.bridge.close()
+
+
+async def _stop_begun(starting: Awaitable[Run]) -> None:
+    try:
+        await (await starting).stop()
+    except AgentKernelError as error:
+        logger.warning("a run that nobody waits for did not begin, or could not be stopped: %s", error)
 
 
 def info_of(agent: Agent, options: Options) -> Json:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from agent_kernel.client import Run
+from agent_kernel.errors import AlreadyAppended
 from agent_kernel.events import (
     LOOP,
     ApprovalAnswer,
@@ -146,7 +147,10 @@ class TextView:
                 for line in self.lines.of(event):
                     self.write(line)
             if isinstance(event, ApprovalRequest) and self.ask is not None and self.run is not None:
-                await self.ask(self.run, event)
+                try:
+                    await self.ask(self.run, event)
+                except AlreadyAppended as first:  # somebody has decided elsewhere, in the panel perhaps
+                    self.write(f"  {clean(first.message)}")
 
     def finish(self, events: Sequence[Event]) -> None:
         self.end(events)

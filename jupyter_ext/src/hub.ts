@@ -54,6 +54,9 @@ export class Hub {
   private frame = 0;
   private asking = 0;
   private following = 0;
+  /** How often the list was asked for. */
+  private listing = 0;
+  private readonly retrying = new Set<string>();
   private current: Snapshot = {
     runs: [],
     sessions: new Map(),
@@ -115,11 +118,15 @@ export class Hub {
 
   /** Ask for the list; from then on the stream says what is new in it. */
   async refresh(): Promise<void> {
+    const turn = ++this.listing;
     try {
       const before = new Set(this.rows.keys()); // a run begun while the answer is on its way is not in it
       const [runs, sessions, used] = await Promise.all([this.api.runs(), this.api.sessions(), this.api.usedOn(1)]);
+      if (turn !== this.listing) {
+        return; // asked for before the newest: what was forgotten since may stand in it
+      }
       const known = new Set(runs.map(row => row.id));
-      const oldest = runs[runs.length - 1]?.created_ms ?? 0;
+      const oldest = runs.length < PAGE ? 0 : runs[runs.length - 1]!.created_ms; // of those before it the list says nothing
       [...this.rows.values()].filter(row => before.has(row.id) && !known.has(row.id) && row.created_ms >= oldest).forEach(row => this.drop(row.id));
       runs.forEach(row => this.keep(row));
       this.sessions = new Map(sessions.map(session => [session.id, session]));
@@ -200,13 +207,16 @@ export class Hub {
 
   /** Show a run step by step; with null, as it is again. Raises Refused for one that is not this person's. */
   async replay(id: string | null): Promise<void> {
+    const { selected } = this.current;
     if (id && !this.rows.has(id)) {
       this.keep(await this.api.run(id));
+      if (this.current.selected !== selected) {
+        return; // something else was chosen meanwhile
+      }
     }
-    if (id && id !== this.current.selected) {
-      await this.select(id);
-    }
+    const selecting = id && id !== selected ? this.select(id) : null;
     this.set({ replaying: id !== null });
+    await selecting;
   }
 
   async fork(id: string, seq: number, prompt: string, restore: boolean): Promise<void> {
@@ -215,8 +225,13 @@ export class Hub {
     await this.select(row.id);
   }
 
+  /** Asked for twice in a moment, it is done once. */
   async retry(id: string): Promise<void> {
-    const row = await this.api.retry(id);
+    if (this.retrying.has(id)) {
+      return;
+    }
+    this.retrying.add(id);
+    const row = await this.api.retry(id).finally(() => this.retrying.delete(id));
     this.announced(row);
     await this.select(row.id);
   }
@@ -294,13 +309,18 @@ export class Hub {
     return fold && fold.seq >= row.head ? fold.status : row.status;
   }
 
+  /** What is worked on, and what is shown. */
+  private wanted(): string[] {
+    const { selected } = this.current;
+    return [...new Set([...this.active(), ...(selected ? [selected] : [])])];
+  }
+
   private positions(): ReadonlyMap<string, number> {
-    const wanted = new Set([...this.active(), ...(this.current.selected ? [this.current.selected] : [])]);
-    return new Map([...wanted].filter(id => this.folds.has(id)).map(id => [id, this.folds.get(id)!.seq]));
+    return new Map(this.wanted().filter(id => this.folds.has(id)).map(id => [id, this.folds.get(id)!.seq]));
   }
 
   private async followAll(): Promise<void> {
-    await Promise.all(this.active().map(id => this.load(id)));
+    await Promise.all(this.wanted().map(id => this.load(id)));
     this.reopenIfChanged();
   }
 
@@ -332,12 +352,18 @@ export class Hub {
   }
 
   private lost(error: unknown): void {
-    if (error instanceof Refused && error.status === 404) {
-      this.followed = '';
-      void this.refresh(); // a run was forgotten elsewhere
+    if (isGone(error)) {
+      void this.dropGone();
     } else {
       this.set({ online: false, loading: false });
     }
+  }
+
+  /** A run that is followed was forgotten elsewhere. */
+  private async dropGone(): Promise<void> {
+    const followed = [...this.positions().keys()];
+    await Promise.all(followed.map(id => this.api.run(id).catch(error => isGone(error) && this.drop(id))));
+    await this.refresh();
   }
 
   private take(events: AnyEvent[]): void {
@@ -407,4 +433,9 @@ export class Hub {
     this.merged.set(row.id, { row, turns: fold.turns, status: fold.status, shown });
     return shown;
   }
+}
+
+/** Whether the server knows of no such run; another 404 says that nothing of ours is there. */
+function isGone(error: unknown): boolean {
+  return error instanceof Refused && error.type === 'RunNotFound';
 }

@@ -13,6 +13,8 @@ import { freeName, join, nameOf, safeName } from './paths';
 const MOST_BYTES = 50 * 1024 * 1024;
 
 export class LabHost implements Host {
+  private uploads: Promise<unknown> = Promise.resolve();
+
   constructor(
     private readonly app: JupyterFrontEnd,
     private readonly browser: IDefaultFileBrowser | null,
@@ -81,9 +83,13 @@ export class LabHost implements Host {
     link.remove();
   }
 
-  async list(folder: string): Promise<string[]> {
-    const found = await this.app.serviceManager.contents.get(folder, { content: true }).catch(() => null);
-    const files = (found?.type === 'directory' ? found.content : []) as Contents.IModel[];
+  list(folder: string): Promise<string[]> {
+    return this.namesIn(folder).catch(() => []);
+  }
+
+  private async namesIn(folder: string): Promise<string[]> {
+    const found = await this.app.serviceManager.contents.get(folder, { content: true });
+    const files = (found.type === 'directory' ? found.content : []) as Contents.IModel[];
     const names = files.map(file => (file.type === 'directory' ? `${file.name}/` : file.name));
     return names.sort((a, b) => Number(b.endsWith('/')) - Number(a.endsWith('/')) || a.localeCompare(b));
   }
@@ -92,7 +98,14 @@ export class LabHost implements Host {
     if (file.size > MOST_BYTES) {
       throw new Error(`${file.name} is larger than ${MOST_BYTES >> 20} MB: upload it in the file browser, then name it with @.`);
     }
-    const taken = new Set(await this.list(folder));
+    // One after the other: a name is free until the file before is there.
+    const uploaded = this.uploads.then(() => this.put(folder, file));
+    this.uploads = uploaded.catch(() => undefined);
+    return uploaded;
+  }
+
+  private async put(folder: string, file: File): Promise<string> {
+    const taken = new Set(await this.namesIn(folder)); // what cannot be listed may hold a file of this name
     const name = freeName(safeName(file.name), taken);
     const content = await base64(file);
     await this.app.serviceManager.contents.save(join(folder, name), { type: 'file', format: 'base64', name, content });

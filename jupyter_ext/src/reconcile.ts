@@ -110,8 +110,9 @@ export class Reconciler {
       const runs = unsaved(await this.hub.api.runsOf(session.id), saved);
       for (const cell of panel.context.model.cells) {
         const run = runs.get(cell.id);
-        if (run && cell.outputs && !panel.isDisposed && isMissing(cell, run)) {
-          const output = await this.output(run.id);
+        const output = run && isMissing(cell, run) ? await this.output(run.id) : null;
+        // Whoever ran the cell meanwhile has put something else there.
+        if (run && output && cell.outputs && !panel.isDisposed && isMissing(cell, run)) {
           cell.outputs.clear();
           cell.outputs.add(output);
         }

@@ -55,6 +55,21 @@ async def test_events_are_numbered_from_1_and_come_back_as_they_were(log: RunLog
     assert await log.read(run.id, after=1, limit=1) == [first[1]]
 
 
+async def test_of_changes_that_several_processes_make_to_a_session_none_is_lost(
+    store: Store, run: RunRow, address: str
+) -> None:
+    other = await open_store(address)
+
+    async def add(number: int) -> None:
+        await (store, other)[number % 2].change_meta(run.session_id, lambda meta: {**meta, f"{number}": True})
+
+    try:
+        await asyncio.gather(*map(add, range(20)))
+    finally:
+        await other.close()
+    assert len((await store.get_session(run.session_id)).meta) == 20
+
+
 async def test_events_are_handed_on_as_json_in_pages_of_a_bearable_size(
     log: RunLog, store: Store, run: RunRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

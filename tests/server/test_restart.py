@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from agent_kernel.testing.messages_api import ScriptedMessages
-from agent_kernel.testing.script import Text, ToolUse
-from tests.server.conftest import Start
+from agent_kernel.testing.script import Stall, Text, ToolUse
+from tests.server.conftest import TOKEN, Start
+from tests.server.test_kernels import Kernel
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
@@ -42,6 +46,34 @@ def test_a_run_goes_on_when_the_server_comes_back(
     assert lines.count("thrice") == 1
 
 
+def test_a_server_that_is_ending_takes_nothing_up_again(
+    start: Start, api: ScriptedMessages, tmp_path: Path
+) -> None:
+    api.add([Text("So "), Stall()])
+    with (
+        start(tmp_path / "home", tmp_path / "work", api) as jupyter,
+        httpx2.Client(trust_env=False) as client,
+    ):
+        kernel = Kernel(jupyter, "busy.ipynb")
+        kernel.send("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)")
+        run = jupyter.run("Think long")
+        jupyter.until(run, lambda event: event.get("reason") == "thinking")
+        asked, answers = len(api.bodies), []
+        client.get(f"{jupyter.url}/api/agent/runs/{run}")
+        jupyter.process.send_signal(signal.SIGTERM)
+        # A page and a kernel ask on, over connections they have, while the server waits for its kernels to end.
+        with contextlib.suppress(httpx2.HTTPError):
+            while True:
+                answer = client.get(
+                    f"{jupyter.url}/api/agent/runs/{run}", headers={"Authorization": f"token {TOKEN}"}
+                )
+                answers.append(answer.status_code)
+                time.sleep(0.05)
+        jupyter.process.wait(20)
+    assert answers[-1] == 503, "it has answered while it ended"
+    assert len(api.bodies) == asked
+
+
 def test_a_pending_approval_survives(start: Start, api: ScriptedMessages, tmp_path: Path) -> None:
     api.add([ToolUse("bash", {"command": "touch allowed"}, id="call")], [Text("Thanks.")])
     home, folder = tmp_path / "home", tmp_path / "work"
@@ -60,7 +92,5 @@ def test_a_server_with_nothing_unfinished_opens_nothing(
     start: Start, api: ScriptedMessages, tmp_path: Path
 ) -> None:
     with start(tmp_path / "home", tmp_path / "work", api) as jupyter:
-        import time
-
         time.sleep(3)
         assert not (jupyter.home / "agent-kernel" / "runs.db").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,14 @@ async def test_a_skill_is_switched_off_and_on_for_its_session(
     assert (await agent.switch_skill("one", True))["state"] == "on"
     await agent.run("Hi")
     assert ["`one`" in json.dumps(body["system"]) for body in api.bodies] == [False, True, True]
+
+
+async def test_of_two_skills_that_are_switched_at_once_both_are(agent: Agent) -> None:
+    names = "dashboards", "data-analysis"
+    await agent.skills()
+    await asyncio.gather(*(agent.switch_skill(name, False) for name in names))
+    states = {skill["name"]: skill["state"] for skill in await agent.skills()}
+    assert [states[name] for name in names] == ["off", "off"]
 
 
 async def test_allowed_tools_narrow_what_runs_without_asking(

@@ -102,6 +102,35 @@ async def test_of_a_page_that_vanishes_while_it_works_the_outcome_is_not_known(
         await asking
 
 
+async def test_a_page_whose_stream_is_just_opened_anew_hears_that_what_it_does_is_wanted_no_more(
+    tmp_path: Path,
+) -> None:
+    pages, notebook = Pages(), tmp_path / "a.ipynb"
+    page = Page(pages, notebook, lambda asked: None)
+    await asyncio.sleep(0)
+    asking = asyncio.create_task(pages.ask(ME, notebook, "run"))
+    await asyncio.sleep(0.02)
+    await page.leave()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    again = Page(pages, notebook, lambda asked: None)
+    await asyncio.sleep(0.02)
+    assert [(asked["action"], asked["id"]) for asked in again.heard] == [("end", page.heard[0]["id"])]
+    await again.leave()
+
+
+async def test_a_page_hears_that_a_question_has_ended_however_early(tmp_path: Path) -> None:
+    pages, notebook = Pages(), tmp_path / "a.ipynb"
+    pages.show(ME, "p", {notebook: "a.ipynb"})
+    with pages.attached(ME, "p") as queue:
+        asking = asyncio.create_task(pages.ask(ME, notebook, "run"))
+        asked = await queue.get()
+        assert pages.claim(ME, "p", asked["id"])
+        asking.cancel()  # before whoever asks has heard of the claim
+        await asyncio.gather(asking, return_exceptions=True)
+        assert queue.get_nowait()["action"] == "end"
+
+
 async def test_another_process_reaches_the_pages_of_this_machines_servers(
     tmp_path: Path, quick: None
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ ANSWER = 30.0
 """Seconds for a page to read or change its notebook; running cells has its own bound."""
 GRACE = 8.0
 """Seconds a page may be without its stream: it opens a new one whenever it follows other runs."""
-MOST_PAGES, MOST_NOTEBOOKS = 50, 200
+MOST_PAGES, MOST_NOTEBOOKS, MOST_ENDED = 50, 200, 20
 
 
 class PageGone(ToolError):
@@ -40,6 +41,8 @@ class _Page:
     notebooks: dict[Path, str] = field(default_factory=dict)
     queue: asyncio.Queue[Json] | None = None
     left: float = 0.0
+    ended: deque[Json] = field(default_factory=lambda: deque(maxlen=MOST_ENDED))
+    """What says that something it may still be doing is wanted no more."""
 
     @property
     def here(self) -> bool:
@@ -68,6 +71,8 @@ class Pages:
         """While the page's stream is open; what it is asked, also what it was asked before and has not answered."""
         page = self._page(owner, page_id)
         queue = page.queue = asyncio.Queue[Json]()
+        for end in page.ended:  # its last stream may have been lost before it said so
+            queue.put_nowait(end)
         for question in self._questions.values():
             if page in question.pages and not question.answer.done():
                 queue.put_nowait(question.asked)
@@ -142,24 +147,29 @@ class Pages:
                 return None
             return await self._answered(question, notebook, within)
         finally:
+            if question.claimed.done() and not question.answer.done():
+                self._end(question)
             del self._questions[asked["id"]]
             for future in (question.claimed, question.answer):
                 future.cancel()
 
     async def _answered(self, question: _Question, notebook: Path, within: float) -> Json:
         page, since = question.claimed.result(), time.monotonic()
-        try:
-            while page.here and time.monotonic() - since < within:
-                await asyncio.wait({question.answer}, timeout=0.5)
-                if question.answer.done():
-                    return question.answer.result()
-        finally:
-            if not question.answer.done() and page.queue is not None:
-                page.queue.put_nowait({"id": question.asked["id"], "action": "end", "path": ""})
+        while page.here and time.monotonic() - since < within:
+            await asyncio.wait({question.answer}, timeout=0.5)
+            if question.answer.done():
+                return question.answer.result()
         raise PageGone(
             f"The page in which {notebook.name} is open did not answer; what it did is not known.",
             hint="Read the notebook again.",
         )
+
+    @staticmethod
+    def _end(question: _Question) -> None:
+        page, end = question.claimed.result(), {"id": question.asked["id"], "action": "end", "path": ""}
+        page.ended.append(end)
+        if page.queue is not None:
+            page.queue.put_nowait(end)
 
 
 class Asks(Protocol):

@@ -10,6 +10,8 @@ import type { Wish } from './prompts';
 import { errorOf } from './running';
 
 const QUIET = 150;
+/** A second click so soon after a run has begun is the second of a double click. */
+const DOUBLE = 700;
 
 interface Wanted {
   host: Cell;
@@ -21,6 +23,7 @@ export class Board {
   /** What there is to say of the last press of a button. */
   said = '';
   private asking: string | null = null;
+  private readonly beginning = new Set<string>();
   private readonly bars = new Map<string, Widget>();
   private readonly listeners = new Set<() => void>();
   private count = 0;
@@ -28,7 +31,7 @@ export class Board {
 
   constructor(
     private readonly opened: Opened,
-    private readonly start: (wish: Wish, cell: string, said: string) => void
+    private readonly start: (wish: Wish, cell: string, said: string) => Promise<void>
   ) {
     const { panel, changes } = opened;
     this.changes = changes;
@@ -94,7 +97,11 @@ export class Board {
   }
 
   begin(wish: Wish, cell: string, said = ''): void {
-    this.start(wish, cell, said);
+    const asked = JSON.stringify([wish, cell, said]);
+    if (!this.beginning.has(asked)) {
+      this.beginning.add(asked);
+      void this.start(wish, cell, said).finally(() => setTimeout(() => this.beginning.delete(asked), DOUBLE));
+    }
   }
 
   private readonly soon = (): void => {

@@ -15,7 +15,7 @@ export function addToNotebooks(app: JupyterFrontEnd, hub: Hub, tracker: INoteboo
   const boards = new Map<NotebookPanel, Board>();
   const pages: NotebookPages = new NotebookPages(app, hub.api, tracker, opened => {
     const { panel } = opened;
-    boards.set(panel, new Board(opened, (wish, cell, said) => void begin(panel, wish, cell, said)));
+    boards.set(panel, new Board(opened, (wish, cell, said) => begin(panel, wish, cell, said)));
     panel.disposed.connect(() => boards.delete(panel));
   });
   hub.notebooks = pages;

@@ -48,6 +48,9 @@ export async function askKernel<T>(panel: NotebookPanel, asked: object, ending?:
   if (language_info.name !== 'python' && implementation !== 'agent-kernel') {
     throw new Refusal(`The notebook's kernel speaks ${oneLine(language_info.name, 40)}; only Python's variables can be reached.`);
   }
+  if (ending?.aborted) {
+    throw new Refusal('The run was stopped.'); // while the kernel was waited for
+  }
   const question = JSON.stringify(JSON.stringify(asked)); // JSON's text in quotes is Python's
   const future = kernel.requestExecute({
     code: '',

@@ -14,10 +14,13 @@ import { PREFIX } from './shelf';
 /** A page nobody looks at leaves it to another one with the same notebook, if there is one. */
 const POLITE = 300;
 const SOON = 50;
+/** So long what was said before is waited for: its connection may be dead. */
+const LONGEST_TOLD = 5_000;
 const LONGEST_SAVE = 15_000;
 const MOST_SAVES = 3;
 const AGAIN = 700;
 const MOST_TAKEN = 500;
+const MOST_UNHEARD = 10;
 
 export interface Opened {
   panel: NotebookPanel;
@@ -27,8 +30,11 @@ export interface Opened {
 export class NotebookPages implements Answerer {
   private readonly opened = new Map<NotebookPanel, Opened>();
   private readonly taken = new Set<string>();
+  /** Answers that the server has not heard, by question; it asks again when the stream is back. */
+  private readonly unheard = new Map<string, object>();
   private readonly working = new Map<string, AbortController>();
   private announcing = 0;
+  private told: Promise<unknown> = Promise.resolve();
 
   /** `shown` is told of each notebook when its content is there. */
   constructor(
@@ -49,14 +55,21 @@ export class NotebookPages implements Answerer {
   readonly announce = (): void => {
     clearTimeout(this.announcing);
     this.announcing = window.setTimeout(() => {
-      const paths = [...new Set([...this.opened.keys()].map(panel => this.pathOf(panel)))];
-      void this.api.showNotebooks(paths).catch(() => undefined); // asked for again when the stream is back
+      const before = Promise.race([this.told, new Promise(resolve => setTimeout(resolve, LONGEST_TOLD))]);
+      this.told = before.then(() => this.tell()); // in order: what arrives last counts
     }, SOON);
   };
+
+  private async tell(): Promise<void> {
+    const paths = [...new Set([...this.opened.keys()].map(panel => this.pathOf(panel)))];
+    await this.api.showNotebooks(paths).catch(() => undefined); // asked for again when the stream is back
+  }
 
   readonly asked = (question: Question): void => {
     if (question.action === 'end') {
       this.working.get(question.id)?.abort();
+    } else if (this.unheard.has(question.id)) {
+      void this.say(question.id, this.unheard.get(question.id)!).catch(() => undefined);
     } else if (!this.taken.has(question.id)) {
       void this.take(question).catch(() => undefined); // without the server there is nobody to tell
     }
@@ -99,11 +112,33 @@ export class NotebookPages implements Answerer {
     const ending = new AbortController();
     this.working.set(question.id, ending);
     try {
-      if (await this.api.claim(question.id)) {
-        await this.api.answerQuestion(question.id, await this.answer(opened, question, ending.signal));
+      if (await this.claim(question.id)) {
+        await this.say(question.id, await this.answer(opened, question, ending.signal));
       }
     } finally {
       this.working.delete(question.id);
+    }
+  }
+
+  private async claim(question: string): Promise<boolean> {
+    try {
+      return await this.api.claim(question);
+    } catch (error) {
+      this.taken.delete(question); // nothing was done yet: it can be taken when it is asked again
+      throw error;
+    }
+  }
+
+  private async say(question: string, answer: object): Promise<void> {
+    this.unheard.delete(question);
+    try {
+      await this.api.answerQuestion(question, answer);
+    } catch (error) {
+      this.unheard.set(question, answer);
+      if (this.unheard.size > MOST_UNHEARD) {
+        this.unheard.delete(this.unheard.keys().next().value!);
+      }
+      throw error;
     }
   }
 

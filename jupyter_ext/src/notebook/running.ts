@@ -15,11 +15,14 @@ export interface Ran {
   problem: string;
 }
 
-/** Throws Refusal, for a cell that was changed since it was read Stale; then none was run. */
+/** Throws Refusal, for a cell that was changed since it was read Stale; then none was run. One that is changed while those
+ * before it run is not run either: what was allowed is what was read. */
 export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cell: string; expected: string }>, seconds: number, ending: AbortSignal): Promise<Ran> {
-  const texts = textsOf(panel.model!.sharedModel);
-  wanted.forEach(({ cell, expected }) => unchanged(texts, cell, expected));
+  const shared = panel.model!.sharedModel;
+  const check = (cells: typeof wanted): void => cells.forEach(({ cell, expected }) => unchanged(textsOf(shared), cell, expected));
+  check(wanted);
   const kernel = await idle(panel);
+  check(wanted); // there was time to type
   let problem = '';
   const stop = (why: string) => (): void => {
     problem ||= why;
@@ -30,10 +33,17 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
   const late = setTimeout(stop(`it took longer than ${seconds} s and was interrupted`), seconds * 1000);
   const ran: string[] = [];
   try {
-    for (const { cell } of wanted) {
+    for (const one of wanted) {
+      const { cell } = one;
       const widget = panel.content.widgets.find(({ model }) => model.id === cell);
       if (problem || ending.aborted || !widget) {
         problem ||= widget ? 'the run was stopped' : `cell ${cell} is gone`;
+        break;
+      }
+      try {
+        check([one]);
+      } catch (refusal) {
+        problem = (refusal as Refusal).message;
         break;
       }
       ran.push(cell);

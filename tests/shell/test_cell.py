@@ -1,0 +1,97 @@
+"""A cell that is stopped at an awkward moment."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from agent_kernel.account import Account
+from agent_kernel.app import open_app
+from agent_kernel.client import Agent
+from agent_kernel.runs.records import RunRow
+from agent_kernel.settings import Settings
+from agent_kernel.shell.bridge import Bridge
+from agent_kernel.shell.cell import Prompter
+from agent_kernel.shell.cellrun import AgentStopped
+from agent_kernel.shell.options import Options
+from agent_kernel.shell.textview import Asking, TextView
+from agent_kernel.testing.messages_api import ScriptedMessages
+from agent_kernel.testing.script import Stall, Text, ToolUse
+
+
+class FarAway(Account):
+    """The run has begun, and its cell does not know yet: the answer is still on its way when it is stopped."""
+
+    async def submit(self, *args: Any, **options: Any) -> RunRow:
+        run = await super().submit(*args, **options)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        await asyncio.sleep(0.3)
+        return run
+
+
+@pytest.fixture
+def prompter() -> Iterator[Prompter]:
+    bridge = Bridge()
+    yield Prompter(InteractiveShell.instance(), bridge)
+    InteractiveShell.clear_instance()
+    bridge.close()
+
+
+def test_a_run_that_begins_while_its_cell_is_stopped_is_stopped_too(
+    prompter: Prompter, settings: Settings, workspace: Path, api: ScriptedMessages
+) -> None:
+    api.add([Text("Let me think"), Stall()])
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+    account = FarAway(app)
+
+    async def agent() -> Agent:
+        return Agent(workspace=workspace, settings=settings, host=account)
+
+    try:
+        with pytest.raises(AgentStopped):
+            prompter.prompt("Think long", call(agent()), Options(), "lines")
+        (run,) = call(app.store.list_runs(owner=settings.owner))
+        call(app.wait(run.id), 10)
+        assert call(account.get_run(run.id)).status == "cancelled"
+    finally:
+        call(app.close())
+
+
+def test_who_is_asked_at_the_terminal_may_be_answered_for_elsewhere(
+    prompter: Prompter,
+    settings: Settings,
+    workspace: Path,
+    api: ScriptedMessages,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.add([ToolUse("bash", {"command": "echo yes > said"}, id="call")], [Text("Done.")])
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+    account = Account(app)
+
+    async def agent() -> Agent:
+        return Agent(workspace=workspace, settings=settings, host=account, interactive=True)
+
+    def typed(question: str) -> str:
+        """Somebody allows it in the panel while the person here still thinks."""
+        (run,) = call(account.app.store.list_runs(owner=settings.owner))
+        call(account.answer(run.id, "call", "allow"))
+        return "n"
+
+    monkeypatch.setattr("builtins.input", typed)
+    try:
+        run = call(call(agent()).start("Say it", permission="ask"))
+        view = TextView(print, info={}, ask=Asking(prompter.bridge))
+        cell = prompter.show(run, view, Options(), "terminal")
+        assert cell.status == "completed"
+        assert (workspace / "said").read_text() == "yes\n"
+    finally:
+        call(app.close())
