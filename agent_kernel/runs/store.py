@@ -130,11 +130,14 @@ class Store:
         await self.writer.do(lambda c: c.execute(query).rowcount)
 
     async def change_meta(self, session_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """`change` makes of the session's `meta` what it is to be; of two changes at a time neither is lost."""
+        """`change` makes of the session's `meta` what it is to be; of two changes at a time neither is lost. Raises
+        RunNotFound when the session was deleted meanwhile."""
         mine = SESSION.c.id == session_id
 
         def work(connection: Connection) -> None:
-            meta = connection.execute(select(SESSION.c.meta).where(mine).with_for_update()).scalar_one()
+            meta = connection.execute(select(SESSION.c.meta).where(mine).with_for_update()).scalar()
+            if meta is None:
+                raise RunNotFound(f"There is no session {session_id!r}.")
             connection.execute(update(SESSION).where(mine).values(updated_ms=now_ms(), meta=change(meta)))
 
         await self.writer.do(work)

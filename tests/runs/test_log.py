@@ -68,6 +68,8 @@ async def test_of_changes_that_several_processes_make_to_a_session_none_is_lost(
     finally:
         await other.close()
     assert len((await store.get_session(run.session_id)).meta) == 20
+    with pytest.raises(RunNotFound, match="There is no session 's-none'"):
+        await store.change_meta("s-none", dict)
 
 
 async def test_events_are_handed_on_as_json_in_pages_of_a_bearable_size(
