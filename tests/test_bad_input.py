@@ -72,6 +72,13 @@ async def test_blocks_and_events_nobody_knows_are_kept_and_sent_back(
     assert sent[1] == block
 
 
+async def test_a_prompt_no_store_could_hold(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([Text("Done.")])
+    run = await agent.run("a\udcff\0b \ud83d\ude00")
+    assert run.status == "completed"
+    assert (await agent.runs())[0].prompt == "a\ufffd\ufffdb \U0001f600"
+
+
 async def test_a_workspace_that_is_no_folder(new_agent: NewAgent, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a folder"):
         await new_agent(workspace=tmp_path / "gone").run("Hi")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, OperationalError, SQLAlchemyError
 
 from agent_kernel.errors import StoreError
 
@@ -183,17 +183,23 @@ def _alone(engine: Engine) -> Iterator[None]:
 # -- what goes wrong -----------------------------------------------------------------------------------
 
 
+UNSTORABLE = (DataError, UnicodeEncodeError, OverflowError)
+"""What a value is to blame for, and not the database. The last two come from drivers as they are."""
+
+
 @contextlib.contextmanager
 def said_plainly(engine: Engine) -> Iterator[None]:
     """Turns the driver's errors into a StoreError."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, *UNSTORABLE) as error:
         raise store_error(error, engine) from error
 
 
 def store_error(error: Exception, engine: Engine) -> StoreError:
     """What a driver's error means, and what to do."""
+    if isinstance(error, UnicodeEncodeError):
+        return StoreError(f"{error.object[:80]!r} is not valid Unicode: no run store can hold it.")
     where = engine.url.render_as_string(hide_password=True)
     if engine.dialect.name == "sqlite":
         where = str(engine.url.database)
@@ -216,6 +222,8 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
         )
     if "locked" in low:
         return StoreError(f"The run store {where} is busy ({reason}).", hint="Try again.")
+    if isinstance(error, UNSTORABLE):
+        return StoreError(f"No run store can hold this: {reason}.")
     if isinstance(error, OperationalError | DatabaseError) or "connect" in low:
         return StoreError(f"The run store {where} failed: {reason}", hint="Is the database running?")
     return StoreError(f"The run store {where} failed: {reason}")
