@@ -109,6 +109,7 @@ def test_a_failed_run_exits_with_1(scripted: Program, api: ScriptedMessages) -> 
         (("run", "Hi", "--permission", "yolo"), "yolo"),
         (("run", "Hi", "--cwd", "/no/such/folder"), "not a folder"),
         (("run", "Hi", "--budget", "much"), "much"),
+        (("mcp", "serve", "--http", "65536"), "65536"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(
@@ -118,6 +119,22 @@ def test_wrong_usage_exits_with_2_and_one_sentence(
     assert code == 2
     assert sentence in err
     assert "Traceback" not in err
+
+
+def test_what_cannot_be_written_is_one_sentence(demo: Program, tmp_path: Path) -> None:
+    session = demo("workspaces", "new", str(tmp_path / "new"))[1].split()[0]
+    code, _, err = demo("workspaces", "export", session, "/no/such/folder/a.tar.gz")
+    assert (code, err) == (
+        1,
+        "agent-kernel: /no/such/folder/a.tar.gz cannot be written: No such file or directory.\n",
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "agent_kernel", "run", "--json", "Hi"],
+            env=demo.environment, cwd=demo.workspace, stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "agent-kernel: No space left on device.\n")
 
 
 def test_malformed_settings_are_one_sentence(demo: Program) -> None:

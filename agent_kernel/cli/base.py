@@ -32,6 +32,10 @@ class Commands(click.Group):
         except BrokenPipeError:  # `| head` went away
             sys.stderr.close()
             ctx.exit(1)
+        except OSError as error:  # a file that was named, a port, a disk that output goes to
+            what = f": {error.filename}" if error.filename else ""
+            click.echo(f"agent-kernel: {error.strerror or error}{what}.", err=True)
+            ctx.exit(1)
 
 
 def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:

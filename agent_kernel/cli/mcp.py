@@ -305,7 +305,11 @@ async def _with_servers(workspace: Path, use: Any) -> None:
 @click.option("--model", help="A model's name; `demo` works offline, without AI.")
 @click.option("--permission", type=click.Choice(PERMISSIONS), help="The most a run may do; nobody is asked.")
 @click.option(
-    "--http", "port", type=int, metavar="PORT", help="Streamable HTTP on this machine instead of stdio."
+    "--http",
+    "port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Streamable HTTP on this machine instead of stdio.",
 )
 def serve(cwd: Path, model: str | None, permission: str | None, port: int | None) -> None:
     """Serve our runs to other agents: start, follow, list and show them."""
