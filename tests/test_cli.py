@@ -45,7 +45,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
@@ -135,6 +135,28 @@ def test_what_cannot_be_written_is_one_sentence(demo: Program, tmp_path: Path) -
             check=False, timeout=60,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "agent-kernel: No space left on device.\n")
+
+
+def test_a_locale_that_lacks_characters_loses_only_those(demo: Program) -> None:
+    demo.environment["PYTHONIOENCODING"] = "ascii"
+    code, out, err = demo("run", "Häh?")
+    assert (code, err) == (0, "")
+    assert "Offline demo, no AI." in out
+    assert "H?h?" in demo("runs", "list")[1]
+    demo.environment["PYTHONIOENCODING"] = "latin-1"
+    assert prompt_of(demo("run", "--json", "Häh?")[1]) == "Häh?"
+    piped = subprocess.run(
+        [sys.executable, "-m", "agent_kernel", "run", "--json", "-"],
+        env={**demo.environment, "PYTHONIOENCODING": "utf-8:strict"}, cwd=demo.workspace,
+        input=b"H\xe4h?", capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert prompt_of(piped.stdout.decode()) == "H\ufffdh?"
+
+
+def prompt_of(out: str) -> str:
+    events = [json.loads(line) for line in out.splitlines()]
+    found: str = next(event["text"] for event in events if event["type"] == "message")
+    return found
 
 
 def test_malformed_settings_are_one_sentence(demo: Program) -> None:

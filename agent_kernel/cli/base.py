@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -14,6 +15,7 @@ from agent_kernel.errors import AgentKernelError, SettingsError
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
+    from agent_kernel.events import Event
     from agent_kernel.skills import Trust
 
 USAGE = 2
@@ -24,6 +26,9 @@ class Commands(click.Group):
     """Our errors are sentences for people, not tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # of a locale that has not all characters
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except AgentKernelError as error:
@@ -36,6 +41,13 @@ class Commands(click.Group):
             what = f": {error.filename}" if error.filename else ""
             click.echo(f"agent-kernel: {error.strerror or error}{what}.", err=True)
             ctx.exit(1)
+
+
+def print_json(event: Event) -> None:
+    """At once, and in UTF-8: JSON is, whatever the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(event.model_dump_json(), flush=True)
 
 
 def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:

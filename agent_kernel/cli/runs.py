@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent_kernel.cli.base import line, when, with_account
+from agent_kernel.cli.base import line, print_json, when, with_account
 from agent_kernel.events import Event
 
 
@@ -37,7 +37,7 @@ def show(run_id: str, as_json: bool) -> None:
     events = _events(run_id)
     if as_json:
         for event in events:
-            print(event.model_dump_json())
+            print_json(event)
         return
     from agent_kernel.transcript import bundle
 
