@@ -559,7 +559,8 @@ class Account:
         notebook: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Schedule:
-        """A prompt that starts by the clock; see `jobs.schedules`. Raises JobsError."""
+        """A prompt that starts by the clock; see `jobs.schedules`. Raises JobsError, SettingsError."""
+        self.app.settings.with_overrides(f"schedule {name}", **(settings or {}))  # not when its time comes
         options = {**(settings or {}), "workspace": str(workspace), "notebook": self.notebook or notebook}
         prompt = _storable(prompt)
         return await self._schedules().add(

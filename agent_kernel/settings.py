@@ -114,7 +114,8 @@ class Settings:
         ]
 
     def with_overrides(self, source: str, **values: Any) -> Settings:
-        """These settings with what `source` says on top; None means nothing was said."""
+        """These settings with what `source` says on top; None means nothing was said. Raises SettingsError."""
+        _known(values, source)
         said = {name: _checked(name, value, source) for name, value in values.items() if value is not None}
         return replace(self, **said, sources={**self.sources, **dict.fromkeys(said, source)})
 

@@ -110,6 +110,7 @@ def test_a_failed_run_exits_with_1(scripted: Program, api: ScriptedMessages) -> 
         (("run", "Hi", "--cwd", "/no/such/folder"), "not a folder"),
         (("run", "Hi", "--budget", "much"), "much"),
         (("mcp", "serve", "--http", "65536"), "65536"),
+        (("schedules", "add", "report", "daily", "Hi", "--budget", "nan"), "budget = nan"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(
