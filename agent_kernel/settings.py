@@ -160,6 +160,17 @@ def default_data_dir() -> Path:
     return Path(jupyter_data_dir()) / "agent-kernel"
 
 
+def resolved(workspace: str | Path) -> Path:
+    """Where a path that a person gave leads. Raises SettingsError."""
+    try:
+        return Path(workspace).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, nobody's home, no current folder
+        raise SettingsError(
+            f"The workspace {workspace} is not a folder: {getattr(error, 'strerror', None) or error}.",
+            hint="Make it, or name another.",
+        ) from error
+
+
 def local_user() -> str:
     """The person at this machine."""
     try:

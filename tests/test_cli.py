@@ -109,7 +109,11 @@ def test_a_failed_run_exits_with_1(scripted: Program, api: ScriptedMessages) -> 
         (("run", "Hi", "--permission", "yolo"), "yolo"),
         (("run", "Hi", "--cwd", "/no/such/folder"), "not a folder"),
         (("run", "Hi", "--budget", "much"), "much"),
+        (("run", "Hi", "--cwd", "~nobody-is-called-so"), "is not a folder"),
+        (("skills", "list", "--cwd", "~nobody-is-called-so"), "is not a folder"),
         (("mcp", "serve", "--http", "65536"), "65536"),
+        (("mcp", "add", "a", 'sh -c "echo'), "No closing quotation"),
+        (("mcp", "add", "a", " "), "no command line"),
         (("schedules", "add", "report", "daily", "Hi", "--budget", "nan"), "budget = nan"),
     ],
 )

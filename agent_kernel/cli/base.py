@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from agent_kernel.errors import AgentKernelError, SettingsError
+from agent_kernel.settings import resolved
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
@@ -64,7 +65,7 @@ def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
 
 def folder(path: Path) -> Path:
     """The workspace a command was given; SettingsError when it is none."""
-    found = path.expanduser().resolve()
+    found = resolved(path)
     if not found.is_dir():
         raise SettingsError(f"The workspace {path} is not a folder.", hint="Make it, or name another.")
     return found

@@ -143,7 +143,10 @@ def _from_target(target: tuple[str, ...]) -> dict[str, Any]:
         raise click.UsageError("Say the server's address, or `--` and its command line.")
     if len(target) == 1 and target[0].startswith(("http://", "https://")):
         return {"url": target[0]}
-    command, *args = shlex.split(target[0]) if len(target) == 1 else target
+    try:
+        command, *args = shlex.split(target[0]) if len(target) == 1 else target
+    except ValueError as error:  # a quotation without an end, or nothing
+        raise click.UsageError(f"{target[0]!r} is no command line: {error}.") from None
     return {"command": command, "args": list(args)}
 
 
