@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from agent_kernel.skills import Trust
 
 USAGE = 2
+COUNT = click.IntRange(0, 1_000_000)
+"""How many rows of a list."""
 T = TypeVar("T")
 
 

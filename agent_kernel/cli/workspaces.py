@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_kernel.cli.base import line, when, with_account
+from agent_kernel.cli.base import COUNT, line, when, with_account
 from agent_kernel.errors import RunError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def workspaces() -> None:
 
 
 @workspaces.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, those used last first.")
+@click.option("--limit", default=20, show_default=True, type=COUNT, help="How many, those used last first.")
 def list_workspaces(limit: int) -> None:
     """Your workspaces."""
     for found in with_account(lambda account: _of(account).list(limit)):

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from agent_kernel.errors import StoreError
 
@@ -53,6 +60,12 @@ def _postgresql(url: str) -> Engine:
         raise StoreError(
             "PostgreSQL needs psycopg.", hint='Install it: pip install "agent-kernel[postgres]"'
         ) from error
+    except (ArgumentError, ValueError):  # may quote the password
+        raise StoreError(
+            "The address of PostgreSQL is not a URL that can be used.",
+            hint="AGENT_KERNEL_DATABASE_URL looks like postgresql://user:password@host:5432/name. Percent-encode "
+            "special characters of the password.",
+        ) from None
 
 
 def _sqlite(path: Path) -> Engine:
@@ -203,7 +216,7 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
     where = engine.url.render_as_string(hide_password=True)
     if engine.dialect.name == "sqlite":
         where = str(engine.url.database)
-    reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+    reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0].rstrip(".")
     low = reason.lower()
     if "full" in low or "no space" in low:
         return StoreError(
@@ -225,5 +238,5 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
     if isinstance(error, UNSTORABLE):
         return StoreError(f"No run store can hold this: {reason}.")
     if isinstance(error, OperationalError | DatabaseError) or "connect" in low:
-        return StoreError(f"The run store {where} failed: {reason}", hint="Is the database running?")
-    return StoreError(f"The run store {where} failed: {reason}")
+        return StoreError(f"The run store {where} failed: {reason}.", hint="Is the database running?")
+    return StoreError(f"The run store {where} failed: {reason}.")

@@ -408,6 +408,14 @@ async def test_other_databases_are_refused_in_a_sentence() -> None:
         await open_store("mysql://localhost/x")
 
 
+@pytest.mark.parametrize("place", ["h:no-port/x", "h:5432:1/x", "h:/x/[", "user:pass/word@h:5432/x"])
+async def test_an_address_of_postgresql_that_is_none_is_a_sentence_without_the_password(place: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        await open_store(f"postgresql://{place}")
+    assert "no-port" not in str(caught.value)
+    assert "word" not in str(caught.value).replace("password", "")
+
+
 @BOTH_BUSES
 async def test_a_slow_follower_loses_deltas_but_no_event(log: RunLog, run: RunRow) -> None:
     follower = log.follow(run.id)
