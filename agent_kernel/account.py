@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from agent_kernel import folds
 from agent_kernel.ahead import ahead
+from agent_kernel.answer import sound
 from agent_kernel.app import App, kernel_of
 from agent_kernel.definitions import find_definitions, load_definition
 from agent_kernel.errors import (
@@ -202,7 +203,7 @@ class Account:
         options |= {"cell": cell} if cell else {}
         run = await self.app.store.create_run(
             session_id=session.id,
-            prompt=prompt,
+            prompt=_storable(prompt),
             model=settings.model,
             options=options,
             owner=self.owner,
@@ -560,8 +561,10 @@ class Account:
         notebook: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Schedule:
-        """A prompt that starts by the clock; see `jobs.schedules`. Raises JobsError."""
+        """A prompt that starts by the clock; see `jobs.schedules`. Raises JobsError, SettingsError."""
+        self.app.settings.with_overrides(f"schedule {name}", **(settings or {}))  # not when its time comes
         options = {**(settings or {}), "workspace": str(workspace), "notebook": self.notebook or notebook}
+        prompt = _storable(prompt)
         return await self._schedules().add(
             self.owner, name, when, prompt, timezone=timezone, overlap=overlap, missed=missed, options=options
         )
@@ -611,6 +614,12 @@ class Account:
     async def close(self) -> None:
         """Close the App."""
         await self.app.close()
+
+
+def _storable(prompt: str) -> str:
+    """Without what a database refuses: a pipe gives lone surrogates for bytes that are no UTF-8, PostgreSQL takes
+    no NUL."""
+    return sound(prompt).replace("\0", "\ufffd")
 
 
 def _options(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from agent_kernel import folds
 from agent_kernel.errors import AgentKernelError, SettingsError
 from agent_kernel.events import ApprovalRequest, Compaction, Event, FileChange, Json, Message, TodoItem, Undo
-from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings
+from agent_kernel.settings import DEMO_MODEL, RUN_SETTINGS, Settings, load_settings, resolved
 from agent_kernel.usage import Usage
 
 if TYPE_CHECKING:
@@ -352,7 +352,7 @@ class Agent:
         settings: Settings | None = None,
         host: Host | None = None,
     ):
-        self.workspace = Path(workspace).expanduser().resolve()
+        self.workspace = resolved(workspace)
         self.settings = (settings or load_settings()).with_overrides(
             "Agent",
             model=model,

@@ -114,7 +114,8 @@ class Settings:
         ]
 
     def with_overrides(self, source: str, **values: Any) -> Settings:
-        """These settings with what `source` says on top; None means nothing was said."""
+        """These settings with what `source` says on top; None means nothing was said. Raises SettingsError."""
+        _known(values, source)
         said = {name: _checked(name, value, source) for name, value in values.items() if value is not None}
         return replace(self, **said, sources={**self.sources, **dict.fromkeys(said, source)})
 
@@ -157,6 +158,17 @@ def default_data_dir() -> Path:
     from jupyter_core.paths import jupyter_data_dir
 
     return Path(jupyter_data_dir()) / "agent-kernel"
+
+
+def resolved(workspace: str | Path) -> Path:
+    """Where a path that a person gave leads. Raises SettingsError."""
+    try:
+        return Path(workspace).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, nobody's home, no current folder
+        raise SettingsError(
+            f"The workspace {workspace} is not a folder: {getattr(error, 'strerror', None) or error}.",
+            hint="Make it, or name another.",
+        ) from error
 
 
 def local_user() -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from agent_kernel.client import Agent, Run
 from agent_kernel.errors import AgentKernelError, SettingsError
-from agent_kernel.events import Error, ToolResult
+from agent_kernel.events import Error, ToolResult, ToolStart
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import AnyBlock, AnyEvent, Eof, Text, Thinking, ToolUse
@@ -72,9 +72,36 @@ async def test_blocks_and_events_nobody_knows_are_kept_and_sent_back(
     assert sent[1] == block
 
 
+async def test_a_prompt_no_store_could_hold(agent: Agent, api: ScriptedMessages) -> None:
+    api.add([Text("Done.")])
+    run = await agent.run("a\udcff\0b \ud83d\ude00")
+    assert run.status == "completed"
+    assert (await agent.runs())[0].prompt == "a\ufffd\ufffdb \U0001f600"
+
+
 async def test_a_workspace_that_is_no_folder(new_agent: NewAgent, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a folder"):
         await new_agent(workspace=tmp_path / "gone").run("Hi")
+
+
+async def test_a_workspace_that_is_deleted_while_a_call_runs(
+    agent: Agent, api: ScriptedMessages, workspace: Path
+) -> None:
+    api.add(
+        [ToolUse("bash", {"command": "echo begun; sleep 1"})],
+        [ToolUse("bash", {"command": "true"})],
+        [Text("It is gone.")],
+    )
+    run = await agent.start("Work")
+    async for event in run.follow(deltas=False):
+        if isinstance(event, ToolStart):
+            workspace.rmdir()
+            break
+    await run.wait()
+    assert (run.status, run.text) == ("completed", "It is gone.")
+    result = [event for event in run.events if isinstance(event, ToolResult)][-1]
+    assert result.is_error
+    assert f"The workspace {workspace} cannot be looked at: No such file" in str(result.content)
 
 
 async def test_a_data_folder_that_cannot_be_made(

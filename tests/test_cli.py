@@ -45,7 +45,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
@@ -109,6 +109,15 @@ def test_a_failed_run_exits_with_1(scripted: Program, api: ScriptedMessages) -> 
         (("run", "Hi", "--permission", "yolo"), "yolo"),
         (("run", "Hi", "--cwd", "/no/such/folder"), "not a folder"),
         (("run", "Hi", "--budget", "much"), "much"),
+        (("run", "Hi", "--cwd", "~nobody-is-called-so"), "is not a folder"),
+        (("skills", "list", "--cwd", "~nobody-is-called-so"), "is not a folder"),
+        (("runs", "list", "--limit", "-1"), "-1"),
+        (("sessions", "list", "--limit", "9" * 30), "9" * 30),
+        (("workspaces", "list", "--limit", "-1"), "-1"),
+        (("mcp", "serve", "--http", "65536"), "65536"),
+        (("mcp", "add", "a", 'sh -c "echo'), "No closing quotation"),
+        (("mcp", "add", "a", " "), "no command line"),
+        (("schedules", "add", "report", "daily", "Hi", "--budget", "nan"), "budget = nan"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(
@@ -118,6 +127,44 @@ def test_wrong_usage_exits_with_2_and_one_sentence(
     assert code == 2
     assert sentence in err
     assert "Traceback" not in err
+
+
+def test_what_cannot_be_written_is_one_sentence(demo: Program, tmp_path: Path) -> None:
+    session = demo("workspaces", "new", str(tmp_path / "new"))[1].split()[0]
+    code, _, err = demo("workspaces", "export", session, "/no/such/folder/a.tar.gz")
+    assert (code, err) == (
+        1,
+        "agent-kernel: /no/such/folder/a.tar.gz cannot be written: No such file or directory.\n",
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "agent_kernel", "run", "--json", "Hi"],
+            env=demo.environment, cwd=demo.workspace, stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "agent-kernel: No space left on device.\n")
+
+
+def test_a_locale_that_lacks_characters_loses_only_those(demo: Program) -> None:
+    demo.environment["PYTHONIOENCODING"] = "ascii"
+    code, out, err = demo("run", "Häh?")
+    assert (code, err) == (0, "")
+    assert "Offline demo, no AI." in out
+    assert "H?h?" in demo("runs", "list")[1]
+    demo.environment["PYTHONIOENCODING"] = "latin-1"
+    assert prompt_of(demo("run", "--json", "Häh?")[1]) == "Häh?"
+    piped = subprocess.run(
+        [sys.executable, "-m", "agent_kernel", "run", "--json", "-"],
+        env={**demo.environment, "PYTHONIOENCODING": "utf-8:strict"}, cwd=demo.workspace,
+        input=b"H\xe4h?", capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert prompt_of(piped.stdout.decode()) == "H\ufffdh?"
+
+
+def prompt_of(out: str) -> str:
+    events = [json.loads(line) for line in out.splitlines()]
+    found: str = next(event["text"] for event in events if event["type"] == "message")
+    return found
 
 
 def test_malformed_settings_are_one_sentence(demo: Program) -> None:

@@ -66,6 +66,11 @@ def test_a_bad_value_is_named_with_its_place(variable: str, value: str, sentence
     assert variable in str(caught.value)
 
 
+def test_a_setting_there_is_none_of_is_named_with_those_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"run: unknown setting max_turn\. Known are: .*max_turns"):
+        Settings().with_overrides("run", max_turn=3)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from agent_kernel.errors import AgentKernelError, SettingsError
+from agent_kernel.settings import resolved
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
+    from agent_kernel.events import Event
     from agent_kernel.skills import Trust
 
 USAGE = 2
+COUNT = click.IntRange(0, 1_000_000)
+"""How many rows of a list."""
 T = TypeVar("T")
 
 
@@ -24,6 +29,9 @@ class Commands(click.Group):
     """Our errors are sentences for people, not tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # of a locale that has not all characters
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except AgentKernelError as error:
@@ -32,6 +40,17 @@ class Commands(click.Group):
         except BrokenPipeError:  # `| head` went away
             sys.stderr.close()
             ctx.exit(1)
+        except OSError as error:  # a file that was named, a port, a disk that output goes to
+            what = f": {error.filename}" if error.filename else ""
+            click.echo(f"agent-kernel: {error.strerror or error}{what}.", err=True)
+            ctx.exit(1)
+
+
+def print_json(event: Event) -> None:
+    """At once, and in UTF-8: JSON is, whatever the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(event.model_dump_json(), flush=True)
 
 
 def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
@@ -48,7 +67,7 @@ def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
 
 def folder(path: Path) -> Path:
     """The workspace a command was given; SettingsError when it is none."""
-    found = path.expanduser().resolve()
+    found = resolved(path)
     if not found.is_dir():
         raise SettingsError(f"The workspace {path} is not a folder.", hint="Make it, or name another.")
     return found

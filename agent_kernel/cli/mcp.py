@@ -143,7 +143,10 @@ def _from_target(target: tuple[str, ...]) -> dict[str, Any]:
         raise click.UsageError("Say the server's address, or `--` and its command line.")
     if len(target) == 1 and target[0].startswith(("http://", "https://")):
         return {"url": target[0]}
-    command, *args = shlex.split(target[0]) if len(target) == 1 else target
+    try:
+        command, *args = shlex.split(target[0]) if len(target) == 1 else target
+    except ValueError as error:  # a quotation without an end, or nothing
+        raise click.UsageError(f"{target[0]!r} is no command line: {error}.") from None
     return {"command": command, "args": list(args)}
 
 
@@ -305,7 +308,11 @@ async def _with_servers(workspace: Path, use: Any) -> None:
 @click.option("--model", help="A model's name; `demo` works offline, without AI.")
 @click.option("--permission", type=click.Choice(PERMISSIONS), help="The most a run may do; nobody is asked.")
 @click.option(
-    "--http", "port", type=int, metavar="PORT", help="Streamable HTTP on this machine instead of stdio."
+    "--http",
+    "port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Streamable HTTP on this machine instead of stdio.",
 )
 def serve(cwd: Path, model: str | None, permission: str | None, port: int | None) -> None:
     """Serve our runs to other agents: start, follow, list and show them."""

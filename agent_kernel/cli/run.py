@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent_kernel.cli.base import folder
+from agent_kernel.cli.base import folder, print_json
 from agent_kernel.settings import PERMISSIONS, SANDBOXES
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ EXIT = {"completed": 0, "failed": 1, "cancelled": 3, "paused": 4}
 def run(prompt: str | None, as_json: bool, resume_id: str | None, detach: bool, **options: Any) -> None:
     """Let the agent do PROMPT (`-` reads it from standard input)."""
     if prompt == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
         prompt = sys.stdin.read()
     if bool(prompt and prompt.strip()) == bool(resume_id):
         raise click.UsageError("Say what to do, or which run to --resume (one of the two).")
@@ -117,7 +120,7 @@ def _stop_on_interrupt(run: Run) -> None:
 
 async def _print_json(run: Run) -> None:
     async for event in run.follow(deltas=False):
-        print(event.model_dump_json(), flush=True)
+        print_json(event)
 
 
 async def _print_text(run: Run, agent: Agent) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent_kernel.cli.base import line, when, with_account
+from agent_kernel.cli.base import COUNT, line, print_json, when, with_account
 from agent_kernel.events import Event
 
 
@@ -17,7 +17,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("--limit", default=20, show_default=True, type=COUNT, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="One run a line, for programs.")
 def list_runs(limit: int, as_json: bool) -> None:
     """The newest runs."""
@@ -37,7 +37,7 @@ def show(run_id: str, as_json: bool) -> None:
     events = _events(run_id)
     if as_json:
         for event in events:
-            print(event.model_dump_json())
+            print_json(event)
         return
     from agent_kernel.transcript import bundle
 

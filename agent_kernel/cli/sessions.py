@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_kernel.cli.base import line, when, with_account
+from agent_kernel.cli.base import COUNT, line, when, with_account
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
@@ -20,7 +20,7 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, those used last first.")
+@click.option("--limit", default=20, show_default=True, type=COUNT, help="How many, those used last first.")
 def list_sessions(limit: int) -> None:
     """Your sessions."""
     for session in with_account(lambda account: account.list_sessions(limit)):

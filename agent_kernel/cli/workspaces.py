@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_kernel.cli.base import line, when, with_account
+from agent_kernel.cli.base import COUNT, line, when, with_account
+from agent_kernel.errors import RunError
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
@@ -20,7 +21,7 @@ def workspaces() -> None:
 
 
 @workspaces.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, those used last first.")
+@click.option("--limit", default=20, show_default=True, type=COUNT, help="How many, those used last first.")
 def list_workspaces(limit: int) -> None:
     """Your workspaces."""
     for found in with_account(lambda account: _of(account).list(limit)):
@@ -102,6 +103,8 @@ def export(session: str, target: Path) -> None:
                 async for piece in _of(account).export(session):
                     file.write(piece)
             partial.replace(target)
+        except OSError as error:
+            raise RunError(f"{target} cannot be written: {error.strerror}.") from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -136,8 +139,6 @@ def _of(account: Account) -> Workspaces:
 
 
 async def _remote(account: Account, session_id: str) -> None:
-    from agent_kernel.errors import RunError
-
     if (await account.get_session(session_id)).sandbox_id is None:
         raise RunError(
             "Its sandbox is local: it lives in the program that uses it.",

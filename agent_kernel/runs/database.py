@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from agent_kernel.errors import StoreError
 
@@ -53,6 +60,12 @@ def _postgresql(url: str) -> Engine:
         raise StoreError(
             "PostgreSQL needs psycopg.", hint='Install it: pip install "agent-kernel[postgres]"'
         ) from error
+    except (ArgumentError, ValueError):  # may quote the password
+        raise StoreError(
+            "The address of PostgreSQL is not a URL that can be used.",
+            hint="AGENT_KERNEL_DATABASE_URL looks like postgresql://user:password@host:5432/name. Percent-encode "
+            "special characters of the password.",
+        ) from None
 
 
 def _sqlite(path: Path) -> Engine:
@@ -183,21 +196,27 @@ def _alone(engine: Engine) -> Iterator[None]:
 # -- what goes wrong -----------------------------------------------------------------------------------
 
 
+UNSTORABLE = (DataError, UnicodeEncodeError, OverflowError)
+"""What a value is to blame for, and not the database. The last two come from drivers as they are."""
+
+
 @contextlib.contextmanager
 def said_plainly(engine: Engine) -> Iterator[None]:
     """Turns the driver's errors into a StoreError."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, *UNSTORABLE) as error:
         raise store_error(error, engine) from error
 
 
 def store_error(error: Exception, engine: Engine) -> StoreError:
     """What a driver's error means, and what to do."""
+    if isinstance(error, UnicodeEncodeError):
+        return StoreError(f"{error.object[:80]!r} is not valid Unicode: no run store can hold it.")
     where = engine.url.render_as_string(hide_password=True)
     if engine.dialect.name == "sqlite":
         where = str(engine.url.database)
-    reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+    reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0].rstrip(".")
     low = reason.lower()
     if "full" in low or "no space" in low:
         return StoreError(
@@ -216,6 +235,8 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
         )
     if "locked" in low:
         return StoreError(f"The run store {where} is busy ({reason}).", hint="Try again.")
+    if isinstance(error, UNSTORABLE):
+        return StoreError(f"No run store can hold this: {reason}.")
     if isinstance(error, OperationalError | DatabaseError) or "connect" in low:
-        return StoreError(f"The run store {where} failed: {reason}", hint="Is the database running?")
-    return StoreError(f"The run store {where} failed: {reason}")
+        return StoreError(f"The run store {where} failed: {reason}.", hint="Is the database running?")
+    return StoreError(f"The run store {where} failed: {reason}.")

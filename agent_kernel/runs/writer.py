@@ -34,7 +34,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from agent_kernel.errors import AgentKernelError, AlreadyAppended, OwnershipLost, RunNotFound, StoreError
 from agent_kernel.events import FINAL_STATUSES, now_ms
-from agent_kernel.runs.database import store_error
+from agent_kernel.runs.database import UNSTORABLE, store_error
 from agent_kernel.runs.models import EVENT, RUN, SESSION, TURN
 
 MOST_JOBS = 500
@@ -161,12 +161,19 @@ class Writer:
             _commit(connection, batch)
             self.commits += 1
             return
-        except (AgentKernelError, IntegrityError) as error:
+        except (AgentKernelError, IntegrityError, *UNSTORABLE) as error:
             if len(batch) == 1:
-                batch[0].error = _plain(error)
+                batch[0].error = self._plain(error)
                 return
         for job in batch:
             self._write(connection, [job])
+
+    def _plain(self, error: Exception) -> AgentKernelError:
+        if isinstance(error, AgentKernelError):
+            return error
+        if isinstance(error, UNSTORABLE):
+            return store_error(error, self._engine)
+        return AlreadyAppended("This call has such an event already; the first one counts.")
 
     @staticmethod
     def _answer(batch: list[_Job]) -> None:
@@ -212,7 +219,7 @@ class _Shortcut:
             if self._connection is None:
                 self._connection = self._opened()
             _commit(self._connection, [job])
-        except (SQLAlchemyError, AgentKernelError):
+        except (SQLAlchemyError, AgentKernelError, *UNSTORABLE):
             return False
         finally:
             self._lock.release()
@@ -388,9 +395,3 @@ def _set_status(driver: _Driver, run: _Head, status: str, reason: str, at: int) 
         driver.execute(_ENDED, {"b_id": run.id, "b_at": at})
     if first or status != "running":  # every step would be too often for a list sorted by it
         driver.execute(_TOUCHED, {"b_id": run.session_id, "b_at": now_ms()})
-
-
-def _plain(error: Exception) -> AgentKernelError:
-    if isinstance(error, AgentKernelError):
-        return error
-    return AlreadyAppended("This call has such an event already; the first one counts.")

@@ -37,8 +37,13 @@ def clean(path: str) -> str:
 
 
 def walk(root: Path, hidden: Collection[str]) -> Iterator[tuple[str, int, str, os.stat_result]]:
-    """(path, descriptor of its folder, name, lstat) of files and symlinks; the descriptor is good until the next."""
-    yield from _walk(os.open(root, _OPEN_DIR), "", hidden)
+    """(path, descriptor of its folder, name, lstat) of files and symlinks; the descriptor is good until the next.
+    Raises SandboxError when the root is gone."""
+    try:
+        directory = os.open(root, _OPEN_DIR)
+    except OSError as error:
+        raise SandboxError(f"The workspace {root} cannot be looked at: {error.strerror}.") from error
+    yield from _walk(directory, "", hidden)
 
 
 def _walk(

@@ -229,6 +229,28 @@ async def test_a_call_starts_once_and_a_refused_append_takes_no_neighbour_with_i
     assert [event.seq for event in await log.read(run.id)] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("fields", [{"prompt": "a\udcff"}, {"heartbeat_ms": 10**30}])
+async def test_a_value_no_store_can_hold_is_refused_and_takes_no_neighbour_with_it(
+    store: Store, log: RunLog, run: RunRow, fields: dict[str, Any]
+) -> None:
+    results = await asyncio.gather(
+        log.append(run.id, said("before")),
+        store.update_run(run.id, **fields),
+        log.append(run.id, said("after")),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [list, StoreError, list]
+    assert "running?" not in str(results[1])
+    assert [event.seq for event in await log.read(run.id)] == [1, 2]
+
+
+async def test_what_no_store_can_hold_is_looked_for_in_a_sentence(store: Store) -> None:
+    with pytest.raises(StoreError, match="not valid Unicode"):
+        await store.get_run("\udcff")
+    with pytest.raises(StoreError, match="No run store can hold this"):
+        await store.list_runs(limit=10**30)
+
+
 async def test_a_session_is_found_again_and_made_once(store: Store) -> None:
     made = await asyncio.gather(
         *(store.create_session(owner="ada", name="n", workspace="/w", notebook="a.ipynb") for _ in range(5))
@@ -401,6 +423,14 @@ def test_network_file_systems_are_told_from_local_ones(kind: str, refused: bool,
 async def test_other_databases_are_refused_in_a_sentence() -> None:
     with pytest.raises(StoreError, match="mysql database cannot hold runs"):
         await open_store("mysql://localhost/x")
+
+
+@pytest.mark.parametrize("place", ["h:no-port/x", "h:5432:1/x", "h:/x/[", "user:pass/word@h:5432/x"])
+async def test_an_address_of_postgresql_that_is_none_is_a_sentence_without_the_password(place: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        await open_store(f"postgresql://{place}")
+    assert "no-port" not in str(caught.value)
+    assert "word" not in str(caught.value).replace("password", "")
 
 
 @BOTH_BUSES
