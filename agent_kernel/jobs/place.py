@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from agent_kernel.errors import JobsError
+from agent_kernel.runs.database import postgresql_url
 
 ENDING = "-jobs.db"
 """Of the file's name, after that of the run store."""
@@ -21,7 +22,7 @@ class Place:
         self.shared = text.startswith(("postgres://", "postgresql"))
         """Whether many workers can take from it: PostgreSQL keeps limits over processes, SQLite does not."""
         if self.shared:
-            self.url = f"postgresql://{text.split('://', 1)[1]}"
+            self.url = postgresql_url(text).set(drivername="postgresql").render_as_string(hide_password=False)
             return
         # Its own file: the queue polls, and must never make an event wait for its turn to write.
         runs = Path(text.removeprefix("sqlite:///"))

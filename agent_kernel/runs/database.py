@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -33,6 +33,14 @@ NETWORK_FILE_SYSTEMS = frozenset(
      "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "ncpfs", "davfs", "fuse.davfs2"}
 )  # fmt: skip
 BUSY_MS = 30_000
+LOST = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""PostgreSQL that went away without a word (a cable, a firewall that forgot us) is missed after a minute; the system
+would wait for a quarter of an hour, or for two hours where nothing was being sent."""
 
 
 def open_engine(where: str | Path) -> Engine:
@@ -50,22 +58,26 @@ def open_engine(where: str | Path) -> Engine:
     return engine
 
 
-def _postgresql(url: str) -> Engine:
-    rest = url.split("://", 1)[1]
+def postgresql_url(url: str) -> URL:
+    """The URL of a person for our driver; what it says of connections counts, the rest is ours. Raises StoreError."""
     try:
-        return create_engine(
-            f"postgresql+psycopg://{rest}", pool_size=6, pool_pre_ping=True, paramstyle="format"
-        )
-    except ImportError as error:
-        raise StoreError(
-            "PostgreSQL needs psycopg.", hint='Install it: pip install "agent-kernel[postgres]"'
-        ) from error
+        given = make_url(f"postgresql+psycopg://{url.split('://', 1)[1]}")
     except (ArgumentError, ValueError):  # may quote the password
         raise StoreError(
             "The address of PostgreSQL is not a URL that can be used.",
             hint="AGENT_KERNEL_DATABASE_URL looks like postgresql://user:password@host:5432/name. Percent-encode "
             "special characters of the password.",
         ) from None
+    return given.update_query_dict({key: value for key, value in LOST.items() if key not in given.query})
+
+
+def _postgresql(url: str) -> Engine:
+    try:
+        return create_engine(postgresql_url(url), pool_size=6, pool_pre_ping=True, paramstyle="format")
+    except ImportError as error:
+        raise StoreError(
+            "PostgreSQL needs psycopg.", hint='Install it: pip install "agent-kernel[postgres]"'
+        ) from error
 
 
 def _sqlite(path: Path) -> Engine:
@@ -213,7 +225,9 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
     """What a driver's error means, and what to do."""
     if isinstance(error, UnicodeEncodeError):
         return StoreError(f"{error.object[:80]!r} is not valid Unicode: no run store can hold it.")
-    where = engine.url.render_as_string(hide_password=True)
+    where = engine.url.set(
+        drivername="postgresql", query={}
+    ).render_as_string()  # a query can hold a password, too
     if engine.dialect.name == "sqlite":
         where = str(engine.url.database)
     reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0].rstrip(".")

@@ -33,7 +33,7 @@ from agent_kernel.events import (
     parse_event,
 )
 from agent_kernel.folds import RunState, approvals
-from agent_kernel.runs.database import file_system, is_network, tell_time
+from agent_kernel.runs.database import file_system, is_network, open_engine, tell_time
 from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Used, UsedOn, Worked
 from agent_kernel.runs.store import Store, open_store
@@ -431,6 +431,22 @@ async def test_an_address_of_postgresql_that_is_none_is_a_sentence_without_the_p
         await open_store(f"postgresql://{place}")
     assert "no-port" not in str(caught.value)
     assert "word" not in str(caught.value).replace("password", "")
+
+
+async def test_a_postgresql_that_cannot_be_reached_is_named_without_what_its_address_holds() -> None:
+    with pytest.raises(StoreError) as caught:
+        await open_store("postgresql://me:hidden@127.0.0.1:1/x?password=hidden&application_name=a")
+    assert "The run store postgresql://me:***@127.0.0.1:1/x failed: " in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_postgresql_that_went_away_without_a_word_is_missed_in_the_end(postgresql_address: str) -> None:
+    sign = "&" if "?" in postgresql_address else "?"
+    engine = open_engine(f"{postgresql_address}{sign}keepalives_idle=7")
+    with engine.connect() as connection:
+        said = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("7", "60000")
+    engine.dispose()
 
 
 @BOTH_BUSES
