@@ -75,6 +75,7 @@ class LiveView:
         self.mirroring = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._mirrored: list[str] = []
+        self._room = MOST_BYTES
         self._mirror_due: asyncio.TimerHandle | None = None
         self._needs_model = False
         self._skipped = asyncio.Event()
@@ -129,10 +130,19 @@ class LiveView:
         stored = [event for event in events if event.seq]
         self.sent += stored
         if self.mirroring and stored:
-            self._mirrored += [event.model_dump_json() for event in stored]
+            self._remember(stored)
             if self._mirror_due is None:
                 self._mirror()
         await self._send(events)
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        """For the mirror, as far as it stays one message; a page that said hello gets the rest."""
+        for event in events:
+            text = event.model_dump_json()
+            self._room -= len(text.encode()) + 1
+            if self._room < 1:
+                return
+            self._mirrored.append(text)
 
     def _mirror(self) -> None:
         """Write the backlog, and again after an interval if more has come; traits cost messages too."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.shell.widget import STATIC, WIDGET_MIME
+from agent_kernel.shell.widget import MOST_BYTES, STATIC, WIDGET_MIME
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from tests.shell.cells import Cells, Shown, environment, kernel
@@ -91,6 +91,26 @@ def test_a_late_page_gets_everything_and_a_stop_button_stops(cells: Cells, api: 
     shown = page.finish()
     assert shown.error == ["Stopped."]
     assert [event["status"] for event in page.events("status")][-1] == "cancelled"
+
+
+def test_what_is_kept_for_a_late_page_fits_into_a_message(cells: Cells, api: ScriptedMessages) -> None:
+    long = "w" * (MOST_BYTES // 3)
+    call = ToolUse("todo", {"items": [{"text": "Write", "status": "doing"}]})
+    api.add(*([Text(long), call] for _ in range(4)), [Text("The end.")])
+    cells.run("%agent Write at length")
+    page = Page(cells, "%agent /show")
+    page.until(lambda: any(event["status"] == "completed" for event in page.events("status")))
+    page.finish()
+    states = [
+        comm.get("data", {}).get("state", {}) for comm in page.shown.comms if comm["comm_id"] == page.id
+    ]
+    mirrored = [state["backlog"] for state in states if "backlog" in state]
+    assert max(map(len, mirrored)) <= MOST_BYTES
+    kept = json.loads(mirrored[-1])
+    assert [event["seq"] for event in kept] == list(range(1, len(kept) + 1)) and kept
+    assert [message["text"] for message in page.events("message") if message["role"] == "assistant"][:4] == [
+        long
+    ] * 4
 
 
 def test_a_message_steers_and_a_refusal_is_told(cells: Cells, api: ScriptedMessages) -> None:
