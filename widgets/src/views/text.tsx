@@ -10,7 +10,7 @@ import sql from 'highlight.js/lib/languages/sql';
 import yaml from 'highlight.js/lib/languages/yaml';
 import katex from 'katex';
 import MarkdownIt from 'markdown-it';
-import { memo, useMemo } from 'react';
+import { memo, useLayoutEffect, useMemo, useRef } from 'react';
 import { shortened, visible } from './plain';
 
 const LANGUAGES = { bash, javascript, json, markdown: markdownLanguage, python, sql, yaml };
@@ -110,14 +110,27 @@ export const Code = memo(function Code({ text, language }: { text: string; langu
   );
 });
 
+const NEAR_END = 40;
+
 // eslint-disable-next-line no-control-regex
 const ESCAPES = /\u001b\[([0-9;]*)m|\u001b\[[0-?]*[ -/]*[@-~]|\u001b[\]PX^_][\s\S]*?(?:\u001b\\|\u0007|$)|\u001b./g;
 
-/** Terminal output: its colours, and no other escape. */
-export const Terminal = memo(function Terminal({ text, error }: { text: string; error?: boolean }) {
+/** Terminal output: its colours, and no other escape. While it is `live` its end stays in sight, until a reader moves up. */
+export const Terminal = memo(function Terminal({ text, error, live = false }: { text: string; error?: boolean; live?: boolean }) {
   const parts = useMemo(() => coloured(shortened(text)), [text]);
+  const box = useRef<HTMLPreElement>(null);
+  const follows = useRef(true);
+  useLayoutEffect(() => {
+    if (live && follows.current && box.current) {
+      box.current.scrollTop = box.current.scrollHeight;
+    }
+  }, [live, parts]);
+  const onScroll = (): void => {
+    const { scrollHeight = 0, scrollTop = 0, clientHeight = 0 } = box.current ?? {};
+    follows.current = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  };
   return (
-    <pre className={error ? 'agk-terminal agk-bad' : 'agk-terminal'} tabIndex={0}>
+    <pre className={error ? 'agk-terminal agk-bad' : 'agk-terminal'} tabIndex={0} ref={box} onScroll={onScroll}>
       {parts.map(({ text: part, className }, index) =>
         className ? (
           <span key={index} className={className}>
