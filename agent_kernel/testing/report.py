@@ -135,7 +135,8 @@ def missing(profiled: Json) -> str:
     cells = profiled["rows"] * profiled["width"]
     if not total or not cells:
         return "No value is missing"
-    return f"{count(total)} of {count(cells)} values {'is' if total == 1 else 'are'} missing ({100 * total / cells:.1f} %)"
+    verb = "is" if total == 1 else "are"
+    return f"{count(total)} of {count(cells)} values {verb} missing ({100 * total / cells:.1f} %)"
 
 
 def course(drawn: Json) -> str:
