@@ -39,6 +39,7 @@ function escapeHtml(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
 }
 
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 const parser = new MarkdownIt({ html: false, linkify: true, highlight: highlighted });
 parser.renderer.rules['image'] = (tokens, index) => {
   const token = tokens[index];
@@ -73,6 +74,13 @@ parser.renderer.rules['maths'] = (tokens, index) => {
   const options = { output: 'mathml', throwOnError: false, trust: false, maxExpand: 200, displayMode: !!token?.block } as const;
   return katex.renderToString((token?.content ?? '').slice(0, 2_000), options);
 };
+
+// Hebrew or Arabic runs from the right, block by block; a block within another follows it.
+parser.core.ruler.push('direction', ({ src, tokens }) => {
+  if (FROM_RIGHT.test(src)) {
+    tokens.filter(token => token.nesting === 1 && (token.level === 0 || /^t[dh]_open$/.test(token.type))).forEach(token => token.attrSet('dir', 'auto'));
+  }
+});
 
 const POLICY = {
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp);base64,)/i,
