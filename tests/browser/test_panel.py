@@ -297,6 +297,8 @@ def test_usage_adds_up_what_runs_used(bench: Bench, page: Any) -> None:
     usage = page.get_by_role("region", name="Usage", exact=True)
     usage.locator("dd").first.wait_for(timeout=SLOW)
     assert int(usage.locator("dd").first.inner_text()) >= 1
+    assert usage.locator("dd").nth(2).inner_text() == "?", "the model has no price"
+    assert usage.locator(".agk-plot", has_text="Cost").count() == 0, "and none is drawn"
     plot = usage.locator(".agk-plot").first
     plot.locator("svg").press("End")
     assert "not completed" in plot.inner_text() or plot.inner_text().count(":") == 1, "the last day is named"
