@@ -381,7 +381,7 @@ def test_what_is_asked_about_is_read_as_it_will_stand_in_the_file(bench: Bench, 
     bench.api.add(
         [ToolUse("write_file", {"path": "asked.py", "content": "a = 1\nb = 2\n"})],
         [ToolUse("edit_file", edit)],
-        [Text("Asked.")],
+        [Text("שלום.")],
     )
     ask(page, "Write what I may read", "ask")
     allow = page.get_by_role("button", name="Allow once")
@@ -394,6 +394,8 @@ def test_what_is_asked_about_is_read_as_it_will_stand_in_the_file(bench: Bench, 
     assert [row for row in rows if row] == ["- b = 2", "+ b = 3"]
     page.get_by_role("button", name="Deny").click()
     ended(page)
+    said = page.locator(".agk-message p", has_text="שלום")
+    assert said.evaluate("one => getComputedStyle(one).direction") == "rtl"
 
 
 def test_both_sides_of_a_long_change_are_moved_as_one(bench: Bench) -> None:

@@ -86,7 +86,7 @@ const POLICY = {
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp);base64,)/i,
   FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'select', 'iframe', 'video', 'audio', 'svg', 'dialog'],
   FORBID_ATTR: ['style', 'id', 'name', 'srcset'],
-  ADD_URI_SAFE_ATTR: ['tabindex'],
+  ADD_URI_SAFE_ATTR: ['tabindex', 'dir'],
   ALLOW_DATA_ATTR: false
 };
 const TABLES = { ALLOWED_TAGS: ['table', 'thead', 'tbody', 'tfoot', 'tr', 'th', 'td'], ALLOWED_ATTR: ['colspan', 'rowspan'] };
