@@ -40,7 +40,7 @@ def refused(status: int, body: Any, headers: Mapping[str, str], model: str, endp
     should = headers.get("x-should-retry")
     retryable = should == "true" or (should != "false" and status in _RETRYABLE_STATUS)
     return ModelError(
-        f"The model's endpoint answered {status} ({kind}){': ' + said if said else '.'}",
+        f"The model's endpoint answered {status} ({kind}){': ' + _sentence(said) if said else '.'}",
         kind=kind,
         status=status,
         retryable=retryable,
@@ -54,7 +54,7 @@ def broken_off(kind: str, said: str) -> ModelError:
     if _TOO_LONG.search(said):
         return ContextOverflow(f"The request is too long: {said}", kind=kind, status=200)
     return ModelError(
-        f"The model broke off its answer ({kind}): {_short(said)}",
+        f"The model broke off its answer ({kind}): {_sentence(_short(said))}",
         kind=kind,
         status=200,
         retryable=kind in _RETRYABLE_KIND,
@@ -140,6 +140,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _MOST else f"{text[:_MOST]} […]"
+
+
+def _sentence(text: str) -> str:
+    """With its full stop: a hint may follow."""
+    return text if text.endswith((".", "!", "?", "]", ":")) else f"{text}."
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

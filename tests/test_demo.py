@@ -71,6 +71,15 @@ async def test_an_empty_file_is_said_to_be_empty(
     assert f"{rows} rows" in run.text
 
 
+async def test_one_of_anything_is_said_as_one(agent: Agent, workspace: Path) -> None:
+    (workspace / "one.csv").write_text("kind\na\n")
+    run = await agent.run("Analyse one.csv and chart it")
+    assert "has 1 row and 1 column." in run.text
+    assert "1 different value, most often a" in run.text
+    assert "No difference in rows: 1 throughout." in run.text
+    assert "1 row, 1 column" in (workspace / "one_report.md").read_text()
+
+
 async def test_a_missing_file_is_not_made_up(agent: Agent, workspace: Path) -> None:
     (workspace / "there.csv").write_text("a\n1\n")
     run = await agent.run("Analyse gone.csv")

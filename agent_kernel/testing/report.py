@@ -19,7 +19,8 @@ def report(profiled: Json, spec: Json | None, drawn: Json | None, label: str) ->
         "",
         f"*Written by the {label}: a script computed these figures.*",
         "",
-        f"- **{count(profiled['rows'])} rows, {count(profiled['width'])} columns** ({count(profiled['bytes'])} bytes)",
+        f"- **{counted(profiled['rows'], 'row')}, {counted(profiled['width'], 'column')}** "
+        f"({counted(profiled['bytes'], 'byte')})",
         f"- {missing(profiled)}",
     ]
     lines += [f"- {said}" for said in troubles(profiled)]
@@ -34,13 +35,13 @@ def answer(profiled: Json, drawn: Json | None, label: str) -> str:
     """The last words of the run."""
     source = profiled["source"]["path"]
     lines = [
-        f"**{cell(source)} has {count(profiled['rows'])} rows and {count(profiled['width'])} columns.** "
+        f"**{cell(source)} has {counted(profiled['rows'], 'row')} and {counted(profiled['width'], 'column')}.** "
         f"{missing(profiled)}.",
         "",
     ]
     lines += [f"- {said}" for column in profiled["columns"][:MOST_SAID] if (said := sentence(column))]
     left = profiled["width"] - MOST_SAID
-    lines += [f"- … and {count(left)} more columns"] if left > 0 else []
+    lines += [f"- … and {counted(left, 'more column')}"] if left > 0 else []
     lines += ["", "To mend:", "", *(f"- {said}" for said in found)] if (found := troubles(profiled)) else []
     if drawn:
         lines += ["", course(drawn)]
@@ -79,7 +80,7 @@ def columns(profiled: Json) -> list[str]:
             f"| {cell(column['name'])} | {column['type']} | {count(column['missing'])} | {low} | {high} | {middle} |"
         )
     left = profiled["width"] - MOST_COLUMNS
-    return [*rows, "", f"… and {count(left)} more columns."] if left > 0 else rows
+    return [*rows, "", f"… and {counted(left, 'more column')}."] if left > 0 else rows
 
 
 def sentence(column: Json) -> str:
@@ -99,7 +100,8 @@ def sentence(column: Json) -> str:
         word, times = column["top"][0]
         if column.get("each"):
             return f"{name}: {count(column['distinct'])} different values, each in {count(column['each'])} rows{gaps}"
-        return f"{name}: {count(column['distinct'])} different values, most often {cell(word)} ({count(times)}×){gaps}"
+        different = counted(column["distinct"], "different value")
+        return f"{name}: {different}, most often {cell(word)} ({count(times)}×){gaps}"
     return ""
 
 
@@ -107,14 +109,19 @@ def troubles(profiled: Json) -> list[str]:
     """What stands in the way of computing with the file."""
     found = []
     if profiled["ragged"]:
-        found.append(f"{count(profiled['ragged'])} rows have more or fewer cells than there are columns")
+        found.append(
+            f"{counted(profiled['ragged'], 'row has', 'rows have')} more or fewer cells than there are columns"
+        )
     if profiled.get("repeated"):
         looked = "" if profiled["rows"] <= MOST_LOOKED else f" (of the first {count(MOST_LOOKED)})"
-        found.append(f"{count(profiled['repeated'])} rows repeat another one{looked}")
+        found.append(f"{counted(profiled['repeated'], 'row repeats', 'rows repeat')} another one{looked}")
     for column in profiled["columns"]:
         if column.get("odd"):
-            kind = "no number" if column["type"] == "number" else "no date"
-            found.append(f"{count(column['odd'])} values of {cell(column['name'])} are {kind}")
+            kind = "number" if column["type"] == "number" else "date"
+            what = cell(column["name"])
+            found.append(
+                counted(column["odd"], f"value of {what} is no {kind}", f"values of {what} are no {kind}")
+            )
         if column.get("spellings"):
             found.append(
                 f"{count(column['distinct'])} values of {cell(column['name'])} are "
@@ -128,7 +135,8 @@ def missing(profiled: Json) -> str:
     cells = profiled["rows"] * profiled["width"]
     if not total or not cells:
         return "No value is missing"
-    return f"{count(total)} of {count(cells)} values are missing ({100 * total / cells:.1f} %)"
+    verb = "is" if total == 1 else "are"
+    return f"{count(total)} of {count(cells)} values {verb} missing ({100 * total / cells:.1f} %)"
 
 
 def course(drawn: Json) -> str:
@@ -137,6 +145,8 @@ def course(drawn: Json) -> str:
     (high, most), (low, least) = drawn["highest"], drawn["lowest"]
     what = cell(drawn["ylabel"])
     words = f"Highest {what}: {number(most)} ({cell(high)}); lowest: {number(least)} ({cell(low)})."
+    if most == least:
+        words = f"No difference in {what}: {number(most)} throughout."
     if "per " in drawn["title"] and first != last:
         return (
             f"From {cell(first)} to {cell(last)}, {what} went from {number(begin)} to {number(end)}. {words}"
@@ -160,6 +170,10 @@ def cell(text: Any) -> str:
 
 def count(value: float) -> str:
     return f"{value:,.0f}"
+
+
+def counted(value: int, one: str, more: str = "") -> str:
+    return f"{count(value)} {one if value == 1 else more or f'{one}s'}"
 
 
 def number(value: Any) -> str:

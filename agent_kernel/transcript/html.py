@@ -15,7 +15,10 @@ MOST_TEXT, MOST_CODE, MOST_DIFF, MOST_TABLE = 4_000, 8_000, 12_000, 60_000
 GREEN, RED, AMBER, BLUE = "#1a8f4c", "#d1453b", "#b7791f", "#3b82d6"
 COLOURS = {"completed": GREEN, "failed": RED, "cancelled": AMBER, "paused": AMBER, "waiting": AMBER}
 SIGNS = {"completed": "✓", "failed": "✗", "cancelled": "■", "paused": "‖", "waiting": "?", "running": "…"}
-_FRAME = "border: 1px solid rgba(128,128,128,0.35); border-radius: 8px; padding: 10px 14px; line-height: 1.5"
+_FRAME = (
+    "border: 1px solid rgba(128,128,128,0.35); border-radius: 8px; padding: 10px 14px; line-height: 1.5; "
+    "overflow-wrap: break-word"
+)
 _CARD = "border: 1px solid rgba(128,128,128,0.25); border-radius: 6px; padding: 4px 10px; margin: 6px 0"
 _CODE = (
     "white-space: pre-wrap; word-break: break-word; overflow: auto; max-height: 360px; margin: 6px 0; "

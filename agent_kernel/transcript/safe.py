@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Characters that reorder or hide text: what is read must be what is there.
 _DECEIVING = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_FROM_RIGHT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+"""Hebrew, Arabic and their like: each block is read in its own direction; one within another follows it."""
 _BLOCK_TAGS = {
     "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong", "s",
     "del", "hr", "br", "table", "thead", "tbody", "tr", "th", "td", "a",
@@ -84,11 +86,16 @@ def markdown_html(text: str) -> str:
     """Markdown as HTML: no raw HTML, links to the web and to mail only."""
     import nh3
 
-    rendered = _parser().render(visible(text))
+    tokens = _parser().parse(shown := visible(text))
+    if _FROM_RIGHT.search(shown):
+        for token in tokens:
+            if token.nesting == 1 and (token.level == 0 or token.type in ("th_open", "td_open")):
+                token.attrSet("dir", "auto")
+    rendered = _parser().renderer.render(tokens, _parser().options, {})
     clean = nh3.clean(
         rendered,
         tags=_BLOCK_TAGS,
-        attributes={"a": {"href"}},
+        attributes={"a": {"href"}, "*": {"dir"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )

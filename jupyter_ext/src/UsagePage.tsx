@@ -75,7 +75,7 @@ function Numbers({ rows, days, along, choose }: { rows: readonly Worked[]; days:
       <Facts facts={facts} />
       <div className="agk-plots">
         <Plot title="Runs" partSays="not completed" say={value => value.toLocaleString('en')} bars={each.map(one => ({ name: one.name, value: one.runs, part: one.ended - one.completed }))} />
-        <Plot title="Cost" say={money} bars={each.map(one => ({ name: one.name, value: one.cost }))} />
+        {priced(all) && <Plot title="Cost" say={money} bars={each.map(one => ({ name: one.name, value: one.cost }))} />}
         <Plot title="Tokens" say={short} bars={each.map(one => ({ name: one.name, value: one.tokens }))} />
         <Plot title="Time worked" say={seconds => took(seconds * 1_000)} bars={each.map(one => ({ name: one.name, value: one.seconds }))} />
       </div>
@@ -126,8 +126,13 @@ function share(sum: Total): string {
   return found === null ? '–' : `${Math.round(found * 100)} %`;
 }
 
+/** A model without a price costs something, and nobody knows what. */
+function priced(sum: Total): boolean {
+  return sum.cost > 0 || !sum.unpriced;
+}
+
 function cost(sum: Total): string {
-  return sum.cost || !sum.unpriced ? money(sum.cost) : '?';
+  return priced(sum) ? money(sum.cost) : '?';
 }
 
 function average(sum: Total): string {

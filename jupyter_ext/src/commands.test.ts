@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { completionAt, mention, namesIn, parse } from './commands';
+import { COMMANDS, completionAt, mention, namesIn, parse } from './commands';
 
 describe('a line that begins with a slash', () => {
   it('is a command with its argument', () => {
@@ -11,6 +13,15 @@ describe('a line that begins with a slash', () => {
     expect(parse('/stp')).toEqual({ problem: '/stp is not a command. Did you mean /status?' });
     expect(parse('/zzz')).toEqual({ problem: '/zzz is not a command. See /help.' });
     expect(parse('/constructor')).toEqual({ problem: '/constructor is not a command. Did you mean /cost?' });
+  });
+
+  it('is known here or sent to a cell, when the magic knows it', () => {
+    const magic = readFileSync(fileURLToPath(new URL('../../agent_kernel/shell/slash.py', import.meta.url)), 'utf8');
+    const names = [...magic.matchAll(/^@command\(\s*"(\w+)"/gm)].map(found => found[1]!);
+    expect(names).toContain('schedule');
+    for (const name of names) {
+      expect(parse(`/${name}`)).toMatchObject(name in COMMANDS ? { name } : { problem: `/${name} is a command of notebook cells: %agent /${name}` });
+    }
   });
 
   it('is a prompt where it names a path or is no word', () => {

@@ -19,6 +19,9 @@ export const COMMANDS = {
   retry: 'ask the same again, as a new run'
 } as const;
 
+/** Commands of the magic that are asked for otherwise here, or not at all. */
+const OF_CELLS = new Set(['skills', 'tools', 'show', 'notebook', 'fork', 'schedule', 'schedules']);
+
 export type CommandName = keyof typeof COMMANDS;
 
 export type Typed = { name: CommandName; argument: string } | { problem: string } | null;
@@ -32,6 +35,9 @@ export function parse(text: string): Typed {
   const [, name = '', argument = ''] = found;
   if (Object.hasOwn(COMMANDS, name)) {
     return { name: name as CommandName, argument: argument.trim() };
+  }
+  if (OF_CELLS.has(name)) {
+    return { problem: `/${name} is a command of notebook cells: %agent /${name}` };
   }
   const close = Object.keys(COMMANDS).find(known => known.startsWith(name.slice(0, 2)));
   return { problem: `/${name} is not a command. ${close ? `Did you mean /${close}?` : 'See /help.'}` };

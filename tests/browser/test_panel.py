@@ -26,6 +26,7 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, Thinking, ToolUse
 from tests.browser import lab
 from tests.browser.axe import violations
+from tests.browser.looks import SHARE
 from tests.mcp.conftest import listening
 from tests.transcript.runs import hostile
 
@@ -296,6 +297,8 @@ def test_usage_adds_up_what_runs_used(bench: Bench, page: Any) -> None:
     usage = page.get_by_role("region", name="Usage", exact=True)
     usage.locator("dd").first.wait_for(timeout=SLOW)
     assert int(usage.locator("dd").first.inner_text()) >= 1
+    assert usage.locator("dd").nth(2).inner_text() == "?", "the model has no price"
+    assert usage.locator(".agk-plot", has_text="Cost").count() == 0, "and none is drawn"
     plot = usage.locator(".agk-plot").first
     plot.locator("svg").press("End")
     assert "not completed" in plot.inner_text() or plot.inner_text().count(":") == 1, "the last day is named"
@@ -373,6 +376,46 @@ def test_files_are_undone_one_by_one_but_not_over_somebodys_own_edit(bench: Benc
     assert (folder / "mine.txt").read_text() == "a person was here\n"
 
 
+def test_what_is_asked_about_is_read_as_it_will_stand_in_the_file(bench: Bench, page: Any) -> None:
+    edit = {"path": "asked.py", "old_string": "b = 2\n", "new_string": "b = 3\n"}
+    bench.api.add(
+        [ToolUse("write_file", {"path": "asked.py", "content": "a = 1\nb = 2\n"})],
+        [ToolUse("edit_file", edit)],
+        [Text("שלום.")],
+    )
+    ask(page, "Write what I may read", "ask")
+    allow = page.get_by_role("button", name="Allow once")
+    allow.wait_for(timeout=SLOW)
+    card = page.locator(".agk-card.agk-is-pending")
+    assert card.locator(".agk-code").inner_text() == "a = 1\nb = 2\n"
+    allow.click()
+    card.locator(".agk-rows").wait_for(timeout=SLOW)
+    rows = card.locator(".agk-rows").inner_text().splitlines()
+    assert [row for row in rows if row] == ["- b = 2", "+ b = 3"]
+    page.get_by_role("button", name="Deny").click()
+    ended(page)
+    said = page.locator(".agk-message p", has_text="שלום")
+    assert said.evaluate("one => getComputedStyle(one).direction") == "rtl"
+
+
+def test_both_sides_of_a_long_change_are_moved_as_one(bench: Bench) -> None:
+    (bench.server.folder / "long.txt").write_text("old\n" * 60)
+    bench.api.add([ToolUse("bash", {"command": "sed -i s/old/new/ long.txt"})], [Text("Changed.")])
+    page = bench.panel()
+    page.set_viewport_size({"width": 1900, "height": 1000})
+    page.evaluate(SHARE, False)
+    ask(page, "Change a long file")
+    ended(page)
+    page.get_by_role("button", name="Side by side").click()
+    sides = page.locator(".agk-columns")
+    sides.evaluate("one => { one.scrollTop = 200; }")
+    assert sides.evaluate("one => one.scrollTop") == 200
+    row = "rows => rows.map(row => row.getBoundingClientRect().top)"
+    left, right = sides.locator(".agk-row:nth-child(30)").evaluate_all(row)
+    page.close()
+    assert left == right
+
+
 def test_of_two_answers_the_first_counts_and_the_other_is_told(bench: Bench, page: Any) -> None:
     bench.api.add([ToolUse("bash", {"command": "echo asked"})], [Text("Thank you.")])
     page.evaluate(ELSEWHERE)
@@ -404,19 +447,27 @@ def test_of_two_answers_the_first_counts_and_the_other_is_told(bench: Bench, pag
 
 def test_a_run_is_steered_paused_resumed_and_stopped_from_the_box(bench: Bench, page: Any) -> None:
     bench.api.add(
-        [ToolUse("bash", {"command": "sleep 1"})],
+        [ToolUse("bash", {"command": "seq 200; while [ ! -e go-on ]; do sleep 0.1; done"})],
         [Text("Heard."), ToolUse("bash", {"command": "sleep 60"})],
     )
     ask(page, "Work for long")
-    page.locator(".agk-card.agk-is-running").wait_for(timeout=SLOW)
+    output = page.locator(".agk-card.agk-is-running .agk-terminal")
+    output.get_by_text("200").wait_for(timeout=SLOW)
+    below = output.evaluate("one => one.scrollHeight - one.scrollTop - one.clientHeight")
+    assert below < 2, "what a tool writes last is in sight"
     box(page).fill("Be quick")
     box(page).press("Enter")
     page.locator(".agk-user", has_text="Be quick").wait_for(timeout=SLOW)
+    page.get_by_role("button", name="Pause").click()
+    ended(page, "Pauses after this step")
+    (bench.server.folder / "go-on").touch()
+    ended(page, "Paused")
+    page.get_by_role("button", name="Resume").click()
     page.get_by_text("Heard.").wait_for(timeout=SLOW)
     page.locator(".agk-card.agk-is-running").wait_for(timeout=SLOW)
     box(page).fill("/stop")
     box(page).press("Enter")
-    ended(page, "cancelled")
+    ended(page, "Stopped")
     box(page).fill("/cots")
     box(page).press("Enter")
     page.locator(".agk-notice").get_by_text("Did you mean /cost?").wait_for()
@@ -519,7 +570,7 @@ def test_the_list_is_searched_filtered_and_knows_of_runs_started_elsewhere(bench
     page.get_by_label("Search runs").fill("")
     page.locator(".agk-run", has_text="Started by a script").click()
     page.get_by_role("button", name="Stop").click()
-    ended(page, "cancelled")
+    ended(page, "Stopped")
 
 
 def test_a_skill_of_the_folder_is_looked_at_before_it_is_trusted(bench: Bench, page: Any) -> None:

@@ -75,6 +75,7 @@ def test_a_failed_run_fails_its_cell_in_one_line(cells: Cells, api: ScriptedMess
     shown = cells.run("%agent Hi")
     assert shown.status == "error" and len(shown.error) == 1
     assert "Traceback" not in shown.error[0]
+    assert "invalid x-api-key. The key was not accepted" in shown.error[0]
     assert len(shown.outputs) == 1
 
 

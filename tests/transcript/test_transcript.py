@@ -13,6 +13,7 @@ import pytest
 
 from agent_kernel import transcript
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.events import Message
 from agent_kernel.transcript.notebook import portable
 from agent_kernel.transcript.safe import markdown_html
 from tests.browser import lab
@@ -191,6 +192,25 @@ def test_nothing_hostile_runs_in_a_real_browser(tmp_path: Path) -> None:
             assert page.evaluate("() => window.__xss") is None
             assert page.evaluate("() => document.querySelectorAll('script, iframe, svg, base').length") == 0
     assert all(url.startswith(("file:", "data:")) for url in requests), requests
+
+
+@pytest.mark.browser
+def test_a_long_word_stays_within_the_frame(tmp_path: Path) -> None:
+    word = Message(role="assistant", text="w" * 500)
+    transcript.save([*analysis()[:3], word], tmp_path / "long.html")
+    with lab.browser() as context:
+        page = context.new_page()
+        page.goto((tmp_path / "long.html").as_uri())
+        over = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(over) == 0
+
+
+def test_text_from_right_to_left_is_read_in_its_own_direction() -> None:
+    html = markdown_html("שלום.\n\n- אחת.\n\n| a | שתיים |\n|---|---|\n| 1 | 2 |\n")
+    assert '<p dir="auto">שלום.</p>' in html
+    assert '<ul dir="auto">\n<li>אחת.</li>' in html
+    assert '<th dir="auto">שתיים</th>' in html
+    assert "dir" not in markdown_html("Left to right.\n\n- one")
 
 
 def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:

@@ -121,6 +121,22 @@ function addStyle(el: HTMLElement): void {
   }
 }
 
+/** Who was in the view with the keyboard stays at its cell when the view goes: from the page's body no key reaches the notebook. */
+function keepFocus(el: HTMLElement): () => void {
+  let cell: HTMLElement | null = null;
+  const onFocus = ({ target }: FocusEvent): void => {
+    cell = el.contains(target as Node) ? el.closest<HTMLElement>('.jp-Cell') : null;
+  };
+  document.addEventListener('focusin', onFocus);
+  return () => {
+    document.removeEventListener('focusin', onFocus);
+    const active = document.activeElement;
+    if (!active || active === document.body || el.contains(active)) {
+      cell?.focus({ preventScroll: true });
+    }
+  };
+}
+
 export default {
   initialize({ model }: { model: Model }): void {
     sourceOf(model);
@@ -129,6 +145,10 @@ export default {
     addStyle(el);
     const root = createRoot(el);
     root.render(<RunView source={sourceOf(model)} />);
-    return () => root.unmount();
+    const giveBack = keepFocus(el);
+    return () => {
+      giveBack();
+      root.unmount();
+    };
   }
 };

@@ -79,6 +79,13 @@ describe('reduce', () => {
     expect(reduce(taken, hand('agent', last.seq + 2)).personActs).toBe(false);
   });
 
+  it('knows what was asked of the run before its step has ended', () => {
+    const last = reduceAll(emptyRun(), events.slice(0, 8));
+    const asked = (action: string, seq: number) => ({ ...events[0]!, type: 'control', action, by: 'ann', seq: last.seq + seq }) as AnyEvent;
+    expect(reduce(last, asked('pause', 1))).toMatchObject({ control: 'pause', status: last.status });
+    expect(reduceAll(last, [asked('pause', 1), asked('resume', 2)]).control).toBe('resume');
+  });
+
   it('takes what becomes known of a server as the same one, and one that comes again as another', () => {
     const last = reduceAll(emptyRun(), events);
     const word = (seq: number, port: number, title: string, live = true) => ({ ...events[0]!, type: 'browser_update', seq: last.seq + seq, port, title, live, url: '', kind: 'page' }) as AnyEvent;

@@ -102,6 +102,8 @@ export interface RunState {
   served: readonly Served[];
   /** A person has the desktop's mouse and keyboard, and the agent waits. */
   personActs: boolean;
+  /** What a person asked of the run last: a step that is under way still ends. */
+  control: '' | 'pause' | 'resume' | 'cancel';
   undone: string[];
   /** The last turn whose blocks are stored; deltas of earlier turns come too late. */
   turn: number;
@@ -133,6 +135,7 @@ export function emptyRun(): RunState {
     tier: '',
     served: [],
     personActs: false,
+    control: '',
     undone: [],
     turn: 0,
     trace: NO_TRACE
@@ -286,6 +289,8 @@ class Draft {
       case 'delta':
         return event.kind === 'output' ? this.output(event.id, event.text) : this.live(event);
       case 'control':
+        run.control = event.action;
+        return;
       case 'code_generation':
         return;
     }

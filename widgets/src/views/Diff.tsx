@@ -55,7 +55,7 @@ export const Diff = memo(function Diff({ change, onUndo, bare = false }: Props) 
   );
 });
 
-function Unified({ rows }: { rows: Row[] }) {
+export function Unified({ rows }: { rows: Row[] }) {
   return (
     <pre className="agk-rows" tabIndex={0}>
       {rows.map((row, index) => (

@@ -13,7 +13,7 @@ const STATES: Record<string, string> = {
   paused: 'Paused',
   completed: 'Done',
   failed: 'Failed',
-  cancelled: 'cancelled'
+  cancelled: 'Stopped'
 };
 const REASONS: Record<string, string> = {
   thinking: 'Thinking',
@@ -25,6 +25,8 @@ const REASONS: Record<string, string> = {
   max_turns: 'Paused: the limit of turns is reached'
 };
 
+const ASKED: Record<string, string> = { pause: 'Pauses after this step', cancel: 'Stopping' };
+
 export function Header({ run, info, send }: { run: RunState; info: Info; send: (action: Action) => void }) {
   const ended = FINAL.has(run.status);
   const demo = run.demo || info.demo;
@@ -34,7 +36,7 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
     <header className="agk-header">
       <span className={`agk-status agk-status-${run.status}`} role="status" aria-live="polite">
         <span className="agk-dot" aria-hidden="true" />
-        {REASONS[run.reason] ?? STATES[run.status] ?? run.status}
+        {asked(run) ?? REASONS[run.reason] ?? STATES[run.status] ?? run.status}
       </span>
       <Elapsed run={run} ended={ended} />
       {run.todo.length > 0 && (
@@ -60,7 +62,7 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
       {info.permission && !['bypass', 'accept-edits'].includes(info.permission) && <span className="agk-chip">{info.permission}</span>}
       {!ended && (
         <span className="agk-buttons">
-          {run.status === 'paused' ? (
+          {run.status === 'paused' || run.control === 'pause' ? (
             <button type="button" onClick={() => send({ kind: 'control', action: 'resume' })}>
               <Icon name="play" /> Resume
             </button>
@@ -76,6 +78,11 @@ export function Header({ run, info, send }: { run: RunState; info: Info; send: (
       )}
     </header>
   );
+}
+
+/** A pause waits for the end of the step, and a stop for its tool: until then, that it was heard. */
+function asked(run: RunState): string | undefined {
+  return run.status === 'running' ? ASKED[run.control] : undefined;
 }
 
 function Model({ name }: { name: string }) {

@@ -3,9 +3,10 @@ import { memo, useState } from 'react';
 import type { ToolResultEvent } from '../events';
 import type { Call } from '../run';
 import type { Action } from '../source';
-import { Diff } from './Diff';
+import { Diff, Unified } from './Diff';
 import { Icon } from './Icon';
 import { oneLine, unmarked, visible } from './plain';
+import { languageOf, rowsBetween } from './rows';
 import { Code, Tables, Terminal } from './text';
 
 const CODE: Record<string, [string, string]> = {
@@ -37,7 +38,7 @@ export const ToolCard = memo(function ToolCard({ call, send, ended }: { call: Ca
       {open && (
         <div className="agk-body">
           {code ? <Code text={code} language={language} /> : <Input call={call} />}
-          {!call.result && call.output && <Terminal text={call.output} />}
+          {!call.result && call.output && <Terminal text={call.output} live />}
           {call.result && <Result result={call.result} />}
         </div>
       )}
@@ -112,12 +113,27 @@ function Facts({ call }: { call: Call }) {
 /** Said in the card's title already, unless too long for it. */
 const SHOWN = new Set(['url', 'query']);
 
+/** What a file is to hold is read as it will stand there: somebody may be asked whether to allow it. */
+const WRITTEN: Record<string, [string] | [string, string]> = { write_file: ['content'], edit_file: ['old_string', 'new_string'] };
+
+function Written({ args, names }: { args: Record<string, unknown>; names: [string] | [string, string] }) {
+  const language = languageOf(String(args['path'] ?? ''));
+  const [first, second] = names.map(name => String(args[name] ?? ''));
+  return second === undefined ? <Code text={first ?? ''} language={language} /> : <Unified rows={rowsBetween(first ?? '', second, language)} />;
+}
+
 function Input({ call }: { call: Call }) {
   if (call.event.tool in SCREENS || call.changes.length || call.event.tool === 'todo' || call.event.tool === 'skill') {
     return null;
   }
-  const args = Object.entries(call.event.args).filter(([name, value]) => name !== 'path' && !(SHOWN.has(name) && String(value).length <= 110));
-  return args.length ? <Code text={JSON.stringify(Object.fromEntries(args), null, 1)} language="json" /> : null;
+  const written = WRITTEN[call.event.tool];
+  const args = Object.entries(call.event.args).filter(([name, value]) => name !== 'path' && !written?.includes(name) && !(SHOWN.has(name) && String(value).length <= 110));
+  return (
+    <>
+      {written && <Written args={call.event.args} names={written} />}
+      {args.length > 0 && <Code text={JSON.stringify(Object.fromEntries(args), null, 1)} language="json" />}
+    </>
+  );
 }
 
 function Result({ result }: { result: ToolResultEvent }) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rowsOf } from './rows';
+import { rowsBetween, rowsOf } from './rows';
 
 describe('rows of a diff', () => {
   it('are coloured as what they are: a notebook by the kind of each cell', () => {
@@ -18,5 +18,11 @@ describe('rows of a diff', () => {
   it('keep the places of any other file', () => {
     const rows = rowsOf({ diff: '--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n-x\n\n+y', path: 'a.py' });
     expect(rows.map(row => row.text)).toEqual(['@@ -1,2 +1,2 @@', 'x', '', 'y']);
+  });
+
+  it('are made of two texts where there is no diff yet', () => {
+    const rows = rowsBetween('x\ny\n', 'z', 'python');
+    expect(rows.map(({ kind, text }) => kind + text)).toEqual(['-x', '-y', '+z']);
+    expect(rowsBetween('x', '', '')).toHaveLength(1);
   });
 });

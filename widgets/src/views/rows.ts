@@ -36,3 +36,10 @@ export function rowsOf({ diff, path }: Pick<FileChangeEvent, 'diff' | 'path'>): 
     return { kind, text: visible(kind === '@' ? (cell?.[1] ?? line) : line.slice(1)), language };
   });
 }
+
+/** One text in place of another, before there is a diff of the file. */
+export function rowsBetween(before: string, after: string, language: string): Row[] {
+  const side = (kind: '+' | '-', text: string): Row[] =>
+    text ? text.replace(/\n$/, '').split('\n').map(line => ({ kind, text: visible(line), language })) : [];
+  return [...side('-', before), ...side('+', after)];
+}

@@ -10,7 +10,7 @@ import sql from 'highlight.js/lib/languages/sql';
 import yaml from 'highlight.js/lib/languages/yaml';
 import katex from 'katex';
 import MarkdownIt from 'markdown-it';
-import { memo, useMemo } from 'react';
+import { memo, useLayoutEffect, useMemo, useRef } from 'react';
 import { shortened, visible } from './plain';
 
 const LANGUAGES = { bash, javascript, json, markdown: markdownLanguage, python, sql, yaml };
@@ -39,6 +39,7 @@ function escapeHtml(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
 }
 
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 const parser = new MarkdownIt({ html: false, linkify: true, highlight: highlighted });
 parser.renderer.rules['image'] = (tokens, index) => {
   const token = tokens[index];
@@ -74,11 +75,18 @@ parser.renderer.rules['maths'] = (tokens, index) => {
   return katex.renderToString((token?.content ?? '').slice(0, 2_000), options);
 };
 
+// Hebrew or Arabic runs from the right, block by block; a block within another follows it.
+parser.core.ruler.push('direction', ({ src, tokens }) => {
+  if (FROM_RIGHT.test(src)) {
+    tokens.filter(token => token.nesting === 1 && (token.level === 0 || /^t[dh]_open$/.test(token.type))).forEach(token => token.attrSet('dir', 'auto'));
+  }
+});
+
 const POLICY = {
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp);base64,)/i,
   FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'select', 'iframe', 'video', 'audio', 'svg', 'dialog'],
   FORBID_ATTR: ['style', 'id', 'name', 'srcset'],
-  ADD_URI_SAFE_ATTR: ['tabindex'],
+  ADD_URI_SAFE_ATTR: ['tabindex', 'dir'],
   ALLOW_DATA_ATTR: false
 };
 const TABLES = { ALLOWED_TAGS: ['table', 'thead', 'tbody', 'tfoot', 'tr', 'th', 'td'], ALLOWED_ATTR: ['colspan', 'rowspan'] };
@@ -110,14 +118,27 @@ export const Code = memo(function Code({ text, language }: { text: string; langu
   );
 });
 
+const NEAR_END = 40;
+
 // eslint-disable-next-line no-control-regex
 const ESCAPES = /\u001b\[([0-9;]*)m|\u001b\[[0-?]*[ -/]*[@-~]|\u001b[\]PX^_][\s\S]*?(?:\u001b\\|\u0007|$)|\u001b./g;
 
-/** Terminal output: its colours, and no other escape. */
-export const Terminal = memo(function Terminal({ text, error }: { text: string; error?: boolean }) {
+/** Terminal output: its colours, and no other escape. While it is `live` its end stays in sight, until a reader moves up. */
+export const Terminal = memo(function Terminal({ text, error, live = false }: { text: string; error?: boolean; live?: boolean }) {
   const parts = useMemo(() => coloured(shortened(text)), [text]);
+  const box = useRef<HTMLPreElement>(null);
+  const follows = useRef(true);
+  useLayoutEffect(() => {
+    if (live && follows.current && box.current) {
+      box.current.scrollTop = box.current.scrollHeight;
+    }
+  }, [live, parts]);
+  const onScroll = (): void => {
+    const { scrollHeight = 0, scrollTop = 0, clientHeight = 0 } = box.current ?? {};
+    follows.current = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  };
   return (
-    <pre className={error ? 'agk-terminal agk-bad' : 'agk-terminal'} tabIndex={0}>
+    <pre className={error ? 'agk-terminal agk-bad' : 'agk-terminal'} tabIndex={0} ref={box} onScroll={onScroll}>
       {parts.map(({ text: part, className }, index) =>
         className ? (
           <span key={index} className={className}>
