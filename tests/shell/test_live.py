@@ -95,8 +95,8 @@ def test_a_late_page_gets_everything_and_a_stop_button_stops(cells: Cells, api: 
 
 def test_what_is_kept_for_a_late_page_fits_into_a_message(cells: Cells, api: ScriptedMessages) -> None:
     long = "w" * (MOST_BYTES // 3)
-    call = ToolUse("todo", {"items": [{"text": "Write", "status": "doing"}]})
-    api.add(*([Text(long), call] for _ in range(4)), [Text("The end.")])
+    turn: list[Any] = [Text(long), ToolUse("todo", {"items": [{"text": "Write", "status": "doing"}]})]
+    api.add(turn, turn, turn, turn, [Text("The end.")])
     cells.run("%agent Write at length")
     page = Page(cells, "%agent /show")
     page.until(lambda: any(event["status"] == "completed" for event in page.events("status")))
