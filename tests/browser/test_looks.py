@@ -156,6 +156,9 @@ def test_a_run_in_its_cell_asks_and_is_told_when_it_has_ended(bench: Bench, page
     asks = lab.cell(page, ASK)
     allow = asks.get_by_role("button", name="Allow once")
     allow.wait_for(timeout=SLOW)
+    assert asks.locator(".agk-code", has_text=f"tee {app}.txt").count() == 1, (
+        "what is asked about is read once"
+    )
     faults = themed(page, f"{app}-cell-asks", ".jp-Cell .agk")
     allow.press("Enter")
     asks.locator(".agk").wait_for(state="detached", timeout=SLOW)

@@ -79,6 +79,17 @@ describe('reduce', () => {
     expect(reduce(taken, hand('agent', last.seq + 2)).personActs).toBe(false);
   });
 
+  it('knows which call a person is asked about, until it is answered', () => {
+    const at = events.findIndex(event => event.type === 'tool_call');
+    const called = reduceAll(emptyRun(), events.slice(0, at + 1));
+    const { id } = events[at] as { id: string };
+    const word = (rest: object, seq: number) => ({ ...events[at]!, id, seq: called.seq + seq, ...rest }) as AnyEvent;
+    const asked = reduce(called, word({ type: 'approval_request', tool: 'bash', what: 'ls', reason: '', scope: '' }, 1));
+    const answered = reduce(asked, word({ type: 'approval_answer', decision: 'allow', by: 'ann', reason: '' }, 2));
+    const states = [called, asked, answered].map(run => run.entries.find(entry => entry.kind === 'call')!.asked);
+    expect(states).toEqual([false, true, false]);
+  });
+
   it('knows what was asked of the run before its step has ended', () => {
     const last = reduceAll(emptyRun(), events.slice(0, 8));
     const asked = (action: string, seq: number) => ({ ...events[0]!, type: 'control', action, by: 'ann', seq: last.seq + seq }) as AnyEvent;

@@ -30,6 +30,8 @@ export interface Call {
   result: ToolResultEvent | null;
   changes: FileChangeEvent[];
   state: CallState;
+  /** A person is being asked about it. */
+  asked: boolean;
 }
 
 export interface Live {
@@ -239,7 +241,8 @@ class Draft {
           output: '',
           result: null,
           changes: [],
-          state: 'pending'
+          state: 'pending',
+          asked: false
         });
       case 'tool_start':
         return this.change(event.id, call => ({ ...call, started: event.timestamp, state: 'running' }));
@@ -247,6 +250,7 @@ class Draft {
         return this.change(event.id, call => ({ ...call, result: event, state: this.stateOf(event) }));
       case 'approval_request':
         this.places.set(`?${event.id}`, run.entries.length);
+        this.change(event.id, call => ({ ...call, asked: true }));
         return this.add({ kind: 'approval', key: `a${event.id}`, request: event, answer: null });
       case 'approval_answer':
         return this.answered(event);
@@ -326,6 +330,7 @@ class Draft {
     const entry = place === undefined ? undefined : this.run.entries[place];
     if (place !== undefined && entry?.kind === 'approval') {
       this.run.entries[place] = { ...entry, answer: event };
+      this.change(event.id, call => ({ ...call, asked: false }));
     }
   }
 

@@ -18,12 +18,13 @@ const CODE: Record<string, [string, string]> = {
 export const ToolCard = memo(function ToolCard({ call, send, ended }: { call: Call; send: (action: Action) => void; ended: boolean }) {
   const running = call.state === 'running' || call.state === 'pending';
   const [opened, setOpened] = useState<boolean | null>(null);
-  const open = opened ?? (running || call.state === 'error');
   const [field, language] = CODE[call.event.tool] ?? ['', ''];
+  const open = opened ?? ((running && !(call.asked && field)) || call.state === 'error'); // code is read where it is asked about
+  const state = call.asked ? 'waits for your answer' : STATES[call.state];
   const code = field ? String(call.event.args[field] ?? '') : '';
   const undo = (): void => send({ kind: 'undo', call_id: call.event.id });
   return (
-    <article className={`agk-card agk-is-${call.state}`} aria-label={`${call.event.tool}, ${STATES[call.state]}`}>
+    <article className={`agk-card agk-is-${call.state}`} aria-label={`${call.event.tool}, ${state}`}>
       <button type="button" className="agk-summary" aria-expanded={open} onClick={() => setOpened(!open)}>
         <Icon name={call.event.tool} />
         <span className="agk-tool">{visible(call.event.tool)}</span>
@@ -31,8 +32,8 @@ export const ToolCard = memo(function ToolCard({ call, send, ended }: { call: Ca
         <span className="agk-space" />
         <Facts call={call} />
         <span className={`agk-state agk-state-${call.state}`}>
-          {running ? <span className="agk-spinner" aria-hidden="true" /> : MARKS[call.state]}
-          <span className="agk-hidden">{STATES[call.state]}</span>
+          {call.asked ? '?' : running ? <span className="agk-spinner" aria-hidden="true" /> : MARKS[call.state]}
+          <span className="agk-hidden">{state}</span>
         </span>
       </button>
       {open && (
