@@ -139,6 +139,7 @@ SECRET_SETTINGS = frozenset(
         "otlp_headers", "langfuse_secret_key", "sentry_dsn",
     }
 )  # fmt: skip
+_POSITIVE = ("max_tokens", "max_attempts", "request_timeout")
 _ADDRESSES = ("base_url", "search_url", "daytona_api_url", "otlp_url", "langfuse_url")
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
@@ -295,6 +296,10 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise SettingsError(f"{source}: {name} = {value!r} is not one of {', '.join(choices)}.")
     if kind in (int, float) and value < 0:
         raise SettingsError(f"{source}: {name} = {value!r} is negative.")
+    if name in _POSITIVE and not value:
+        raise SettingsError(
+            f"{source}: {name} = {value!r} leaves the model no answer; it must be more than 0."
+        )
     if name in _ADDRESSES and value and not value.startswith(("http://", "https://")):
         raise SettingsError(f"{source}: {name} = {value!r} is not an http(s) address.")
     return value

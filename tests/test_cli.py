@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -186,6 +187,36 @@ def test_the_first_interrupt_stops_the_run_in_good_order(scripted: Program, api:
     rest = process.stdout.read()
     assert process.wait(30) == 3
     assert json.loads(rest.splitlines()[-1])["status"] == "cancelled"
+
+
+def test_an_interrupt_ends_a_run_that_asks_though_nobody_presses_enter(
+    scripted: Program, api: ScriptedMessages
+) -> None:
+    api.add([ToolUse("bash", {"command": "true"})], [ToolUse("bash", {"command": "true"})])
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent_kernel", "run", "--permission", "ask", "Hi"],
+        env=scripted.environment, cwd=scripted.workspace, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        read_until(ours, b"[n]o: ")
+        os.write(ours, b"y\n")
+        read_until(ours, b"[n]o: ")
+        process.send_signal(signal.SIGINT)
+        read_until(ours, b"[cancelled]")
+        assert process.wait(20) == 3
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(terminal: int, end: bytes) -> None:
+    out = b""
+    while end not in out:
+        assert select.select([terminal], [], [], 60)[0], out
+        out += os.read(terminal, 4096)
 
 
 def test_turns_run_out_with_4_and_resume_goes_on(scripted: Program, api: ScriptedMessages) -> None:

@@ -55,6 +55,8 @@ def test_credentials_of_urls_are_secrets_but_a_password_that_is_a_word_stays_a_w
         ("AGENT_KERNEL_MAX_TURNS", "many", "max_turns = 'many' is not a int"),
         ("AGENT_KERNEL_PERMISSION", "yolo", "permission = 'yolo' is not one of plan, ask"),
         ("AGENT_KERNEL_BUDGET", "-1", "budget = -1.0 is negative"),
+        ("AGENT_KERNEL_MAX_ATTEMPTS", "0", "max_attempts = 0 leaves the model no answer"),
+        ("AGENT_KERNEL_REQUEST_TIMEOUT", "0", "request_timeout = 0.0 leaves the model no answer"),
         ("AGENT_KERNEL_LEGACY_AUTH", "maybe", "legacy_auth = 'maybe' is not a bool"),
         ("ANTHROPIC_BASE_URL", "localhost:1", "base_url = 'localhost:1' is not an http(s) address"),
     ],

@@ -7,6 +7,8 @@ import io
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +129,12 @@ async def _print_text(run: Run, agent: Agent) -> None:
     from agent_kernel.shell.textview import TextView, decision_typed, print_line
 
     async def ask(run: Run, request: ApprovalRequest) -> None:
-        await run.answer(request.id, await asyncio.to_thread(decision_typed, request))
+        typed, ended = _typed(lambda: decision_typed(request)), asyncio.ensure_future(run.wait())
+        either: set[asyncio.Future[Any]] = {typed, ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if typed.done():
+            await run.answer(request.id, typed.result())
+        ended.cancel()
 
     view = TextView(
         print_line,
@@ -138,3 +145,29 @@ async def _print_text(run: Run, agent: Agent) -> None:
     view.attach(run)
     async for event in run.follow(deltas=False):
         await view.show([event])
+
+
+def _typed(read: Callable[[], str]) -> asyncio.Future[str]:
+    """What a person types. Nobody waits for the thread that reads: after Ctrl-C, Enter may never come."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def give(text: str, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(text)
+        else:
+            answer.set_exception(error)
+
+    def reading() -> None:
+        text, failed = "", None
+        try:
+            text = read()
+        except Exception as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop is closed: the answer came too late
+            loop.call_soon_threadsafe(give, text, failed)
+
+    threading.Thread(target=reading, daemon=True).start()
+    return answer
