@@ -271,7 +271,7 @@ def test_runs_are_listed_shown_and_exported(demo: Program) -> None:
     _, events = demo.events("run", "--json", "Analyse t.csv")
     run_id = events[0]["run_id"]
     assert run_id in demo("runs", "list")[1]
-    assert "1 rows and 2 columns" in demo("runs", "show", run_id)[1]
+    assert "1 row and 2 columns" in demo("runs", "show", run_id)[1]
     for name in ("run.ipynb", "run.html", "run.md"):
         assert demo("runs", "export", run_id, name)[0] == 0
         assert (demo.workspace / name).stat().st_size > 500
