@@ -108,7 +108,7 @@ class Settings:
                 self.langfuse_secret_key,
                 self.sentry_dsn,
                 *(part.partition("=")[2].strip() for part in self.otlp_headers.split(",")),
-                *map(_credentials, urls),
+                *(found for url in urls for found in _credentials(url)),
             )
             if value
         ]
@@ -140,6 +140,7 @@ SECRET_SETTINGS = frozenset(
     }
 )  # fmt: skip
 _POSITIVE = ("max_tokens", "max_attempts", "request_timeout")
+_DATABASES = ("postgres://", "postgresql://", "postgresql+", "sqlite:///")
 _ADDRESSES = ("base_url", "search_url", "daytona_api_url", "otlp_url", "langfuse_url")
 _FIELDS = {f.name: f for f in fields(Settings) if f.name != "sources"}
 _TYPES: dict[str, type] = {name: type(f.default) for name, f in _FIELDS.items()}
@@ -264,10 +265,10 @@ def _workspace_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _credentials(url: str) -> str:
-    """`user:password@` of a URL: with its neighbours, so that a password that is a common word stays one."""
-    found = re.match(r"[^/]*//(.*:.*@)", url)
-    return found[1] if found else ""
+def _credentials(url: str) -> list[str]:
+    """`user:password@` and `password=…` of a URL: with its neighbours, so that a password that is a common word stays
+    one."""
+    return [login or asked for login, asked in re.findall(r"^[^/]*//(.*:.*@)|[?&](password=[^&#]+)", url)]
 
 
 def _known(values: Mapping[str, Any], source: str) -> None:
@@ -302,6 +303,11 @@ def _checked(name: str, value: Any, source: str) -> Any:
         )
     if name in _ADDRESSES and value and not value.startswith(("http://", "https://")):
         raise SettingsError(f"{source}: {name} = {value!r} is not an http(s) address.")
+    if name == "database_url" and value and not value.startswith(_DATABASES):
+        raise SettingsError(
+            f"{source}: {name} = {_shown(name, value)} is not the address of a database.",
+            hint="It looks like postgresql://user:password@host:5432/name; leave it empty for SQLite.",
+        )
     return value
 
 

@@ -47,6 +47,8 @@ def test_credentials_of_urls_are_secrets_but_a_password_that_is_a_word_stays_a_w
     assert settings.secrets() == ["ada:postgres@", ":pa/ss@w:rd@"]
     assert "postgres@" not in repr(settings) and "w:rd" not in repr(settings)
     assert load({"AGENT_KERNEL_REDIS_URL": "redis://localhost:6379"}).secrets() == []
+    asked = load({"AGENT_KERNEL_DATABASE_URL": "postgresql://db/runs?user=ada&password=pass&sslmode=require"})
+    assert asked.secrets() == ["password=pass"]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,7 @@ def test_credentials_of_urls_are_secrets_but_a_password_that_is_a_word_stays_a_w
         ("AGENT_KERNEL_MAX_ATTEMPTS", "0", "max_attempts = 0 leaves the model no answer"),
         ("AGENT_KERNEL_REQUEST_TIMEOUT", "0", "request_timeout = 0.0 leaves the model no answer"),
         ("AGENT_KERNEL_LEGACY_AUTH", "maybe", "legacy_auth = 'maybe' is not a bool"),
+        ("AGENT_KERNEL_DATABASE_URL", "runs", "database_url = (hidden) is not the address of a database"),
         ("ANTHROPIC_BASE_URL", "localhost:1", "base_url = 'localhost:1' is not an http(s) address"),
     ],
 )
