@@ -22,6 +22,7 @@ from agent_kernel.errors import AlreadyAppended, RunError
 from agent_kernel.events import (
     FINAL_STATUSES,
     ApprovalRequest,
+    Control,
     Message,
     Status,
     ToolCall,
@@ -31,7 +32,8 @@ from agent_kernel.events import (
 from agent_kernel.history import INTERRUPTED
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.transact import DONE
-from agent_kernel.runner import is_dead, worker_name
+from agent_kernel.journal import RunJournal
+from agent_kernel.runner import STOPPED, _end, is_dead, worker_name
 from agent_kernel.runs.executors import Executors
 from agent_kernel.runs.models import EVENT
 from agent_kernel.runs.records import RunRow
@@ -140,6 +142,38 @@ async def test_a_queued_run_is_cancelled_before_it_begins(
     await Account(app).control(first.id, "cancel")
     await ended(app, [first], 10)
     assert not any("Prompt 1" in str(body) for body in api.bodies)
+
+
+async def worked_on(app: App, workspace: Path) -> tuple[RunRow, int]:
+    """A run that somebody who lives works on, and that is about to come to rest; its fence."""
+    session = await Account(app).session("main", workspace)
+    row = await app.store.create_run(session_id=session.id, prompt="x", model="scripted", owner=session.owner)
+    fence = await app.store.claim(row.id, worker_name())
+    await app.log.append(row.id, Status(status="running", reason="thinking"))
+    return row, fence
+
+
+async def test_a_stop_that_comes_while_who_paused_a_run_still_tidies_up_stops_it(
+    app: App, workspace: Path
+) -> None:
+    row, fence = await worked_on(app, workspace)
+    await app.log.append(row.id, Status(status="paused", reason="max_turns"), fence=fence)
+    stopping = asyncio.create_task(Account(app).control(row.id, "cancel"))
+    while not any(isinstance(event, Control) for event in await app.log.read(row.id)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await app.store.release(row.id, fence)
+    await stopping
+    assert (await app.store.get_run(row.id)).status == "cancelled"
+
+
+async def test_a_stop_that_comes_between_the_last_step_and_the_pause_stops_the_run(
+    app: App, workspace: Path
+) -> None:
+    row, fence = await worked_on(app, workspace)
+    journal = RunJournal(app.log, row.id, fence, [], await app.log.read(row.id))
+    await Account(app).control(row.id, "cancel")  # its work is done: there is nothing left to be cancelled
+    await _end(journal, "paused", "max_turns", STOPPED)
+    assert (await app.store.get_run(row.id)).status == "cancelled"
 
 
 def test_who_is_dead_is_told_by_more_than_a_number() -> None:
