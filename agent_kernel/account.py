@@ -117,12 +117,13 @@ class Account:
         in its sandbox, unless `force`.
         """
         session = await self.get_session(session_id)
-        for run in await self.app.store.list_runs(session_id=session.id, limit=MOST_RUNS):
+        runs = await self.app.store.list_runs(session_id=session.id, limit=None)
+        for run in runs:
             if self.app.works_on(run.id) or (run.status not in FINAL_STATUSES and has_owner(run)):
                 raise RunBusy(f"Run {run.id} of this session is being worked on.", hint="Stop it first.")
         if not force:
             await self.app.places.nothing_unsaved(session)
-        await self.app.forget(session)
+        await self.app.forget(session, {run.id: run.head for run in runs})
 
     # -- skills ----------------------------------------------------------------------------------------
 
