@@ -132,7 +132,8 @@ class Store:
         )
 
         def work(connection: Connection) -> None:
-            # Locked first: no run can begin in it between the look and the end.
+            # Locked first, in the order in which an append does it: nothing can begin between the look and the end.
+            connection.execute(runs.order_by(RUN.c.id).with_for_update())
             connection.execute(select(SESSION.c.id).where(SESSION.c.id == session_id).with_for_update())
             if heads is not None:
                 _nothing_new(connection, session_id, heads)
