@@ -118,12 +118,13 @@ class Account:
         in its sandbox, unless `force`.
         """
         session = await self.get_session(session_id)
-        for run in await self.app.store.list_runs(session_id=session.id, limit=MOST_RUNS):
+        runs = await self.app.store.list_runs(session_id=session.id, limit=None)
+        for run in runs:
             if self.app.works_on(run.id) or (run.status not in FINAL_STATUSES and has_owner(run)):
                 raise RunBusy(f"Run {run.id} of this session is being worked on.", hint="Stop it first.")
         if not force:
             await self.app.places.nothing_unsaved(session)
-        await self.app.forget(session)
+        await self.app.forget(session, {run.id: run.head for run in runs})
 
     # -- skills ----------------------------------------------------------------------------------------
 
@@ -437,10 +438,19 @@ class Account:
             await self.app.log.append(run.id, Handover(to=HANDOVERS[action], by=self.owner))
             return
         await self.app.log.append(run.id, Control(action=action, by=self.owner))  # type: ignore[arg-type]
-        if action == "cancel" and not works and not has_owner(run):
-            await self.app.log.append(run.id, Status(status="cancelled", reason="cancelled"))
-            if self.app.dispatcher is not None:
-                await self.app.dispatcher.cancel(run.id)
+        if action == "cancel":
+            await self._cancel_if_nobody_works(run.id)
+
+    async def _cancel_if_nobody_works(self, run_id: str) -> None:
+        """Whoever works on a run hears of a stop, unless the run has come to rest before it was appended."""
+        run = await self.get_run(run_id)
+        if _at_rest(run):
+            run = await self._let_go(run)
+        if run.status in FINAL_STATUSES or self.app.works_on(run.id) or has_owner(run):
+            return
+        await self.app.log.append(run.id, Status(status="cancelled", reason="cancelled"))
+        if self.app.dispatcher is not None:
+            await self.app.dispatcher.cancel(run.id)
 
     async def clean_notebook(self, run_id: str) -> str:
         """The Python that led to the run's result, as a notebook's JSON; what earlier runs of the session left and it

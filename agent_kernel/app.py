@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -185,10 +185,14 @@ class App:
         """Whether this process does."""
         return run_id in self._tasks
 
-    async def forget(self, session: Session) -> None:
-        """Delete a session that nobody works on: its runs, its events, its sandbox's files. The workspace stays."""
+    async def forget(self, session: Session, heads: Mapping[str, int]) -> None:
+        """Delete a session that nobody works on: its runs, its events, its sandbox's files. The workspace stays.
+
+        Raises RunBusy where its runs are not at `heads` any more: somebody has come back to it meanwhile.
+        """
+        await self.store.nothing_new(session.id, heads)  # before its sandbox is gone
         await self.places.forget(session)
-        await self.store.delete_session(session.id)
+        await self.store.delete_session(session.id, heads)
 
     @property
     def working(self) -> int:

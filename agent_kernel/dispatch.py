@@ -24,7 +24,7 @@ from agent_kernel.jobs.schedules import Schedules
 from agent_kernel.places import is_here
 from agent_kernel.runner import has_owner, is_dead
 from agent_kernel.runs.log import ALL_RUNS
-from agent_kernel.runs.records import RunRow, Schedule
+from agent_kernel.runs.records import RunRow, Schedule, Session
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import RUN_SETTINGS
 from agent_kernel.workspaces import tidy
@@ -259,19 +259,25 @@ class Dispatcher:
         days = self.app.settings.retention_days
         if not days:
             return 0
-        forgotten = 0
-        for session in await self.app.store.unused_sessions(now_ms() - days * DAY_MS, MOST):
-            if is_here(session):
-                try:
-                    await self.app.places.nothing_unsaved(session)
-                    await self.app.forget(session)
-                except AgentKernelError as error:
-                    logger.warning("session %s is kept: %s", session.id, error)
-                    continue
-                forgotten += 1
+        before = now_ms() - days * DAY_MS
+        unused = await self.app.store.unused_sessions(before, MOST)
+        forgotten = sum([await self._forgotten(session, before) for session in unused if is_here(session)])
         if forgotten:
             logger.info("deleted %d sessions not used for %d days", forgotten, days)
         return forgotten
+
+    async def _forgotten(self, session: Session, before: int) -> bool:
+        """Whether it is: its owner may have come back to it since it was found, and that is not asked in one go."""
+        try:
+            heads = await self.app.store.session_heads(session.id)
+            if (await self.app.store.get_session(session.id)).updated_ms >= before:
+                return False
+            await self.app.places.nothing_unsaved(session)
+            await self.app.forget(session, heads)
+        except AgentKernelError as error:
+            logger.warning("session %s is kept: %s", session.id, error)
+            return False
+        return True
 
     async def recover(self) -> list[str]:
         """Dispatch hosted runs that nobody works on any more; their ids."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_kernel import folds, foreign
@@ -53,6 +53,14 @@ CONNECTS = "The sandbox has no network of its own; this would send data to the i
 READS = "The address goes to the internet, with whatever it says."
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A question to a person, and how many wait for the answer."""
+
+    task: asyncio.Task[ApprovalAnswer]
+    waiting: int = 0
+
+
 class Permissions:
     """Who may do what in this run, asking a person where the permission says so. `broad` are host patterns that
     allow a connection until text of strangers was read."""
@@ -73,7 +81,7 @@ class Permissions:
         self.broad = broad
         self.narrowing = {skill.name: skill.allowed for skill in skills if skill.allowed is not None}
         self._waiting = 0
-        self._asked: dict[str, asyncio.Task[ApprovalAnswer]] = {}
+        self._asked: dict[str, _Asked] = {}
 
     def question(self, tool: Tool, call: ToolCall) -> tuple[str, str]:
         """Why a person must confirm this call under the run's permission, and what a yes for the session would
@@ -160,11 +168,18 @@ class Permissions:
         return request_id in folds.approvals(self.journal.events)
 
     async def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        """Ask, and wait for the answer. The same request asked twice is asked once."""
-        task = self._asked.get(request.id)
-        if task is None:
-            task = self._asked[request.id] = asyncio.create_task(self._ask(request))
-        return await task
+        """Ask, and wait for the answer. The same request asked twice is asked once, and while anybody waits for it."""
+        asked = self._asked.get(request.id)
+        if asked is None:
+            asked = self._asked[request.id] = _Asked(asyncio.create_task(self._ask(request)))
+        asked.waiting += 1
+        try:
+            return await asyncio.shield(asked.task)
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting and not asked.task.done():
+                asked.task.cancel()
+                await asyncio.wait({asked.task})
 
     async def _ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         known = folds.approvals(self.journal.events)

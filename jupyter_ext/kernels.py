@@ -31,7 +31,8 @@ class Kernels:
     def __init__(self) -> None:
         self._passes: dict[str, Pass] = {}
         self._alive: Any = frozenset()
-        self.ending: set[str] = set()
+        self.ending: Counter[str] = Counter()
+        """How often each of those that are ending was told so: a restart and a shutdown may overlap."""
         self._ends_of: Counter[str] = Counter()
 
     def watch(self, serverapp: Any, started: Callable[[], object]) -> None:
@@ -68,11 +69,11 @@ class Kernels:
         """A kernel that is told to end is interrupted first; that is no word of a person's to stop a run."""
 
         async def ending(kernel_id: str, *args: Any, **options: Any) -> Any:
-            self.ending.add(kernel_id)
+            self.ending[kernel_id] += 1
             try:
                 return await end(kernel_id, *args, **options)
             finally:
-                self.ending.discard(kernel_id)
+                self.ending -= Counter([kernel_id])
                 self._ends_of[kernel_id] += 1
 
         return ending

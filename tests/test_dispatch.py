@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Update, update
 from agent_kernel.account import Account
 from agent_kernel.app import App, open_app
 from agent_kernel.dispatch import Dispatcher
-from agent_kernel.errors import AlreadyAppended, RunError
+from agent_kernel.errors import AlreadyAppended, RunBusy, RunError
 from agent_kernel.events import (
     FINAL_STATUSES,
     ApprovalRequest,
+    Control,
     Message,
     Status,
     ToolCall,
@@ -31,10 +32,12 @@ from agent_kernel.events import (
 from agent_kernel.history import INTERRUPTED
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.transact import DONE
-from agent_kernel.runner import is_dead, worker_name
+from agent_kernel.journal import RunJournal
+from agent_kernel.places import Places
+from agent_kernel.runner import STOPPED, _end, is_dead, worker_name
 from agent_kernel.runs.executors import Executors
-from agent_kernel.runs.models import EVENT
-from agent_kernel.runs.records import RunRow
+from agent_kernel.runs.models import EVENT, SESSION
+from agent_kernel.runs.records import RunRow, Session
 from agent_kernel.runs.store import DAY_MS
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -140,6 +143,81 @@ async def test_a_queued_run_is_cancelled_before_it_begins(
     await Account(app).control(first.id, "cancel")
     await ended(app, [first], 10)
     assert not any("Prompt 1" in str(body) for body in api.bodies)
+
+
+async def worked_on(app: App, workspace: Path) -> tuple[RunRow, int]:
+    """A run that somebody who lives works on, and that is about to come to rest; its fence."""
+    session = await Account(app).session("main", workspace)
+    row = await app.store.create_run(session_id=session.id, prompt="x", model="scripted", owner=session.owner)
+    fence = await app.store.claim(row.id, worker_name())
+    await app.log.append(row.id, Status(status="running", reason="thinking"))
+    return row, fence
+
+
+async def test_a_stop_that_comes_while_who_paused_a_run_still_tidies_up_stops_it(
+    app: App, workspace: Path
+) -> None:
+    row, fence = await worked_on(app, workspace)
+    await app.log.append(row.id, Status(status="paused", reason="max_turns"), fence=fence)
+    stopping = asyncio.create_task(Account(app).control(row.id, "cancel"))
+    while not any(isinstance(event, Control) for event in await app.log.read(row.id)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await app.store.release(row.id, fence)
+    await stopping
+    assert (await app.store.get_run(row.id)).status == "cancelled"
+
+
+async def test_a_stop_that_comes_between_the_last_step_and_the_pause_stops_the_run(
+    app: App, workspace: Path
+) -> None:
+    row, fence = await worked_on(app, workspace)
+    journal = RunJournal(app.log, row.id, fence, [], await app.log.read(row.id))
+    await Account(app).control(row.id, "cancel")  # its work is done: there is nothing left to be cancelled
+    await _end(journal, "paused", "max_turns", STOPPED)
+    assert (await app.store.get_run(row.id)).status == "cancelled"
+
+
+class Meanwhile(Places):
+    """Somebody goes on with a session while its sandbox is being deleted."""
+
+    submit: Callable[[], Awaitable[RunRow]]
+
+    async def forget(self, session: Session) -> None:
+        await super().forget(session)
+        await self.submit()
+
+
+async def test_a_prompt_that_comes_while_its_session_is_being_deleted_keeps_it(
+    app: App, api: ScriptedMessages, workspace: Path
+) -> None:
+    account = Account(app)
+    session = await account.session("main", workspace)
+    app.places = places = Meanwhile(app.settings, app.store, hide=app.redactor.keep)
+    places.submit = partial(account.submit, session, "Go on", app.settings)
+    api.add([Text("Done.")])
+    with pytest.raises(RunBusy, match="meanwhile"):
+        await account.delete_session(session.id)
+    assert (await ended(app, await account.list_runs(session.id), 20))[0].status == "completed"
+
+
+async def test_a_session_that_is_used_again_since_it_was_found_unused_is_kept(
+    app: App, api: ScriptedMessages, workspace: Path
+) -> None:
+    account = Account(app)
+    first, second = [await account.session(name, workspace) for name in ("first", "second")]
+    for days, session in ((4, first), (3, second)):
+        await app.store.writer.do(partial(_last_used, session, now_ms() - days * DAY_MS))
+    app.settings = replace(app.settings, retention_days=2)
+    app.places = places = Meanwhile(app.settings, app.store, hide=app.redactor.keep)
+    places.submit = partial(account.submit, second, "Go on", app.settings)
+    api.add([Text("Done.")])
+    assert await Dispatcher(app).forget_unused() == 1
+    assert [session.id for session in await account.list_sessions()] == [second.id]
+    assert (await ended(app, await account.list_runs(second.id), 20))[0].status == "completed"
+
+
+def _last_used(session: Session, at: int, connection: Connection) -> None:
+    connection.execute(update(SESSION).where(SESSION.c.id == session.id).values(updated_ms=at))
 
 
 def test_who_is_dead_is_told_by_more_than_a_number() -> None:
@@ -371,8 +449,6 @@ async def test_sessions_are_deleted_when_they_are_older_than_they_are_kept(
     assert old.session_id == paused.session_id
 
     def age(connection: Any) -> None:
-        from agent_kernel.runs.models import SESSION
-
         connection.execute(SESSION.update().values(updated_ms=now_ms() - 3 * DAY_MS))
         connection.execute(
             SESSION.update().where(SESSION.c.id == new.session_id).values(updated_ms=now_ms() - DAY_MS)

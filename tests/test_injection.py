@@ -29,6 +29,7 @@ from agent_kernel.events import (
     parse_event,
 )
 from agent_kernel.executor import Permissions, network_asker, network_free
+from agent_kernel.folds import approvals
 from agent_kernel.journal import RunJournal
 from agent_kernel.sandbox import probe
 from agent_kernel.sandbox.base import NetworkRequest
@@ -331,6 +332,48 @@ async def test_a_journal_that_is_closed_lets_nobody_out(
     await journal.close()
     assert not network_free(permissions)(request)
     assert not await network_asker(permissions)(request)
+
+
+async def test_who_waits_for_an_answer_no_more_takes_it_from_nobody(
+    agent: Agent, app: App, api: ScriptedMessages
+) -> None:
+    """Two connections to one host, at two ports, ask the same."""
+    api.add([Text("Done.")])
+    run = await agent.run("Go on.")
+    journal = RunJournal(app.log, run.id, (await app.store.get_run(run.id)).fence, [], run.events)
+    decide = network_asker(Permissions(journal, "accept-edits", True, "me"))
+    first, second, third = [
+        asyncio.ensure_future(decide(NetworkRequest("data.invalid", port))) for port in (80, 443, 8443)
+    ]
+    while not open_requests(journal):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.wait({first})
+    assert [answer.decision for answer in journal.held() if isinstance(answer, ApprovalAnswer)] == []
+    await app.log.append(run.id, ApprovalAnswer(id=open_requests(journal)[0], decision="allow", by="me"))
+    await journal.catch_up()
+    assert await second
+    assert await third
+
+
+async def test_a_question_that_nobody_waits_for_any_more_is_closed(
+    agent: Agent, app: App, api: ScriptedMessages
+) -> None:
+    api.add([Text("Done.")])
+    run = await agent.run("Go on.")
+    journal = RunJournal(app.log, run.id, (await app.store.get_run(run.id)).fence, [], run.events)
+    decide = network_asker(Permissions(journal, "accept-edits", True, "me"))
+    both = [asyncio.ensure_future(decide(NetworkRequest("data.invalid", port))) for port in (80, 443)]
+    while not open_requests(journal):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    for one in both:
+        one.cancel()
+    await asyncio.wait(both)
+    assert [answer.decision for answer in journal.held() if isinstance(answer, ApprovalAnswer)] == ["deny"]
+
+
+def open_requests(journal: RunJournal) -> list[str]:
+    return [request for request, answer in approvals(journal.events).items() if answer is None]
 
 
 async def test_credentials_are_asked_about_only_after_text_of_strangers(

@@ -113,8 +113,16 @@ class Store:
         query = query.order_by(SESSION.c.updated_ms).limit(limit)
         return await self.read_rows(lambda c: [_session(row) for row in c.execute(query).mappings()])
 
-    async def delete_session(self, session_id: str) -> None:
-        """With its runs and their events."""
+    async def session_heads(self, session_id: str) -> dict[str, int]:
+        """The seq of the last event of each of the session's runs."""
+        return await self.read_rows(lambda c: _session_heads(c, session_id))
+
+    async def nothing_new(self, session_id: str, heads: Mapping[str, int]) -> None:
+        """Raises RunBusy when the session's runs are not at `heads`."""
+        await self.read_rows(lambda c: _nothing_new(c, session_id, heads))
+
+    async def delete_session(self, session_id: str, heads: Mapping[str, int] | None = None) -> None:
+        """With its runs and their events. Raises RunBusy, and deletes nothing, when the runs are not at `heads`."""
         runs = select(RUN.c.id).where(RUN.c.session_id == session_id)
         queries = (
             delete(EVENT).where(EVENT.c.run_id.in_(runs)),
@@ -122,7 +130,17 @@ class Store:
             delete(RUN).where(RUN.c.session_id == session_id),
             delete(SESSION).where(SESSION.c.id == session_id),
         )
-        await self.writer.do(lambda c: [c.execute(query).rowcount for query in queries])
+
+        def work(connection: Connection) -> None:
+            # Locked first, in the order in which an append does it: nothing can begin between the look and the end.
+            connection.execute(runs.order_by(RUN.c.id).with_for_update())
+            connection.execute(select(SESSION.c.id).where(SESSION.c.id == session_id).with_for_update())
+            if heads is not None:
+                _nothing_new(connection, session_id, heads)
+            for query in queries:
+                connection.execute(query)
+
+        await self.writer.do(work)
 
     async def update_session(self, session_id: str, **fields: Any) -> None:
         values = {"updated_ms": now_ms(), **fields}
@@ -168,7 +186,14 @@ class Store:
             options=dict(options or {}),
             created_ms=now_ms(),
         )
-        await self.writer.do(lambda c: c.execute(insert(RUN).values(**_columns(run))).rowcount)
+
+        def create(connection: Connection) -> None:
+            session = select(SESSION.c.id).where(SESSION.c.id == session_id)
+            if connection.execute(session.with_for_update(read=True, key_share=True)).first() is None:
+                raise RunNotFound(f"There is no session {session_id}.", hint="It was deleted; begin another.")
+            connection.execute(insert(RUN).values(**_columns(run)))
+
+        await self.writer.do(create)
         return run
 
     async def update_run(self, run_id: str, **fields: Any) -> None:
@@ -441,6 +466,16 @@ def _session_query(owner: str, notebook: str | None, name: str) -> Any:
     return select(SESSION).where(
         SESSION.c.owner == owner, SESSION.c.notebook == (notebook or ""), SESSION.c.name == name
     )
+
+
+def _session_heads(connection: Connection, session_id: str) -> dict[str, int]:
+    query = select(RUN.c.id, RUN.c.head).where(RUN.c.session_id == session_id)
+    return {row.id: row.head for row in connection.execute(query)}
+
+
+def _nothing_new(connection: Connection, session_id: str, heads: Mapping[str, int]) -> None:
+    if _session_heads(connection, session_id) != heads:
+        raise RunBusy("Somebody has gone on with this session meanwhile.", hint="Look at it again first.")
 
 
 def _events(run_id: str) -> Any:

@@ -92,7 +92,7 @@ class Prompter:
 
     def command(self, text: str, agent: Agent, options: Options, kind: frontend.ViewKind) -> CellRun | None:
         reply: Reply = self.bridge.call(
-            perform(text, agent, self.last.get(options.session), options.overrides())
+            perform(text, agent, self.last.get(options.session), options.overrides(), self._begin)
         )
         if reply.prompt:
             return self.prompt(reply.prompt, agent, options, kind)

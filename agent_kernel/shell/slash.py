@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agent_kernel.client import Agent, Run
 from agent_kernel.errors import AgentKernelError
@@ -46,6 +48,14 @@ class Reply:
     """For a resumed run: its events up to where it had settled."""
 
 
+Begin = Callable[[Callable[[], Coroutine[Any, Any, Run]]], Awaitable[Run]]
+"""Waits for what sets a run going; whoever is stopped meanwhile may have to stop the run too."""
+
+
+async def as_it_is(start: Callable[[], Coroutine[Any, Any, Run]]) -> Run:
+    return await start()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A command being carried out."""
@@ -55,6 +65,7 @@ class Call:
     argument: str
     overrides: Json = field(default_factory=dict)
     """Settings said with the command: `%agent --budget 2 /resume`."""
+    begin: Begin = as_it_is
 
     async def last_run(self) -> Run | None:
         """The run that was given, else the session's newest in the store."""
@@ -88,7 +99,9 @@ def is_command(text: str) -> bool:
     return re.fullmatch(r"/[a-z]+([ \t][^\n]*)?", text.strip()) is not None
 
 
-async def perform(text: str, agent: Agent, run: Run | None, overrides: Json | None = None) -> Reply:
+async def perform(
+    text: str, agent: Agent, run: Run | None, overrides: Json | None = None, begin: Begin = as_it_is
+) -> Reply:
     """Carry out what was typed. `run` defaults to the session's newest. Raises UsageError, RunError."""
     name, _, argument = text.strip()[1:].partition(" ")
     if name not in COMMANDS:
@@ -96,7 +109,7 @@ async def perform(text: str, agent: Agent, run: Run | None, overrides: Json | No
         raise UsageError(
             f"/{name} is not a command.", hint=f"Did you mean /{close[0]}?" if close else "See /help."
         )
-    return await COMMANDS[name][1](Call(agent, run, argument.strip(), overrides or {}))
+    return await COMMANDS[name][1](Call(agent, run, argument.strip(), overrides or {}, begin))
 
 
 @command("help", "this list")
@@ -150,7 +163,8 @@ async def _resume(call: Call) -> Reply:
         await run.wait()  # until its events have been read
     settled = [number for number, event in enumerate(run.events, 1) if settles(event)]
     earlier = run.events[: settled[-1]] if settled else []
-    return Reply(follow=await call.agent.resume(run.id, **call.overrides), earlier=earlier)
+    again = await call.begin(partial(call.agent.resume, run.id, **call.overrides))
+    return Reply(follow=again, earlier=earlier)
 
 
 @command("undo", "put files back to before the run: /undo [PATH]")
@@ -324,7 +338,8 @@ async def _fork(call: Call) -> Reply:
             hint="Such as: /fork 12 --restore Use a bar chart instead",
         )
     at = int(seq) if seq else len(run.events)
-    copy = await call.agent.fork(run.id, at, prompt, restore=bool(restore), **call.overrides)
+    fork = partial(call.agent.fork, run.id, at, prompt, restore=bool(restore), **call.overrides)
+    copy = await call.begin(fork)
     return Reply(follow=copy)
 
 

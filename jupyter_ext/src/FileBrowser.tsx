@@ -3,6 +3,7 @@ import { ChangeEvent, DragEvent, useCallback, useEffect, useRef, useState } from
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import type { Host } from './host';
+import { whileWanted } from './late';
 import { ago } from './shown';
 import { FileEntry, WorkspaceApi, bytes } from './places';
 
@@ -30,18 +31,14 @@ export function FileBrowser({ session, api, host, say, changed }: Props) {
   const started = useRef(false);
   current.current = path;
   const look = useCallback(async (): Promise<void> => {
-    try {
-      const listing = await api.files(session, path);
-      if (current.current === path) {
-        setFound(listing);
-      }
-      if (!started.current) {
-        started.current = true;
-        changed(); // looking has started the sandbox
-      }
-    } catch (error) {
+    const listing = api.files(session, path);
+    await whileWanted(listing, () => current.current === path, setFound, error => {
       setFound({ entries: [], more: 0 });
       say(error);
+    });
+    if (!started.current && (await listing.catch(() => null))) {
+      started.current = true;
+      changed(); // looking has started the sandbox
     }
   }, [api, session, path, say, changed]);
   useEffect(() => {

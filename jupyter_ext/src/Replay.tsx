@@ -9,6 +9,7 @@ import { Timeline } from '../../widgets/src/views/Timeline';
 import type { RunRow } from './api';
 import { Fork } from './Fork';
 import type { Hub } from './hub';
+import { whileWanted } from './late';
 import { Controls, usePlay } from './Player';
 import { Skeleton } from './RunList';
 import { pause, stepsOf } from './steps';
@@ -59,16 +60,14 @@ function useEvents(hub: Hub, run: string): AnyEvent[] | null {
   const [events, setEvents] = useState<AnyEvent[] | null>(null);
   useEffect(() => {
     let gone = false;
-    const read = async (): Promise<void> => {
+    const read = async (): Promise<AnyEvent[]> => {
       const found: AnyEvent[] = [];
       for await (const page of hub.api.events(run, 0)) {
         found.push(...page);
       }
-      if (!gone) {
-        setEvents(found);
-      }
+      return found;
     };
-    read().catch(error => (hub.say(error), hub.replay(null)));
+    void whileWanted(read(), () => !gone, setEvents, error => (hub.say(error), void hub.replay(null)));
     return () => {
       gone = true;
     };

@@ -3,6 +3,7 @@ import { FormEvent, useCallback, useEffect, useId, useState } from 'react';
 import { Icon } from '../../widgets/src/views/Icon';
 import { visible } from '../../widgets/src/views/plain';
 import type { Host } from './host';
+import { lookUntil } from './late';
 import { Attempt, Find, Item, Loading, MANY, Toggle, matches } from './Settings';
 import { Server, Servers, SettingsDoor, Template, words } from './door';
 
@@ -30,15 +31,8 @@ export function ServersSection({ door, host, attempt, busy }: Props) {
     if (!waiting) {
       return;
     }
-    const look = async (): Promise<void> => {
-      const now = await door.servers().catch(() => null);
-      if (now && now.servers.find(server => server.name === waiting)?.login !== 'waiting') {
-        window.clearInterval(timer);
-        await test(waiting);
-      }
-    };
-    const timer = window.setInterval(() => void look(), LOOK_MS);
-    return () => window.clearInterval(timer);
+    const loggedIn = (now: Servers): boolean => now.servers.find(server => server.name === waiting)?.login !== 'waiting';
+    return lookUntil(door.servers, loggedIn, () => void test(waiting), LOOK_MS);
   }, [waiting, door]);
   const test = (name: string): Promise<void> =>
     attempt(`Connecting to ${name} …`, async () => {

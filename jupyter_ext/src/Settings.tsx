@@ -5,6 +5,7 @@ import { visible } from '../../widgets/src/views/plain';
 import type { Host } from './host';
 import type { Hub } from './hub';
 import { ServersSection } from './ServersSection';
+import { whileWanted } from './late';
 import { SkillsSection } from './SkillsSection';
 import { SettingsDoor, sentenceOf } from './door';
 
@@ -39,10 +40,16 @@ export function Settings({ hub, host, session, folder, close }: Props) {
       setOwn(session);
       return;
     }
-    hub.api.openSession({ workspace: folder || '.' }).then(
+    let gone = false;
+    void whileWanted(
+      hub.api.openSession({ workspace: folder || '.' }),
+      () => !gone,
       found => setOwn(found.id),
       error => setSaid({ text: sentenceOf(error), bad: true })
     );
+    return () => {
+      gone = true;
+    };
   }, [hub, session, folder]);
   const attempt: Attempt = async (doing, work) => {
     setBusy(true);

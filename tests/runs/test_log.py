@@ -514,6 +514,12 @@ async def test_what_turns_used_is_counted_by_run_by_day_and_by_model(store: Stor
     assert await store.used_by([run.id]) == {}
 
 
+async def test_a_run_cannot_begin_in_a_session_that_was_deleted(store: Store, run: RunRow) -> None:
+    await store.delete_session(run.session_id)
+    with pytest.raises(RunNotFound, match="no session"):
+        await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
+
+
 async def test_how_runs_went_is_told_without_adding_up_what_everybody_ever_used(
     store: Store, run: RunRow, tmp_path: Path
 ) -> None:

@@ -137,6 +137,26 @@ async def test_a_kernels_token_is_hidden_from_before_its_start_until_the_kernel_
     assert [shown(token) for token in tokens] == tokens, "what opens nothing any more is not looked for"
 
 
+async def test_a_kernel_is_ending_until_the_last_of_what_ends_it_is_through() -> None:
+    kernels, restarted = Kernels(), asyncio.Event()
+
+    class Slow(Started):
+        async def restart_kernel(self, kernel_id: str) -> None:
+            await restarted.wait()
+
+    manager = Slow(lambda token: "")
+    server = SimpleNamespace(kernel_manager=manager, connection_url="http://here/", identity_provider=None)
+    kernels.watch(server, lambda: None)
+    await manager.start_kernel(kernel_id="k", env={})
+    restarting = asyncio.create_task(manager.restart_kernel("k"))
+    await asyncio.sleep(0)
+    await manager.shutdown_kernel("k")
+    assert "k" in kernels.ending, "the restart still goes on, and its interrupt is no person's"
+    restarted.set()
+    await restarting
+    assert "k" not in kernels.ending
+
+
 @pytest.fixture
 def kernel(jupyter: Jupyter, request: pytest.FixtureRequest) -> Iterator[Kernel]:
     opened = Kernel(jupyter, f"{request.node.name[:30].strip('[]')}.ipynb")

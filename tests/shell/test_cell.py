@@ -20,6 +20,7 @@ from agent_kernel.settings import Settings
 from agent_kernel.shell.bridge import Bridge
 from agent_kernel.shell.cell import Prompter
 from agent_kernel.shell.cellrun import AgentStopped
+from agent_kernel.shell.namespace import UserNamespace
 from agent_kernel.shell.options import Options
 from agent_kernel.shell.textview import Asking, TextView
 from agent_kernel.testing.messages_api import ScriptedMessages
@@ -30,7 +31,18 @@ class FarAway(Account):
     """The run has begun, and its cell does not know yet: the answer is still on its way when it is stopped."""
 
     async def submit(self, *args: Any, **options: Any) -> RunRow:
-        run = await super().submit(*args, **options)
+        return await self._late(await super().submit(*args, **options))
+
+    async def fork(self, *args: Any, **options: Any) -> RunRow:
+        return await self._late(await super().fork(*args, **options))
+
+    async def resume(self, *args: Any, **options: Any) -> RunRow:
+        return await self._late(await super().resume(*args, **options))
+
+    async def attend(self, run_id: str, kernel: Any) -> None:
+        await self._late(await self.get_run(run_id))
+
+    async def _late(self, run: RunRow) -> RunRow:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         await asyncio.sleep(0.3)
         return run
@@ -61,6 +73,48 @@ def test_a_run_that_begins_while_its_cell_is_stopped_is_stopped_too(
         (run,) = call(app.store.list_runs(owner=settings.owner))
         call(app.wait(run.id), 10)
         assert call(account.get_run(run.id)).status == "cancelled"
+    finally:
+        call(app.close())
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("/fork 3 Another way", "cancelled"), ("/resume", "cancelled"), ("/show", "running")],
+)
+def test_a_command_that_is_stopped_stops_what_it_has_set_going_and_nothing_else(
+    prompter: Prompter,
+    settings: Settings,
+    workspace: Path,
+    api: ScriptedMessages,
+    command: str,
+    status: str,
+) -> None:
+    api.add([ToolUse("bash", {"command": "true"})], [Text("Let me think"), Stall()])
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+    account = FarAway(app)
+    bound = 0 if command == "/show" else 1
+
+    async def begun() -> Agent:
+        near = Agent(workspace=workspace, settings=settings, host=Account(app))
+        prompter.last["main"] = run = await near.start("Work", max_turns=bound)
+        while run.reason != ("max_turns" if bound else "thinking"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return Agent(
+            workspace=workspace,
+            settings=settings,
+            host=account,
+            kernel=UserNamespace(prompter.ip, prompter.bridge, workspace),
+        )
+
+    try:
+        agent = call(begun(), 20)
+        with pytest.raises((AgentStopped, KeyboardInterrupt)):
+            prompter.command(command, agent, Options(), "lines")
+        newest = call(app.store.list_runs(owner=settings.owner))[0]
+        if status == "cancelled":
+            call(app.wait(newest.id), 10)
+        assert call(account.get_run(newest.id)).status == status
     finally:
         call(app.close())
 
