@@ -41,6 +41,16 @@ NOTEBOOK = """() => {
   return null;
 }"""
 
+ROUTED = """
+const looking = setInterval(() => {
+  window.jupyterapp?.commands.commandExecuted.connect((_, { id, result }) => {
+    if (id === 'router:tree') result.finally(() => { window.__routed = true; });
+  });
+  if (window.jupyterapp) clearInterval(looking);
+}, 1);"""
+"""JupyterLab carries out its address some time after the page is there: it opens the notebook once more, and takes the
+keyboard from whoever has it."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -177,9 +187,12 @@ def open_notebook(context: Any, server: Server, name: str, app: str = "lab", ker
     page.problems = []
     page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: page.problems.append(str(e)))
+    page.add_init_script(ROUTED)
     place = f"lab/workspaces/t{time.time_ns()}/tree/{name}" if app == "lab" else f"notebooks/{name}"
     page.goto(f"{server.url}/{place}?token={TOKEN}")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
+    if app == "lab":
+        page.wait_for_function("() => window.__routed")
     if kernel:
         page.wait_for_function(
             f"() => {{ const w = ({NOTEBOOK})(); const k = w?.context.sessionContext.session?.kernel;"
@@ -195,8 +208,10 @@ def run_cell(page: Any, index: int, *, wait: bool = True) -> None:
           const notebook = ({NOTEBOOK})().content;
           notebook.activeCellIndex = index;
           notebook.deselectAll();
+          const mine = window.__cell = {{}};  // one that was run before may end only now
           window.__done = false;
-          window.jupyterapp.commands.execute('notebook:run-cell').then(() => {{ window.__done = true; }});
+          const running = window.jupyterapp.commands.execute('notebook:run-cell');
+          running.then(() => {{ window.__done ||= window.__cell === mine; }});
         }}""",
         index,
     )

@@ -229,6 +229,7 @@ def test_changes_are_rejected_one_by_one_by_keyboard_and_all_at_once(bench: Benc
     assert "one" not in page.evaluate(SOURCES)
 
     page.reload()
+    page.wait_for_function("() => window.__routed")
     page.locator(".agk-runbar").get_by_text("3 changes by the agent").wait_for(timeout=SLOW)
     post(bench, f"runs/{work}/undo", {})
     assert page.evaluate(SOURCES) == now, "the run's undo is done in the open document"
