@@ -93,6 +93,12 @@ class StoreError(AgentKernelError):
     retryable = True
 
 
+class Unstorable(StoreError):
+    """A value that no event store can hold."""
+
+    retryable = False
+
+
 class ServerUnreachable(AgentKernelError):
     """The Jupyter server that hosts the runs does not answer."""
 

@@ -35,6 +35,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (errors.SettingsError, 400),
     (errors.JobsError, 400),
     (errors.SkillError, 404),
+    (errors.Unstorable, 400),
     (errors.StoreError, 503),
     (errors.ServerUnreachable, 503),
     (errors.SandboxNotFound, 404),
@@ -136,7 +137,7 @@ class Handler(APIHandler):  # type: ignore[misc]
     def number(self, name: str, default: int, most: int) -> int:
         """A query argument between 0 and `most`."""
         text = self.get_query_argument(name, str(default))
-        if not text.isascii() or not text.isdigit() or int(text[:12]) > most:
+        if not text.isascii() or not text.isdigit() or len(text) > 20 or int(text) > most:
             raise BadRequest(f"{name} = {text[:40]!r} is not a number from 0 to {most}.")
         return int(text)
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from agent_kernel.errors import StoreError
+from agent_kernel.errors import StoreError, Unstorable
 
 HEAD = "0002"
 """The newest migration of this program; migrations are numbered upwards."""
@@ -224,7 +224,7 @@ def said_plainly(engine: Engine) -> Iterator[None]:
 def store_error(error: Exception, engine: Engine) -> StoreError:
     """What a driver's error means, and what to do."""
     if isinstance(error, UnicodeEncodeError):
-        return StoreError(f"{error.object[:80]!r} is not valid Unicode: no run store can hold it.")
+        return Unstorable(f"{error.object[:80]!r} is not valid Unicode: no run store can hold it.")
     where = engine.url.set(
         drivername="postgresql", query={}
     ).render_as_string()  # a query can hold a password, too
@@ -250,7 +250,7 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
     if "locked" in low:
         return StoreError(f"The run store {where} is busy ({reason}).", hint="Try again.")
     if isinstance(error, UNSTORABLE):
-        return StoreError(f"No run store can hold this: {reason}.")
+        return Unstorable(f"No run store can hold this: {reason}.")
     if isinstance(error, OperationalError | DatabaseError) or "connect" in low:
         return StoreError(f"The run store {where} failed: {reason}.", hint="Is the database running?")
     return StoreError(f"The run store {where} failed: {reason}.")

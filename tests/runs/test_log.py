@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy import event as events_of
 
-from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError
+from agent_kernel.errors import AlreadyAppended, OwnershipLost, RunBusy, RunNotFound, StoreError, Unstorable
 from agent_kernel.events import (
     ApprovalAnswer,
     ApprovalRequest,
@@ -239,7 +239,8 @@ async def test_a_value_no_store_can_hold_is_refused_and_takes_no_neighbour_with_
         log.append(run.id, said("after")),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [list, StoreError, list]
+    assert [type(result) for result in results] == [list, Unstorable, list]
+    assert not results[1].retryable  # type: ignore[union-attr]
     assert "running?" not in str(results[1])
     assert [event.seq for event in await log.read(run.id)] == [1, 2]
 

@@ -116,6 +116,8 @@ def test_a_body_that_says_nonsense_is_told_so(jupyter: Jupyter, body: str | byte
         ("runs/r-nothing/events", 404),
         ("runs?limit=ten", 400),
         ("runs?limit=99999999999999999999", 400),
+        ("sessions?before=9223372036854775808", 400),
+        (f"runs?before={'0' * 5_000}", 400),
         ("stream", 400),
         ("stream?run=../../etc", 400),
         ("stream?run=r-nothing", 404),
