@@ -144,7 +144,7 @@ async def figures() -> list[Figure]:
                 theirs,
                 reference="bare anthropic streaming loop",
                 goal="≤ 1.3",
-                rounds=61,
+                rounds=201,
             )
             await agent.close()
             return [figure]
