@@ -64,7 +64,6 @@ from agent_kernel.skills import Trust
 from agent_kernel.tools.base import AttachedKernel, KernelBridge
 from agent_kernel.undo import file_changes, undone, whole_changes
 
-MOST_RUNS = 10_000
 TIDYING = 5.0
 """Seconds that whoever worked on a run may take to let go of it after its last event."""
 DECISIONS = ("allow", "deny", "session")

@@ -201,9 +201,8 @@ async def _end(journal: RunJournal, status: Any, reason: str, unfinished: str) -
             )
     last = Status(status=status, reason=reason, turn=journal.state.turn)
     await journal.append(last)
-    if (
-        status == "paused" and journal.state.control == "cancel"
-    ):  # said when there was no more work to be stopped
+    if status == "paused" and journal.state.control == "cancel":
+        # It was said when there was no more work to be stopped.
         return await _end(journal, "cancelled", "cancelled", unfinished)
     return last
 

@@ -334,19 +334,22 @@ async def test_a_journal_that_is_closed_lets_nobody_out(
     assert not await network_asker(permissions)(request)
 
 
+async def asked_of(app: App, run: Run, *ports: int) -> tuple[RunJournal, list[asyncio.Task[bool]]]:
+    """Connections to one host that wait to be allowed: all ask the same."""
+    journal = RunJournal(app.log, run.id, (await app.store.get_run(run.id)).fence, [], run.events)
+    decide = network_asker(Permissions(journal, "accept-edits", True, "me"))
+    waiting = [asyncio.ensure_future(decide(NetworkRequest("data.invalid", port))) for port in ports]
+    while not open_requests(journal):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return journal, waiting
+
+
 async def test_who_waits_for_an_answer_no_more_takes_it_from_nobody(
     agent: Agent, app: App, api: ScriptedMessages
 ) -> None:
-    """Two connections to one host, at two ports, ask the same."""
     api.add([Text("Done.")])
     run = await agent.run("Go on.")
-    journal = RunJournal(app.log, run.id, (await app.store.get_run(run.id)).fence, [], run.events)
-    decide = network_asker(Permissions(journal, "accept-edits", True, "me"))
-    first, second, third = [
-        asyncio.ensure_future(decide(NetworkRequest("data.invalid", port))) for port in (80, 443, 8443)
-    ]
-    while not open_requests(journal):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    journal, (first, second, third) = await asked_of(app, run, 80, 443, 8443)
     first.cancel()
     await asyncio.wait({first})
     assert [answer.decision for answer in journal.held() if isinstance(answer, ApprovalAnswer)] == []
@@ -360,12 +363,7 @@ async def test_a_question_that_nobody_waits_for_any_more_is_closed(
     agent: Agent, app: App, api: ScriptedMessages
 ) -> None:
     api.add([Text("Done.")])
-    run = await agent.run("Go on.")
-    journal = RunJournal(app.log, run.id, (await app.store.get_run(run.id)).fence, [], run.events)
-    decide = network_asker(Permissions(journal, "accept-edits", True, "me"))
-    both = [asyncio.ensure_future(decide(NetworkRequest("data.invalid", port))) for port in (80, 443)]
-    while not open_requests(journal):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    journal, both = await asked_of(app, await agent.run("Go on."), 80, 443)
     for one in both:
         one.cancel()
     await asyncio.wait(both)

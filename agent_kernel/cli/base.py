@@ -16,7 +16,6 @@ from agent_kernel.settings import resolved
 
 if TYPE_CHECKING:
     from agent_kernel.account import Account
-    from agent_kernel.events import Event
     from agent_kernel.skills import Trust
 
 USAGE = 2
@@ -46,11 +45,10 @@ class Commands(click.Group):
             ctx.exit(1)
 
 
-def print_json(event: Event) -> None:
-    """At once, and in UTF-8: JSON is, whatever the locale."""
+def write_utf8() -> None:
+    """From now on, whatever the locale: JSON is UTF-8."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    print(event.model_dump_json(), flush=True)
 
 
 def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:

@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent_kernel.cli.base import folder, print_json
+from agent_kernel.cli.base import folder, write_utf8
 from agent_kernel.settings import PERMISSIONS, SANDBOXES
 
 if TYPE_CHECKING:
@@ -121,8 +122,9 @@ def _stop_on_interrupt(run: Run) -> None:
 
 
 async def _print_json(run: Run) -> None:
+    write_utf8()
     async for event in run.follow(deltas=False):
-        print_json(event)
+        print(event.model_dump_json(), flush=True)
 
 
 async def _print_text(run: Run, agent: Agent) -> None:
@@ -149,25 +151,14 @@ async def _print_text(run: Run, agent: Agent) -> None:
 
 def _typed(read: Callable[[], str]) -> asyncio.Future[str]:
     """What a person types. Nobody waits for the thread that reads: after Ctrl-C, Enter may never come."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
-
-    def give(text: str, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(text)
-        else:
-            answer.set_exception(error)
+    answer: Future[str] = Future()
+    answer.set_running_or_notify_cancel()  # who gives up waiting does not end the reading
 
     def reading() -> None:
-        text, failed = "", None
         try:
-            text = read()
+            answer.set_result(read())
         except Exception as error:
-            failed = error
-        with suppress(RuntimeError):  # the loop is closed: the answer came too late
-            loop.call_soon_threadsafe(give, text, failed)
+            answer.set_exception(error)
 
     threading.Thread(target=reading, daemon=True).start()
-    return answer
+    return asyncio.wrap_future(answer)

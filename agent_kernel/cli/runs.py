@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent_kernel.cli.base import COUNT, line, print_json, when, with_account
+from agent_kernel.cli.base import COUNT, line, when, with_account, write_utf8
 from agent_kernel.events import Event
 
 
@@ -36,8 +36,9 @@ def show(run_id: str, as_json: bool) -> None:
     """What happened in run ID."""
     events = _events(run_id)
     if as_json:
+        write_utf8()
         for event in events:
-            print_json(event)
+            print(event.model_dump_json())
         return
     from agent_kernel.transcript import bundle
 

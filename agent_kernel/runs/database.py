@@ -33,7 +33,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
      "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "ncpfs", "davfs", "fuse.davfs2"}
 )  # fmt: skip
 BUSY_MS = 30_000
-LOST = {
+KEEPALIVE = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
@@ -68,7 +68,7 @@ def postgresql_url(url: str) -> URL:
             hint="AGENT_KERNEL_DATABASE_URL looks like postgresql://user:password@host:5432/name. Percent-encode "
             "special characters of the password.",
         ) from None
-    return given.update_query_dict({key: value for key, value in LOST.items() if key not in given.query})
+    return given.update_query_dict({key: value for key, value in KEEPALIVE.items() if key not in given.query})
 
 
 def _postgresql(url: str) -> Engine:
@@ -225,9 +225,8 @@ def store_error(error: Exception, engine: Engine) -> StoreError:
     """What a driver's error means, and what to do."""
     if isinstance(error, UnicodeEncodeError):
         return Unstorable(f"{error.object[:80]!r} is not valid Unicode: no run store can hold it.")
-    where = engine.url.set(
-        drivername="postgresql", query={}
-    ).render_as_string()  # a query can hold a password, too
+    # Its query can hold a password, too.
+    where = engine.url.set(drivername="postgresql", query={}).render_as_string()
     if engine.dialect.name == "sqlite":
         where = str(engine.url.database)
     reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0].rstrip(".")

@@ -121,7 +121,7 @@ class Store:
         """Raises RunBusy when the session's runs are not at `heads`."""
         await self.read_rows(lambda c: _nothing_new(c, session_id, heads))
 
-    async def delete_session(self, session_id: str, heads: Mapping[str, int] | None = None) -> None:
+    async def delete_session(self, session_id: str, heads: Mapping[str, int]) -> None:
         """With its runs and their events. Raises RunBusy, and deletes nothing, when the runs are not at `heads`."""
         runs = select(RUN.c.id).where(RUN.c.session_id == session_id)
         queries = (
@@ -135,8 +135,7 @@ class Store:
             # Locked first, in the order in which an append does it: nothing can begin between the look and the end.
             connection.execute(runs.order_by(RUN.c.id).with_for_update())
             connection.execute(select(SESSION.c.id).where(SESSION.c.id == session_id).with_for_update())
-            if heads is not None:
-                _nothing_new(connection, session_id, heads)
+            _nothing_new(connection, session_id, heads)
             for query in queries:
                 connection.execute(query)
 

@@ -138,11 +138,12 @@ class LiveView:
     def _remember(self, events: Sequence[Event]) -> None:
         """For the mirror, as far as it stays one message; a page that said hello gets the rest."""
         for event in events:
-            text = event.model_dump_json()
-            self._room -= len(text.encode()) + 1
             if self._room < 1:
                 return
-            self._mirrored.append(text)
+            text = event.model_dump_json()
+            self._room -= len(text.encode()) + 1
+            if self._room > 0:
+                self._mirrored.append(text)
 
     def _mirror(self) -> None:
         """Write the backlog, and again after an interval if more has come; traits cost messages too."""

@@ -11,11 +11,11 @@ from agent_kernel.tools.output import plain
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
 
 # Characters that reorder or hide text: what is read must be what is there.
 _DECEIVING = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _FROM_RIGHT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-"""Hebrew, Arabic and their like: each block is read in its own direction; one within another follows it."""
 _BLOCK_TAGS = {
     "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong", "s",
     "del", "hr", "br", "table", "thead", "tbody", "tr", "th", "td", "a",
@@ -74,7 +74,16 @@ def _parser() -> MarkdownIt:
 
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
     parser.add_render_rule("image", _image)
+    parser.core.ruler.push("direction", _direct)
     return parser
+
+
+def _direct(state: StateCore) -> None:
+    """Hebrew, Arabic and their like: each block is read in its own direction; one within another follows it."""
+    if _FROM_RIGHT.search(state.src):
+        for token in state.tokens:
+            if token.nesting == 1 and (token.level == 0 or token.type in ("th_open", "td_open")):
+                token.attrSet("dir", "auto")
 
 
 def _image(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
@@ -86,12 +95,7 @@ def markdown_html(text: str) -> str:
     """Markdown as HTML: no raw HTML, links to the web and to mail only."""
     import nh3
 
-    tokens = _parser().parse(shown := visible(text))
-    if _FROM_RIGHT.search(shown):
-        for token in tokens:
-            if token.nesting == 1 and (token.level == 0 or token.type in ("th_open", "td_open")):
-                token.attrSet("dir", "auto")
-    rendered = _parser().renderer.render(tokens, _parser().options, {})
+    rendered = _parser().render(visible(text))
     clean = nh3.clean(
         rendered,
         tags=_BLOCK_TAGS,

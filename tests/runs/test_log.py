@@ -511,12 +511,12 @@ async def test_what_turns_used_is_counted_by_run_by_day_and_by_model(store: Stor
     assert await store.spent(owner="ada", since=10 * day) == 0.25
     assert await store.spent(session_id=run.session_id) == 0.75
     assert await store.spent(owner="ada", but=run.id) == 0.25
-    await store.delete_session(run.session_id)
+    await store.delete_session(run.session_id, await store.session_heads(run.session_id))
     assert await store.used_by([run.id]) == {}
 
 
 async def test_a_run_cannot_begin_in_a_session_that_was_deleted(store: Store, run: RunRow) -> None:
-    await store.delete_session(run.session_id)
+    await store.delete_session(run.session_id, await store.session_heads(run.session_id))
     with pytest.raises(RunNotFound, match="no session"):
         await store.create_run(session_id=run.session_id, prompt="p", model="m", owner="ada")
 

@@ -19,7 +19,10 @@ export interface Ran {
  * before it run is not run either: what was allowed is what was read. */
 export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cell: string; expected: string }>, seconds: number, ending: AbortSignal): Promise<Ran> {
   const shared = panel.model!.sharedModel;
-  const check = (cells: typeof wanted): void => cells.forEach(({ cell, expected }) => unchanged(textsOf(shared), cell, expected));
+  const check = (cells: typeof wanted): void => {
+    const texts = textsOf(shared);
+    cells.forEach(({ cell, expected }) => unchanged(texts, cell, expected));
+  };
   check(wanted);
   const kernel = await idle(panel);
   check(wanted); // there was time to type
