@@ -89,7 +89,9 @@ class Permissions:
         if self.permission == "bypass":
             return "", ""
         caution, scope = self._caution(tool, call)
-        usual = self._usual(tool, call) if caution or not self.allowed(tool.name) else ""
+        usual = self._usual(tool, call)
+        if usual and not caution and self.allowed(tool.name):
+            usual = ""
         return f"{usual} {caution}".strip(), tool.name if usual else scope
 
     def _usual(self, tool: Tool, call: ToolCall) -> str:

@@ -25,7 +25,7 @@ class Vault:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._user = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        self._user = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
     async def get(self, name: str) -> Any:
         """The value, or None."""

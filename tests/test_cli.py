@@ -146,6 +146,23 @@ def test_what_cannot_be_written_is_one_sentence(demo: Program, tmp_path: Path) -
     assert (done.returncode, done.stderr) == (1, "agent-kernel: No space left on device.\n")
 
 
+def test_a_program_whose_streams_are_closed_works_all_the_same(demo: Program) -> None:
+    command = f'exec "{sys.executable}" -m agent_kernel run Hi <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", command], env=demo.environment, cwd=demo.workspace, check=False, timeout=90
+    )
+    assert done.returncode == 0
+    assert "completed" in demo("runs", "list")[1]
+
+
+def test_a_data_folder_with_a_name_that_is_no_utf8_is_used(demo: Program, tmp_path: Path) -> None:
+    folder = os.fsdecode(bytes(tmp_path / "data") + b"\xff")
+    demo.environment["AGENT_KERNEL_DATA_DIR"] = folder
+    assert demo("run", "Hi")[0] == 0
+    assert "completed" in demo("runs", "list")[1]
+    assert os.path.isdir(folder)
+
+
 def test_a_locale_that_lacks_characters_loses_only_those(demo: Program) -> None:
     demo.environment["PYTHONIOENCODING"] = "ascii"
     code, out, err = demo("run", "Häh?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -28,6 +29,7 @@ class Commands(click.Group):
     """Our errors are sentences for people, not tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        _open_streams()
         for stream in (sys.stdout, sys.stderr):  # of a locale that has not all characters
             if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
                 stream.reconfigure(errors="replace")
@@ -43,6 +45,13 @@ class Commands(click.Group):
             what = f": {error.filename}" if error.filename else ""
             click.echo(f"agent-kernel: {error.strerror or error}{what}.", err=True)
             ctx.exit(1)
+
+
+def _open_streams() -> None:
+    """Started with one of the three closed, the next file that is opened would take its number, and be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the program runs
 
 
 def write_utf8() -> None:
