@@ -342,21 +342,24 @@ async def test_a_bus_made_while_redis_is_away_works_once_it_is_there(
         assert (await texts(there, 1)) == ["live"]
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["while it is read", "between two reads"])
 async def test_a_redis_whose_clock_went_back_is_read_all_the_same(
-    new_bus: Callable[..., RedisBus], own_server: RedisServer
+    waits: bool, new_bus: Callable[..., RedisBus], own_server: RedisServer
 ) -> None:
     client: Any = Redis.from_url(own_server.url)
     ahead = int(time.time() * 1000) + 3_600_000
     await client.xadd("agent-kernel:run:r", {"head": "1"}, id=f"{ahead}-0")
-    await client.aclose()
     one, two = new_bus(own_server), new_bus(own_server)
     with two.subscribe("r") as there:
         await reading(two, one)
+        if waits:
+            await blocked(client)
         own_server.kill()  # and what it held, with it
         own_server.start()
         await reading(two, one)
         one.publish("r", 2)
         assert await there.next(PATIENCE) == 2
+    await client.aclose()
 
 
 async def test_closing_during_an_outage_is_quick_and_leaves_no_task(
