@@ -286,7 +286,7 @@ async def test_closing_leaves_no_task_no_thread_and_no_lock(address: str, work: 
         await engine.close()
         await engine.close()
         assert asyncio.all_tasks() == tasks
-        assert set(threading.enumerate()) - pool == threads - pool
+        assert set(threading.enumerate()) - pool <= threads, "of others some may have ended"
         assert engine._place.take()  # the next one may have it
         engine._place.leave()
     assert await asyncio.to_thread(lambda: 7) == 7
