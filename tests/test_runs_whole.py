@@ -32,8 +32,11 @@ from agent_kernel.runs.log import RunLog
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Drop, HttpError, SseError, Stall, Stop, Text, Thinking, ToolUse
+from tests.jobs.conftest import PATIENCE
 
 NewAgent = Callable[..., Agent]
+UNTIL_TOLD = "until [ -e told ]; do sleep 0.02; done"
+"""Works until the test has made a file of that name."""
 
 
 def of(run: Run, kind: type[Event]) -> list[Any]:
@@ -50,7 +53,7 @@ def texts(result: ToolResult) -> str:
 
 async def until(run: Run, predicate: Callable[[Event], bool]) -> Event:
     """The first event that satisfies `predicate`."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         async for event in run.follow(deltas=False):
             if predicate(event):
                 return event
@@ -142,8 +145,8 @@ async def test_a_stop_that_comes_beside_an_append_of_the_run_is_heard(
 
     async with await open_app(settings) as app:
         app.log = Stopping(app.store, app.log.bus)
-        api.add([Stall(30), Text("Never.")])
-        async with asyncio.timeout(10):
+        api.add([Stall(10 * PATIENCE), Text("Never.")])
+        async with asyncio.timeout(PATIENCE):
             run = await new_agent(host=Account(app)).run("Go")
         assert run.status == "cancelled"
 
@@ -231,11 +234,11 @@ async def test_without_a_model_one_sentence_says_what_to_set(settings: Settings,
 async def test_a_stop_ends_a_running_call_and_leaves_no_process(
     agent: Agent, api: ScriptedMessages, workspace: Path
 ) -> None:
-    api.add([bash("echo go; sleep 300; touch late")])
+    api.add([bash("echo go; sleep 600; touch late")])
     run = await agent.start("Sleep")
     await until(run, lambda event: isinstance(event, ToolStart))
     await run.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await run.wait()
     assert run.status == "cancelled"
     (result,) = of(run, ToolResult)
@@ -246,7 +249,7 @@ async def test_a_stop_ends_a_running_call_and_leaves_no_process(
 async def test_a_stop_keeps_what_the_model_had_written(agent: Agent, api: ScriptedMessages) -> None:
     api.add([Text("The beginning of"), Stall()])
     run = await agent.start("Write")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         async for event in run.follow():
             if event.type == "delta":
                 break
@@ -258,12 +261,13 @@ async def test_a_stop_keeps_what_the_model_had_written(agent: Agent, api: Script
 
 
 async def test_a_message_said_meanwhile_is_heard_with_the_next_request(
-    agent: Agent, api: ScriptedMessages
+    agent: Agent, api: ScriptedMessages, workspace: Path
 ) -> None:
-    api.add([bash("sleep 0.5")], [Text("Understood.")])
+    api.add([bash(UNTIL_TOLD)], [Text("Understood.")])
     run = await agent.start("Work")
     await until(run, lambda event: isinstance(event, ToolStart))
     await run.say("In French, please.")
+    (workspace / "told").touch()
     await run.wait()
     last = api.bodies[-1]["messages"][-1]["content"]
     assert [block["type"] for block in last] == ["tool_result", "text"]
@@ -271,12 +275,13 @@ async def test_a_message_said_meanwhile_is_heard_with_the_next_request(
 
 
 async def test_pause_holds_the_run_between_steps_and_resume_goes_on(
-    agent: Agent, api: ScriptedMessages
+    agent: Agent, api: ScriptedMessages, workspace: Path
 ) -> None:
-    api.add([bash("sleep 0.3")], [Text("Done.")])
+    api.add([bash(UNTIL_TOLD)], [Text("Done.")])
     run = await agent.start("Work")
     await until(run, lambda event: isinstance(event, ToolStart))
     await run.pause()
+    (workspace / "told").touch()
     await until(run, lambda event: isinstance(event, Status) and event.status == "paused")
     assert len(api.bodies) == 1
     await run.resume()

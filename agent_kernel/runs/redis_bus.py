@@ -190,6 +190,14 @@ class RedisBus:
     # -- reading ---------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        """On a connection of its own: a pool makes a dead one anew without a word, and nobody would be in doubt."""
+        connection = self._redis.client()
+        try:
+            await self._read_over(connection)
+        finally:
+            await connection.aclose()
+
+    async def _read_over(self, connection: Any) -> None:
         positions: dict[bytes, bytes] = {}
         doubt, pause = False, FIRST_PAUSE
         while True:
@@ -204,7 +212,7 @@ class RedisBus:
                 doubt = False
                 if self._changed:
                     continue
-                found = await self._redis.xread(positions, count=MOST_READ, block=int(BLOCK * 1000))
+                found = await connection.xread(positions, count=MOST_READ, block=int(BLOCK * 1000))
             except Exception as error:  # this task must outlive whatever the library raises
                 self._outage.begin("reading", error)
                 doubt = True

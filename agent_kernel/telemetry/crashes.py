@@ -13,6 +13,9 @@ from agent_kernel.runs.records import RunRow
 from agent_kernel.settings import Settings
 from agent_kernel.telemetry.observer import current_run
 
+FAREWELL = 2.0
+"""Seconds for what is still to be sent when it closes."""
+
 
 class Crashes:
     """An Observer that only has to be closed: what is reported are the package's own logged errors."""
@@ -30,7 +33,7 @@ class Crashes:
 
     def close(self) -> None:
         logging.getLogger("agent_kernel").removeHandler(self._handler)
-        self._client.close(timeout=2.0)
+        self._client.close(timeout=FAREWELL)
 
 
 class _Reports(logging.Handler):

@@ -41,8 +41,8 @@ BAD = 0.15
 """The share of bad answers, where there are any."""
 CELLS = 0.4
 """The share of the runs that are started from cells."""
-GONE_SECONDS = 30
-HEARD_SECONDS = 60
+GONE_SECONDS = 90
+HEARD_SECONDS = 120
 IN_THE_KERNEL = """
 import time
 with open('counts/{name}', 'a') as file:

@@ -28,6 +28,11 @@ class Wire:
                 with contextlib.suppress(OSError):
                     side.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def passes(self) -> bool:
+        """Whether it is not stalled."""
+        return self._calm.is_set()
+
     def stall(self, seconds: float) -> None:
         """Nothing passes for so long; new connections are taken, and wait too."""
         self._calm.clear()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,13 @@ from tests.jobs.conftest import PATIENCE, NewEngine, Work, change_queue, until
 
 async def test_what_is_queued_starts_soon(new_engine: NewEngine, work: Work) -> None:
     engine = await new_engine()
-    begin = time.monotonic()
-    await engine.enqueue("ada-1", "ada", 1)
-    await until(lambda: work.ended == ["ada-1"])
-    assert time.monotonic() - begin < 3
+    took: list[float] = []
+    for number in range(1, 6):
+        begin = time.monotonic()
+        await engine.enqueue(f"ada-{number}", "ada", 1)
+        await until(lambda: len(work.ended) == number)  # noqa: B023 (awaited here)
+        took.append(time.monotonic() - begin)
+    assert sorted(took)[2] < 3, "a machine that stands still does so now and then"
 
 
 async def test_an_activation_queued_twice_is_one(new_engine: NewEngine, work: Work) -> None:
@@ -89,11 +93,16 @@ async def test_all_that_ended_long_ago_is_forgotten_and_nothing_else(
 
 async def test_limits_of_an_owner_and_overall_hold_and_are_used(new_engine: NewEngine, work: Work) -> None:
     engine = await new_engine(limits={"per_owner": 2, "per_worker": 5, "overall": 5})
+    work.open.clear()
     for number in range(8):
         for owner in ("ada", "bob", "eve"):
             await engine.enqueue(f"{owner}-{number}", owner, 1)
+    await until(lambda: len(work.running) == 5)
+    assert sorted(Counter(name.split("-")[0] for name in work.running).values()) == [1, 2, 2]
+    work.open.set()
     await until(lambda: len(work.ended) == 24)
-    assert work.most == {"ada": 2, "bob": 2, "eve": 2, "all": 5}
+    assert work.most.pop("all") == 5
+    assert max(work.most.values()) == 2
     assert sorted(work.started) == sorted(set(work.started))
 
 
@@ -118,12 +127,15 @@ async def test_five_run_at_once_unless_said_otherwise(address: str, work: Work) 
 
 async def test_the_many_runs_of_one_owner_do_not_starve_another(new_engine: NewEngine, work: Work) -> None:
     engine = await new_engine(limits={"per_owner": 3, "per_worker": 4})
+    work.open.clear()
     for number in range(50):
         await engine.enqueue(f"ada-{number}", "ada", 1)
     await until(lambda: bool(work.started))
     await engine.enqueue("bob-1", "bob", 1)
+    await until(lambda: "bob-1" in work.started)
+    assert not work.ended
+    work.open.set()
     await until(lambda: len(work.ended) == 51)
-    assert work.ended.index("bob-1") < 30
 
 
 async def test_no_more_than_the_allowed_number_starts_in_a_second(address: str) -> None:
@@ -241,11 +253,11 @@ async def test_cancel_reaches_a_run_that_waits_for_its_next_attempt(new_engine: 
         tries.append(run_id)
         raise SandboxUnavailable("The sandbox has died.")
 
-    engine = await new_engine(drive, limits={"backoff": 1.0})
+    engine = await new_engine(drive, limits={"backoff": 10 * PATIENCE})
     await engine.enqueue("r", "ada", 1)
     await until(lambda: tries == ["r"])
     assert await engine.cancel("r")
-    await asyncio.sleep(1.5)
+    await until(lambda: not engine._running)
     assert tries == ["r"]
 
 
@@ -274,7 +286,7 @@ async def test_closing_leaves_no_task_no_thread_and_no_lock(address: str, work: 
         await engine.close()
         await engine.close()
         assert asyncio.all_tasks() == tasks
-        assert set(threading.enumerate()) - pool == threads - pool
+        assert set(threading.enumerate()) - pool <= threads, "of others some may have ended"
         assert engine._place.take()  # the next one may have it
         engine._place.leave()
     assert await asyncio.to_thread(lambda: 7) == 7

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from agent_kernel.jobs.engine import Engine
 from tests.jobs.conftest import NewEngine, until, worker
+from tests.jobs.worker import HELD
 
 
 @pytest.fixture
@@ -45,9 +45,7 @@ async def test_runs_of_a_killed_worker_go_on_elsewhere_each_once(
         async with worker(postgresql_address, marks, 0.5) as second:
             assert await second.line() == "works"
             await first.kill()
-            killed = time.monotonic()
             await until(lambda: all(len(by) == 2 for by in lines(marks, "begun").values()))
-            assert time.monotonic() - killed < 15
             await until(lambda: sum(map(bool, lines(marks, "done").values())) == 4)
             by_second = [str(second.process.pid)]
             assert list(lines(marks, "done").values()) == [by_second] * 4
@@ -77,9 +75,7 @@ async def test_cancel_reaches_a_run_in_another_process(
         await engine.enqueue("r", "ada", 1)
         await until(lambda: "r" in lines(marks, "begun"))
         assert await engine.cancel("r")
-        begin = time.monotonic()
         await until(lambda: (marks / "r.cancelled").exists())
-        assert time.monotonic() - begin < 5
 
 
 async def test_limits_hold_over_processes(postgresql_address: str, marks: Path, engine: Engine) -> None:
@@ -88,12 +84,15 @@ async def test_limits_hold_over_processes(postgresql_address: str, marks: Path, 
         worker(postgresql_address, marks, 0.5) as second,
     ):
         assert [await first.line(), await second.line()] == ["works", "works"]
+        (marks / HELD).touch()
         for number in range(12):
             await engine.enqueue(f"r-{number}", "ada", 1)
         most = 0
 
         def done() -> bool:
             nonlocal most
+            if most > 1:
+                (marks / HELD).unlink(missing_ok=True)
             finished = set(
                 lines(marks, "done")
             )  # first: what ends meanwhile counts as running, never the reverse
@@ -109,7 +108,7 @@ async def test_a_second_process_on_sqlite_only_enqueues_and_follows_the_first(
     tmp_path: Path, marks: Path
 ) -> None:
     address = str(tmp_path / "shared.db")
-    async with worker(address, marks, 3) as first:
+    async with worker(address, marks, 1000) as first:
         assert await first.line() == "works"
         async with worker(address, marks, 0.2) as second:
             assert await second.line() == "enqueues"

@@ -1,4 +1,4 @@
-"""A worker process: `worker.py ADDRESS FOLDER SECONDS`."""
+"""A worker process: `worker.py ADDRESS FOLDER SECONDS`. Nothing ends while the folder has a file named `held`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
 
+HELD = "held"
+
 
 async def main(address: str, folder: Path, seconds: float) -> None:
     async def drive(run_id: str) -> None:
@@ -17,6 +19,8 @@ async def main(address: str, folder: Path, seconds: float) -> None:
             file.write(f"{os.getpid()}\n")
         try:
             await asyncio.sleep(seconds)
+            while (folder / HELD).exists():  # noqa: ASYNC110 (a test of another process)
+                await asyncio.sleep(0.02)
         except asyncio.CancelledError:
             (folder / f"{run_id}.cancelled").touch()
             raise
@@ -34,4 +38,5 @@ async def main(address: str, folder: Path, seconds: float) -> None:
             print("works", flush=True)
 
 
-asyncio.run(main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])))

@@ -44,7 +44,8 @@ class RedisServer:
              "--save", "", "--dir", "/", "--loglevel", "warning", *self._options],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        for _ in range(500):
+        deadline = time.monotonic() + 60
+        while self._process.poll() is None and time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return

@@ -31,7 +31,7 @@ def dashboard(path: Path, *options: str) -> Iterator[str]:
 
 
 def get(url: str, **headers: str) -> httpx2.Response:
-    return httpx2.get(url, headers=headers, trust_env=False, timeout=20)
+    return httpx2.get(url, headers=headers, trust_env=False, timeout=60)
 
 
 def orders(path: Path) -> Path:
@@ -142,10 +142,10 @@ def test_the_page_filters_sorts_follows_and_shows_hostile_text_as_text(tmp_path:
         assert page.evaluate(figures)[0] == "1"
         with path.open("a") as file:
             file.write("2025-02-01,North,5,1\n")
-        page.wait_for_selector(".tile:first-child .value:text-is('2')", timeout=30_000)
+        page.wait_for_selector(".tile:first-child .value:text-is('2')", timeout=60_000)
         assert page.get_attribute("#state", "class") == ""
         path.write_text("x\n")
-        page.wait_for_selector("tr:has(th:only-child)", timeout=30_000)
+        page.wait_for_selector("tr:has(th:only-child)", timeout=60_000)
         path.unlink()
-        page.wait_for_selector("#state.bad:has-text('No such file')", timeout=30_000)
+        page.wait_for_selector("#state.bad:has-text('No such file')", timeout=60_000)
     assert errors == []

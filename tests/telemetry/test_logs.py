@@ -19,7 +19,7 @@ from agent_kernel.telemetry import open_observers
 from agent_kernel.telemetry.logs import configure_logs
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text
-from tests.telemetry.receivers import Receiver
+from tests.telemetry.receivers import PATIENCE, Receiver
 
 SECRET = "a word that only the prompt has"
 RUN = RunRow(id="r-1", session_id="s-1", owner="ada", prompt=SECRET, model="m")
@@ -61,7 +61,8 @@ def test_an_error_names_the_run_it_is_about_and_not_its_words(lines: io.StringIO
     assert SECRET not in lines.getvalue()
 
 
-def test_a_crash_reaches_sentry_without_content() -> None:
+def test_a_crash_reaches_sentry_without_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_kernel.telemetry.crashes.FAREWELL", PATIENCE)
     with Receiver() as receiver:
         observers = open_observers(Settings(sentry_dsn=f"{receiver.url.replace('://', '://key@')}/1"))
         with observers.working_on(RUN):

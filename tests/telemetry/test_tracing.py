@@ -17,9 +17,15 @@ from agent_kernel.settings import Settings
 from agent_kernel.telemetry.tracing import parse_headers, receivers
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import HttpError, Text, ToolUse
-from tests.telemetry.receivers import Receiver
+from tests.telemetry.receivers import PATIENCE, Receiver
 
 SECRET = "a word that only the prompt has"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a slow receiver has taken is not sent once more."""
+    monkeypatch.setattr("agent_kernel.telemetry.tracing.PATIENCE", PATIENCE)
 
 
 async def traced(agent: Agent, api: ScriptedMessages, receiver: Receiver) -> list[dict[str, Any]]:
@@ -35,6 +41,7 @@ async def traced(agent: Agent, api: ScriptedMessages, receiver: Receiver) -> lis
     return receiver.spans()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_run_is_one_trace_by_the_genai_conventions(
     new_agent: Callable[..., Agent], settings: Settings, api: ScriptedMessages
 ) -> None:
@@ -69,6 +76,7 @@ async def test_a_run_is_one_trace_by_the_genai_conventions(
     assert SECRET.encode() not in sent and b"not-there" not in sent and b"Done." not in sent
 
 
+@pytest.mark.usefixtures("patient")
 async def test_content_comes_only_when_it_is_asked_for(
     new_agent: Callable[..., Agent], settings: Settings, api: ScriptedMessages
 ) -> None:
