@@ -14,6 +14,7 @@ import pytest
 
 from agent_kernel.errors import SandboxDenied, SandboxError, SandboxNotFound
 from agent_kernel.sandbox.base import Exit, Sandbox, Stdout
+from tests.ports import free_port
 from tests.sandbox.conftest import Opening, eventually
 
 NAMES = [
@@ -252,7 +253,7 @@ while True:
 async def test_a_port_inside_can_be_reached(sandbox: Sandbox) -> None:
     if sandbox.tier == "landlock":
         pytest.skip("Landlock's tier has no network at all")
-    port = 20_000 + os.getpid() % 20_000
+    port = free_port()
     with pytest.raises(SandboxNotFound, match=str(port)):
         await sandbox.open_port(port)
     stream = sandbox.stream(["python3", "-c", SERVER.format(port=port)])

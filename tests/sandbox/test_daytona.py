@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import socket
@@ -13,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from agent_kernel import previews
 from agent_kernel.errors import SandboxDenied, SandboxNotFound, SandboxUnavailable, SettingsError
 from agent_kernel.previews import Answer, answer_of
+from agent_kernel.sandbox import daytona as daytona_module
 from agent_kernel.sandbox.base import Exit, NetworkPolicy, Sandbox, Stdout
 from agent_kernel.sandbox.daytona_api import Access, mounted
+from tests.ports import free_port
 from tests.sandbox.conftest import QUICK, eventually
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
@@ -256,10 +258,10 @@ async def test_it_is_kept_awake_while_something_runs_or_is_looked_at(
 
 
 async def test_servers_are_listed_and_their_addresses_renewed_while_somebody_looks(
-    daytona: FakeDaytona, open_remote: OpenRemote
+    daytona: FakeDaytona, open_remote: OpenRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox = await open_remote(patience=replace(QUICK, preview=6, beat=0.2))
-    port = 40_000 + os.getpid() % 20_000
+    sandbox = await open_remote(patience=replace(QUICK, preview=600, beat=0.2))
+    port = free_port()  # the fake's containers share this machine's network
     assert await sandbox.ports() == []
     page = "<title>Far &amp; away</title>"
     await sandbox.write("index.html", page.encode())
@@ -267,14 +269,17 @@ async def test_servers_are_listed_and_their_addresses_renewed_while_somebody_loo
     await sandbox.exec(serve, background=True)
     await eventually(lambda: listens(port))
     assert await sandbox.ports() == [port], "also what has left its parent; nothing of the service's own"
+    monkeypatch.setattr(previews, "PATIENCE", 60.0)
     assert await answer_of(sandbox, port) == Answer(http=True, title="Far & away")
     first = await sandbox.open_port(port)
-    assert "seconds=6" in first.url
+    assert "seconds=600" in first.url
     assert (await sandbox.open_port(port)).url == first.url
     assert asked(daytona, "GET", "signed-preview-url") == 1
     touched = daytona.only.touched
-    await eventually(lambda: asked(daytona, "GET", "signed-preview-url") == 2)
-    assert daytona.only.touched > touched, "it is kept awake"
+    monkeypatch.setattr(daytona_module, "RENEW", 1.0)
+    await eventually(lambda: asked(daytona, "GET", "signed-preview-url") > 1)
+    monkeypatch.setattr(daytona_module, "RENEW", 0.4)
+    await eventually(lambda: daytona.only.touched > touched)  # it is kept awake
     assert (await sandbox.open_port(port)).url != first.url
     await sandbox.kill()
     assert not any("http.server" in line for line in daytona.only.processes())

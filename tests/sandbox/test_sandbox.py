@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import SandboxDenied, SandboxError, SandboxLimit, SandboxNotFound
-from agent_kernel.sandbox import local, open_sandbox, probe
+from agent_kernel.sandbox import local, open_sandbox, probe, supervisor
 from agent_kernel.sandbox.base import Limits, Sandbox, Tier
 
 TIERS = [report.tier for report in probe() if report.available]
@@ -133,6 +133,67 @@ async def test_what_another_program_has_open_is_not_emptied(tmp_path: Path, sand
     await sandbox.free()
     await sandbox.delete()
     assert (await sandbox.exec("echo new")).stdout == "new\n"
+
+
+# -- ports ---------------------------------------------------------------------------------------------
+
+BUSY = """
+import os, socket
+kept = [os.open("/dev/null", os.O_RDONLY) for _ in range(40)]
+listener = socket.create_server(("127.0.0.1", 0))
+print(os.fstat(listener.fileno()).st_ino, flush=True)
+while True:
+    for fd in kept:
+        os.close(fd)
+    kept = [os.open("/dev/null", os.O_RDONLY) for _ in range(40)]
+"""
+
+
+def test_a_socket_is_seen_while_its_process_closes_other_files() -> None:
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True) as busy:
+        assert busy.stdout is not None
+        try:
+            inode = busy.stdout.readline().strip()
+            seen = [inode in supervisor.sockets_of(busy.pid) for _ in range(1_000)]  # type: ignore[no-untyped-call]
+            assert all(seen)
+        finally:
+            busy.kill()
+
+
+FEW_PORTS = """
+import contextlib, socket
+from agent_kernel.sandbox import outpost, supervisor
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("40000 40015")
+found = []
+for _ in range(100):
+    with contextlib.suppress(OSError):
+        found.append(supervisor.connected(40_000))
+    with contextlib.suppress(OSError):
+        found.append(outpost.port({"port": 40_000}, b""))
+with socket.create_server(("127.0.0.1", 40_000)):
+    found += [supervisor.connected(40_000).getpeername(), outpost.port({"port": 40_000}, b"")]
+print(found)
+"""
+
+
+@pytest.mark.skipif("bubblewrap" not in TIERS, reason="needs a network of its own")
+def test_a_connection_to_a_port_where_nobody_listens_does_not_meet_itself() -> None:
+    """The system gives connections ports of their own, and now and then the very one that is asked for."""
+    alone = [
+        "bwrap",
+        "--unshare-user",
+        "--unshare-net",
+        "--uid",
+        "0",
+        "--gid",
+        "0",
+        "--cap-add",
+        "CAP_NET_ADMIN",
+    ]
+    program = ["--dev-bind", "/", "/", "--proc", "/proc", sys.executable, "-c", FEW_PORTS]
+    done = subprocess.run([*alone, *program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[('127.0.0.1', 40000), {}]\n", done.stderr
 
 
 # -- files ---------------------------------------------------------------------------------------------
