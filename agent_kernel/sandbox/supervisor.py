@@ -345,7 +345,7 @@ class Supervisor:
             for job in list(self.jobs.values()):
                 job.error = problem + " What ran was stopped."
             self.kill(None)
-            remove_segments(segments)
+            remove_segments(shared_segments())  # also what was made since the look
 
     def end_overdue(self):
         now = time.monotonic()

@@ -116,7 +116,9 @@ async def test_one_question_serves_all_who_wait_for_its_answer(sandbox: Sandbox)
         if isinstance(item, Stdout):
             said += item.data
             if said == b"sent\n":
-                await sandbox.exec(["true"])  # meanwhile the proxy hears all three
+                assert "private" in await get(
+                    sandbox, "http://127.0.0.1:9/"
+                )  # the proxy has heard all before it
                 answer.set_result(False)
     assert said == b"sent\n3\n"
     assert asked == [NetworkRequest("data.example.org", 443)]

@@ -17,6 +17,7 @@ import pytest
 from agent_kernel.errors import SandboxDenied, SandboxError, SandboxLimit, SandboxNotFound
 from agent_kernel.sandbox import local, open_sandbox, probe, supervisor
 from agent_kernel.sandbox.base import Limits, Sandbox, Tier
+from tests.sandbox.conftest import eventually
 
 TIERS = [report.tier for report in probe() if report.available]
 SECRET = "canary-7f3a9c"
@@ -348,7 +349,7 @@ async def test_memory_is_bounded(tier: Tier, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        "import time; x = bytearray(90 << 20); time.sleep(4)",
+        "import time; x = bytearray(90 << 20); time.sleep(600)",
         "import ctypes as c; l = c.CDLL(None); l.shmat.restype = c.c_void_p; i = l.shmget(0, 90 << 20, 0o1600); "
         "c.memset(l.shmat(i, None, 0), 1, 90 << 20)",
     ],
@@ -358,10 +359,12 @@ async def test_memory_is_bounded_for_all_together_also_when_no_command_runs(tmp_
     limits = Limits(memory=200 << 20)
     opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier="bubblewrap", limits=limits)
     async with opened:
-        script = f"for i in 1 2 3; do python3 -c '{use}' & done; wait; sleep 4; touch finished"
+        script = f"touch begun; for i in 1 2 3; do python3 -c '{use}' & done; wait; sleep 6543"
         await opened.exec(f"setsid sh -c {shlex.quote(script)} >/dev/null 2>&1 &", background=True)
-        await asyncio.sleep(5)
-        assert not (tmp_path / "finished").exists()
+        await eventually((tmp_path / "begun").exists)
+        async with asyncio.timeout(60):
+            while (await opened.exec("pgrep -f '[6]543'")).exit_code != 1:  # noqa: ASYNC110 - 1: there is none
+                await asyncio.sleep(0.1)
         assert (await opened.exec("cat /proc/sysvipc/shm | wc -l")).stdout == "1\n"  # its heading
 
 
@@ -370,7 +373,7 @@ async def test_what_fills_the_disk_is_stopped_and_says_why(tmp_path: Path) -> No
     limits = Limits(workspace_growth=50 << 20)
     opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier="bubblewrap", limits=limits)
     async with opened:
-        result = await opened.exec("head -c 300000000 /dev/zero > big; sleep 20", timeout=15)
+        result = await opened.exec("head -c 300000000 /dev/zero > big; sleep 90", timeout=60)
         assert "were written to disk" in result.error
         assert not result.timed_out
 
