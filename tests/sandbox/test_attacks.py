@@ -148,7 +148,7 @@ async def reached(sandbox: Sandbox, outside: Outside, attacks: dict[str, str]) -
     """The attacks that got to their canary."""
 
     async def works(attack: str) -> bool:
-        result = await sandbox.exec([sys.executable, "-c", outside.code(attack)], timeout=30)
+        result = await sandbox.exec([sys.executable, "-c", outside.code(attack)], timeout=60)
         return CANARY in result.stdout
 
     found = [await works(attack) for attack in attacks.values()]  # one traces what another signals

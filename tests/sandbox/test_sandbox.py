@@ -41,7 +41,7 @@ async def sandbox(tier: Tier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 async def python(sandbox: Sandbox, code: str) -> str:
     """What the code prints, errors included."""
-    result = await sandbox.exec(["python3", "-c", code], timeout=20)
+    result = await sandbox.exec(["python3", "-c", code], timeout=60)
     return result.stdout + result.stderr
 
 
@@ -321,7 +321,7 @@ async def test_there_is_no_network(sandbox: Sandbox) -> None:
     ],
 )
 async def test_the_kernel_refuses(sandbox: Sandbox, what: str, code: str) -> None:
-    result = await sandbox.exec(["python3", "-c", code + "; print('WORKED')"], timeout=20)
+    result = await sandbox.exec(["python3", "-c", code + "; print('WORKED')"], timeout=60)
     assert "WORKED" not in result.stdout, what
     assert result.exit_code != 0
 
@@ -340,7 +340,7 @@ async def test_memory_is_bounded(tier: Tier, tmp_path: Path) -> None:
     limits = Limits(memory=300 << 20)
     opened = await open_sandbox(workspace=tmp_path, data_dir=tmp_path / "d", tier=tier, limits=limits)
     async with opened:
-        result = await opened.exec(["python3", "-c", "x = bytearray(2 << 30); print('GOT IT')"], timeout=20)
+        result = await opened.exec(["python3", "-c", "x = bytearray(2 << 30); print('GOT IT')"], timeout=60)
         assert "GOT IT" not in result.stdout
         assert "MemoryError" in result.stderr
 

@@ -90,7 +90,7 @@ async def test_a_server_stays_in_the_background(desk: Desk) -> None:
     output = await desk.call("bash", command="echo up; touch started; exec sleep 600", background=True)
     assert not output.is_error
     wait = "until [ -e started ] && pgrep -x sleep >/dev/null; do :; done"
-    assert await desk.text("bash", command=f"{wait}; cat {output.output_path}", timeout=20) == "up"
+    assert await desk.text("bash", command=f"{wait}; cat {output.output_path}", timeout=60) == "up"
 
 
 async def test_the_background_log_may_lie_in_a_folder_with_spaces(

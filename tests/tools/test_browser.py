@@ -49,7 +49,7 @@ async def serve(desk: Desk) -> None:
     (desk.workspace / "shop" / "data.csv").write_text("a,b\n1,2\n")
     await desk.sandbox.exec("cd shop && exec python3 -m http.server 8700 --bind 127.0.0.1", background=True)
     await desk.sandbox.exec(
-        "until (exec 3<>/dev/tcp/127.0.0.1/8700) 2>/dev/null; do sleep 0.05; done", timeout=30
+        "until (exec 3<>/dev/tcp/127.0.0.1/8700) 2>/dev/null; do sleep 0.05; done", timeout=60
     )
 
 
@@ -77,7 +77,7 @@ async def test_pages_of_its_own_servers_are_read_filled_clicked_and_seen(desk: D
     assert "'Large'" in await desk.text("browser_type", selector="#size", text="large")
     clicked = await desk.text("browser_click", selector="text=Send")
     assert "The page showed a dialog (alert): Thanks" in clicked and "Console error: no stock" in clicked
-    assert "It is there" in await desk.text("browser_wait_for", text="shipped", timeout=20)
+    assert "It is there" in await desk.text("browser_wait_for", text="shipped", timeout=60)
     assert "Sent Grüße 😀, Large" in await desk.text("browser_extract", selector="#told")
     await desk.text("browser_click", selector="text=Frame")
     assert 'button "Inside"' in await desk.text("browser_extract")

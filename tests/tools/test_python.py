@@ -260,6 +260,19 @@ async def test_variables_survive_a_stop(desk: Desk, monkeypatch: pytest.MonkeyPa
     assert await desk.text("python", code="x") == "7"
 
 
+async def test_variables_survive_an_interrupt_that_comes_before_the_code_has_begun(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python, "INTERRUPT_TIMEOUT", 20.0)
+    await desk.text("python", code="x = 7")
+    await desk.text("bash", command="pkill -STOP -f '[M]OST_DISPLAYS'")  # a machine that stands still
+    late = asyncio.create_task(desk.error("python", code="while True: pass", timeout=0.2))
+    await asyncio.sleep(1)
+    await desk.text("bash", command="pkill -CONT -f '[M]OST_DISPLAYS'")
+    assert "Its variables are kept." in await late
+    assert await desk.text("python", code="x") == "7"
+
+
 async def test_code_that_ignores_the_interrupt_is_killed_and_it_is_said(desk: Desk) -> None:
     ignored = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     text, _ = await desk.cut_off("python", code=f"{ignored}open('begun', 'w').close()\nwhile True: pass")
