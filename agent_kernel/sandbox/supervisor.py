@@ -413,8 +413,11 @@ class Supervisor:
             for pid in found:
                 try:
                     os.kill(pid, signal.SIGKILL)
+                    if pid not in self.pids:
+                        os.waitpid(pid, os.WNOHANG)
                 except OSError:
-                    pass
+                    pass  # it has died, or its parent is another and still dies: then it comes to us
+            time.sleep(0.002 * attempt)
 
     def orphans(self):
         """Children of PID 1 that are not a job's own process: somebody left its parent."""
