@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from agent_kernel.client import Agent
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
+
+# How long one example takes is the machine's business: a moment in which it stands still is no failure.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

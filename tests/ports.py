@@ -9,7 +9,8 @@ import socket
 
 FIRST, LAST = 20_000, 32_000
 """Below what the system gives to connections, to sockets bound to port 0 and to kernels: one of them would otherwise
-take the port between the moment it was found free and the server's start, and a test would talk to a stranger."""
+take the port between the moment it was found free and the server's start, and a test would talk to a stranger; or a
+test's look at the port would be given it, meet itself, and keep the server from binding it."""
 _next = itertools.count(os.getpid() * 37)
 _reserved: list[socket.socket] = []
 """Names that this process has taken, one a port, until it ends."""

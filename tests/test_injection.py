@@ -296,18 +296,23 @@ async def test_what_goes_on_in_the_sandbox_reaches_what_was_allowed_when_the_run
 
 @PROXIED
 async def test_a_question_nobody_answered_ends_with_the_run_that_asked_it(
-    agent: Agent, app: App, api: ScriptedMessages
+    agent: Agent, app: App, api: ScriptedMessages, workspace: Path
 ) -> None:
     begun = ToolUse("bash", {"command": f"{reach('data.invalid')} > code.txt", "background": True})
-    waited = ToolUse("bash", {"command": "sleep 2"})
+    waited = ToolUse("bash", {"command": "until [ -e asked ]; do sleep 0.05; done"})
     api.add(
         [begun],
         [waited],
         [Text("Done.")],
-        [ToolUse("bash", {"command": "sleep 1; cat code.txt"})],
+        [ToolUse("bash", {"command": "until [ -s code.txt ]; do sleep 0.05; done; cat code.txt"})],
         [Text("So.")],
     )
-    run = await agent.run("Go on.")
+    run = await agent.start("Go on.")
+    async with asyncio.timeout(90):
+        async for event in run.follow(deltas=False):
+            if isinstance(event, ApprovalRequest):
+                (workspace / "asked").touch()
+        await run.wait()
     asked = [event for event in run.events if isinstance(event, ApprovalRequest)]
     answers = [event for event in run.events if isinstance(event, ApprovalAnswer)]
     assert [request.scope for request in asked] == ["network:data.invalid"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_kernel import previews
 from agent_kernel.events import BrowserUpdate, Event, ToolResult
 from agent_kernel.previews import PreviewWatch, answer_of
 from agent_kernel.sandbox import open_sandbox, probe
@@ -30,6 +31,12 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     (tmp_path / "work" / "index.html").write_text("<TITLE>\n A &amp; \x1b[31mb\n</title>")
     async with await open_sandbox(workspace=tmp_path / "work", data_dir=tmp_path / "data") as opened:
         yield opened
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers are given the time that a slow machine needs."""
+    monkeypatch.setattr(previews, "PATIENCE", 60.0)
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ def result(text: str, path: str | None = None) -> ToolResult:
     return ToolResult(id="1", content=[{"type": "text", "text": text}], output_path=path)
 
 
-async def test_only_what_listens_inside_is_listed_on_either_loopback(sandbox: Sandbox) -> None:
+async def test_only_what_listens_inside_is_listed_on_either_loopback(sandbox: Sandbox, patient: None) -> None:
     assert await sandbox.ports() == []
     await sandbox.exec("python3 -m http.server 8300", background=True)
     await sandbox.exec("python3 -m http.server 8301 --bind ::1", background=True)
@@ -79,7 +86,7 @@ async def test_only_what_listens_inside_is_listed_on_either_loopback(sandbox: Sa
 
 
 async def test_a_server_is_told_once_with_the_page_it_names_and_again_when_it_ends(
-    sandbox: Sandbox, watch: tuple[PreviewWatch, list[BrowserUpdate]]
+    sandbox: Sandbox, watch: tuple[PreviewWatch, list[BrowserUpdate]], patient: None
 ) -> None:
     watching, told = watch
     log = f"{sandbox.session}/outputs/1.log"
@@ -98,7 +105,7 @@ async def test_a_server_is_told_once_with_the_page_it_names_and_again_when_it_en
 
 
 async def test_what_speaks_something_else_or_nothing_is_not_told(
-    sandbox: Sandbox, watch: tuple[PreviewWatch, list[BrowserUpdate]]
+    sandbox: Sandbox, watch: tuple[PreviewWatch, list[BrowserUpdate]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watching, told = watch
     await sandbox.write("silent.py", SILENT.encode())
@@ -107,7 +114,9 @@ async def test_what_speaks_something_else_or_nothing_is_not_told(
         await sandbox.exec(f"python3 {program}", background=True)
     await listens(sandbox, 8302)
     await listens(sandbox, 8303)
-    assert (await answer_of(sandbox, 8303)).http is False
+    with monkeypatch.context() as patient:
+        patient.setattr(previews, "PATIENCE", 60.0)
+        assert (await answer_of(sandbox, 8303)).http is False
     watching.heard(result("http://localhost:8302/"), background=False)
     await sandbox.exec("python3 -m http.server 8304", background=True)
     await until(lambda: told)

@@ -55,6 +55,8 @@ START_TIMEOUT = 20.0
 READ_PIECE = 4 << 20
 LONGEST_ASKED = 5.0
 """Seconds to wait for the supervisor to say what still runs: whoever looks for idle sandboxes has others to look at."""
+AT_ONCE = 0.3
+"""Seconds in which a command in the background is still seen to fail."""
 RESERVE = 64 << 20
 """Free disk below which what runs is stopped."""
 
@@ -278,7 +280,7 @@ class LocalSandbox:
                                 "max_output": 65536})  # fmt: skip
         out = bytearray()
         try:
-            async with asyncio.timeout(0.3), aclosing(channel.output(number)) as items:  # type: ignore[type-var]
+            async with asyncio.timeout(AT_ONCE), aclosing(channel.output(number)) as items:  # type: ignore[type-var]
                 async for kind, payload in items:
                     if kind == wire.EXIT:
                         last = exit_of(payload)

@@ -126,21 +126,15 @@ def last_beat(owner):
 
 def port(head, blob):
     """Somebody answers there, on IPv4 or IPv6."""
-    with socket.create_connection(("localhost", head["port"]), timeout=2):
+    with socket.create_connection(("localhost", head["port"]), timeout=2) as made:
+        if wire.met_itself(made, head["port"]):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         return {}
 
 
 def ports(head, blob):
     """TCP ports that the jobs' processes listen on; the service's own servers are none of them."""
-    inodes = set()
-    for pid in marked():
-        try:
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                link = os.readlink(f"/proc/{pid}/fd/{fd}")
-                if link.startswith("socket:["):
-                    inodes.add(link[8:-1])
-        except OSError:
-            pass
+    inodes = {inode for pid in marked() for inode in wire.sockets_of(pid)}
     return {"ports": sorted(wire.listening(inodes)) if inodes else []}
 
 

@@ -345,7 +345,7 @@ class Supervisor:
             for job in list(self.jobs.values()):
                 job.error = problem + " What ran was stopped."
             self.kill(None)
-            remove_segments(segments)
+            remove_segments(shared_segments())  # also what was made since the look
 
     def end_overdue(self):
         now = time.monotonic()
@@ -413,8 +413,11 @@ class Supervisor:
             for pid in found:
                 try:
                     os.kill(pid, signal.SIGKILL)
+                    if pid not in self.pids:
+                        os.waitpid(pid, os.WNOHANG)
                 except OSError:
-                    pass
+                    pass  # it has died, or its parent is another and still dies: then it comes to us
+            time.sleep(0.002 * attempt)
 
     def orphans(self):
         """Children of PID 1 that are not a job's own process: somebody left its parent."""
@@ -500,15 +503,8 @@ class Supervisor:
             above, steps = parents[pid], 0
             while above not in (0, os.getpid()) and steps < len(parents):
                 above, steps = parents.get(above, 0), steps + 1
-            if above != os.getpid():
-                continue
-            try:
-                for fd in os.listdir(f"/proc/{pid}/fd"):
-                    link = os.readlink(f"/proc/{pid}/fd/{fd}")
-                    if link.startswith("socket:["):
-                        inodes.add(link[8:-1])
-            except OSError:
-                pass
+            if above == os.getpid():
+                inodes |= sockets_of(pid)
         return inodes
 
     # -- files ---------------------------------------------------------------------------------------
@@ -626,6 +622,23 @@ class Supervisor:
         }
 
 
+def sockets_of(pid):
+    """Inodes of the sockets that a process holds. It may close others of its files while we look."""
+    found = set()
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return found
+    for name in names:
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+        if link.startswith("socket:["):
+            found.add(link[8:-1])
+    return found
+
+
 def listening(own):
     """TCP ports that are listened on, by sockets with these inodes (None: by any)."""
     found = set()
@@ -654,7 +667,8 @@ def connected(port):
             if code == errno.EINPROGRESS:
                 select.select([], [made], [], 0.05)
                 code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
+            if code or met_itself(made, port):
+                code = code or errno.ECONNREFUSED
                 raise OSError(code, os.strerror(code))
             made.setblocking(True)
             return made
@@ -663,6 +677,15 @@ def connected(port):
             if made is not None:
                 made.close()
     raise problem
+
+
+def met_itself(made, port):
+    """Whether a connection on loopback leads to itself: where nobody listens, its own end may be given that port."""
+    if made.getsockname()[1] != port:
+        return False
+    # closed as usual, it would keep whoever wants to listen there from it for a minute
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return True
 
 
 def resident_bytes():

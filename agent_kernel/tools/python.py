@@ -40,21 +40,27 @@ class PythonSession(Driven):
                     frame = await self.frames.get()
                     if frame is None or frame["kind"] == "done":
                         done = True
+                    elif frame["kind"] == "begun":
+                        continue
                     yield frame if frame is not None else {"kind": "died", "reason": self.ended}
         finally:
             if not done and self.alive:
                 await asyncio.shield(self._interrupt())
 
     async def _interrupt(self) -> None:
-        """SIGINT first: then the variables survive."""
-        with contextlib.suppress(SandboxError):
-            await self.sandbox.interrupt(self.job)
+        """SIGINT first: then the variables survive. What came before the code had begun was not for it: once more."""
+        await self._signal()
         try:
             async with asyncio.timeout(INTERRUPT_TIMEOUT):
                 while (frame := await self.frames.get()) is not None and frame["kind"] != "done":
-                    pass
+                    if frame["kind"] == "begun":
+                        await self._signal()
         except TimeoutError:
             await self.close()
+
+    async def _signal(self) -> None:
+        with contextlib.suppress(SandboxError):
+            await self.sandbox.interrupt(self.job)
 
 
 async def run(args: Json, context: ToolContext) -> ToolOutput:

@@ -208,6 +208,7 @@ class Driver:
         self.send("done", dropped=dropped)
 
     def one(self, code):
+        self.send("begun")  # from now on it can be interrupted
         self.calls += 1
         name = f"{NAME[:-1]}-{self.calls}>"
         linecache.cache[name] = (len(code), None, code.splitlines(True), name)

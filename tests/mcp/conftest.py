@@ -26,6 +26,7 @@ from tests.ports import free_port
 
 EVERYTHING = Path(__file__).with_name("everything.py")
 HOSTILE = Path(__file__).with_name("hostile.py")
+THINKS = 30.0
 
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
@@ -82,7 +83,8 @@ class Switchboard:
     async def ask(self, *, scope: str, what: str, reason: str) -> bool:
         """A person who thinks longer than calls may take, and says `answer`."""
         self.asked.append(f"{what} | {reason}")
-        await asyncio.sleep(0.6)
+        later(THINKS)
+        await asyncio.sleep(0.05)
         return self.answer
 
     async def call(self, tool: str, /, server: str = "everything", **args: Any) -> ToolOutput:
@@ -97,6 +99,13 @@ class Switchboard:
         output = await self.call(tool, **args)
         assert output.is_error, said(output)
         return said(output)
+
+
+def later(seconds: float) -> None:
+    """The running loop's clock goes ahead: who waits for no longer than that has waited."""
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    loop.time = lambda: before() + seconds  # type: ignore[method-assign]
 
 
 def said(output: ToolOutput) -> str:

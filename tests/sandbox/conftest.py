@@ -36,6 +36,16 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
+HOLDS = "exec 9>>lock; flock 9; touch held"
+"""In a shell: it and its children hold a lock from now on, until the last of them has died."""
+HELD = "until [ -e held ]; do sleep 0.02; done"
+
+
+async def nobody_holds_it(sandbox: Sandbox) -> None:
+    """Until the lock is free, however slow the machine is; what goes on running would never let go of it."""
+    assert (await sandbox.exec("flock lock true", timeout=60)).exit_code == 0
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     folder = tmp_path / "work"

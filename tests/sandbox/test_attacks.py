@@ -40,10 +40,10 @@ ATTACKS = {
         "libc.ptrace(17, {victim}, 0, 0); print('{canary}')"
     ),
     "read a process's memory": "open('/proc/{victim}/mem', 'rb').close(); print('{canary}')",
-    "reach a port of the host": "s = socket.create_connection(('127.0.0.1', {port}), 3); print(s.recv(99).decode())",
+    "reach a port of the host": "s = socket.create_connection(('127.0.0.1', {port}), 20); print(s.recv(99).decode())",
     "reach it by UDP": (
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(3); "
-        "s.sendto(b'x', ('127.0.0.1', {udp})); print(s.recv(99).decode())"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20); "
+        "s.connect(('127.0.0.1', {udp})); s.send(b'x'); print(s.recv(99).decode())"
     ),
     "reach a Unix socket of the host": (
         "s = socket.socket(socket.AF_UNIX); s.connect('{outside}/s'); print(s.recv(99).decode())"
@@ -148,7 +148,7 @@ async def reached(sandbox: Sandbox, outside: Outside, attacks: dict[str, str]) -
     """The attacks that got to their canary."""
 
     async def works(attack: str) -> bool:
-        result = await sandbox.exec([sys.executable, "-c", outside.code(attack)], timeout=30)
+        result = await sandbox.exec([sys.executable, "-c", outside.code(attack)], timeout=60)
         return CANARY in result.stdout
 
     found = [await works(attack) for attack in attacks.values()]  # one traces what another signals

@@ -10,17 +10,22 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent_kernel import previews
 from agent_kernel.errors import SandboxDenied, SandboxNotFound, SandboxUnavailable, SettingsError
 from agent_kernel.previews import Answer, answer_of
+from agent_kernel.sandbox import daytona as daytona_module
 from agent_kernel.sandbox.base import Exit, NetworkPolicy, Sandbox, Stdout
 from agent_kernel.sandbox.daytona_api import Access, mounted
+from tests.ports import free_port
 from tests.sandbox.conftest import QUICK, eventually
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
 
 OpenRemote = Callable[..., Awaitable[Sandbox]]
+SOON_SILENT = replace(QUICK, silence=1, tick=0.2)
 
 
 def asked(daytona: FakeDaytona, method: str, part: str) -> int:
@@ -147,21 +152,23 @@ async def test_streams_that_are_cut_go_on_without_a_gap_or_a_double(
     daytona: FakeDaytona, open_remote: OpenRemote
 ) -> None:
     sandbox = await open_remote()
-    seen, cuts = b"", 0
-    async for item in sandbox.stream("for i in $(seq 200); do echo line $i; sleep 0.01; done"):
+    seen, words = b"", 0
+    lines = "for i in $(seq 200); do echo line $i; sleep 0.01; [ $((i % 50)) != 0 ] || read word; done"
+    async for item in sandbox.stream(lines, job="j", keep_stdin=True):
         if isinstance(item, Stdout):
             seen += item.data
-            if cuts < 2 and len(seen) > 300 * (cuts + 1):
-                cuts += 1
+            if seen.count(b"\n") == 50 * (words + 1):  # it waits for a word, and goes on while it is cut
+                words += 1
+                await sandbox.send("j", b"go on\n")
                 await asyncio.to_thread(daytona.cut)
-    assert cuts == 2
+    assert words == 4
     assert seen.decode() == "".join(f"line {i}\n" for i in range(1, 201))
 
 
 async def test_a_network_that_stalls_and_comes_back_loses_nothing(
     daytona: FakeDaytona, open_remote: OpenRemote, workspace: Path
 ) -> None:
-    sandbox = await open_remote(patience=_impatient())
+    sandbox = await open_remote(patience=SOON_SILENT)
     seen, stalled = b"", False
     async for item in sandbox.stream("echo first; sleep 1; echo second; exit 7"):
         if isinstance(item, Stdout):
@@ -178,13 +185,15 @@ async def test_a_network_that_stalls_and_comes_back_loses_nothing(
 async def test_a_network_that_stays_away_ends_in_a_sentence(
     daytona: FakeDaytona, open_remote: OpenRemote
 ) -> None:
-    sandbox = await open_remote(patience=_impatient(attempts=2))
+    sandbox: Any = await open_remote(patience=SOON_SILENT)
     last = None
     async for item in sandbox.stream("echo begun; sleep 60"):
         if isinstance(item, Stdout):
             daytona.stall()
+            sandbox._service.patience = replace(SOON_SILENT, request=1, attempts=2)
         last = item
         if isinstance(item, Exit):
+            sandbox._service.patience = SOON_SILENT
             daytona.go_on()
     assert isinstance(last, Exit) and last.exit_code == -9
     assert "connection to the sandbox was lost" in last.error, last
@@ -240,9 +249,11 @@ async def test_a_workspace_removed_over_there_is_brought_back_and_not_deleted_he
 async def test_jobs_of_a_host_that_is_not_heard_of_end_by_themselves(
     daytona: FakeDaytona, open_remote: OpenRemote
 ) -> None:
-    sandbox = await open_remote(patience=_impatient(beat=3600, lease=1))
+    sandbox = await open_remote(patience=replace(SOON_SILENT, beat=3600))
     stream = sandbox.stream("echo begun; sleep 4321")
     assert await anext(aiter(stream)) == Stdout(b"begun\n")
+    for heard in daytona.only.path("/session/.agent-kernel/owners").iterdir():
+        os.utime(heard, (0, 0))  # for longer than the lease
     items = [item async for item in stream]
     assert isinstance(items[-1], Exit) and "host was not heard of" in items[-1].error
     assert not any("4321" in line for line in daytona.only.processes())
@@ -256,10 +267,10 @@ async def test_it_is_kept_awake_while_something_runs_or_is_looked_at(
 
 
 async def test_servers_are_listed_and_their_addresses_renewed_while_somebody_looks(
-    daytona: FakeDaytona, open_remote: OpenRemote
+    daytona: FakeDaytona, open_remote: OpenRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox = await open_remote(patience=replace(QUICK, preview=6, beat=0.2))
-    port = 40_000 + os.getpid() % 20_000
+    sandbox = await open_remote(patience=replace(QUICK, preview=600, beat=0.2))
+    port = free_port()  # the fake's containers share this machine's network
     assert await sandbox.ports() == []
     page = "<title>Far &amp; away</title>"
     await sandbox.write("index.html", page.encode())
@@ -267,14 +278,17 @@ async def test_servers_are_listed_and_their_addresses_renewed_while_somebody_loo
     await sandbox.exec(serve, background=True)
     await eventually(lambda: listens(port))
     assert await sandbox.ports() == [port], "also what has left its parent; nothing of the service's own"
+    monkeypatch.setattr(previews, "PATIENCE", 60.0)
     assert await answer_of(sandbox, port) == Answer(http=True, title="Far & away")
     first = await sandbox.open_port(port)
-    assert "seconds=6" in first.url
+    assert "seconds=600" in first.url
     assert (await sandbox.open_port(port)).url == first.url
     assert asked(daytona, "GET", "signed-preview-url") == 1
     touched = daytona.only.touched
-    await eventually(lambda: asked(daytona, "GET", "signed-preview-url") == 2)
-    assert daytona.only.touched > touched, "it is kept awake"
+    monkeypatch.setattr(daytona_module, "RENEW", 1.0)
+    await eventually(lambda: asked(daytona, "GET", "signed-preview-url") > 1)
+    monkeypatch.setattr(daytona_module, "RENEW", 0.4)
+    await eventually(lambda: daytona.only.touched > touched)  # it is kept awake
     assert (await sandbox.open_port(port)).url != first.url
     await sandbox.kill()
     assert not any("http.server" in line for line in daytona.only.processes())
@@ -304,7 +318,3 @@ async def test_an_image_without_what_is_needed_says_so(daytona: FakeDaytona, ope
     (container.disk / "workspace").chmod(0)
     with pytest.raises(SandboxUnavailable, match=re.escape("image lacks /workspace, or does not let")):
         await open_remote()
-
-
-def _impatient(**changes: float) -> object:
-    return replace(QUICK, request=1, silence=1, tick=0.2, **{"attempts": 12, **changes})  # type: ignore[arg-type]

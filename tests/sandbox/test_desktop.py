@@ -66,7 +66,7 @@ async def shown_by(sandbox: Sandbox) -> BrowserUpdate:
 async def events_of(sandbox: Sandbox, *wanted: str) -> str:
     """What the program with a window was told, once all of `wanted` is in it."""
     tests = " && ".join(f"grep -qF '{line}' told" for line in wanted)
-    await sandbox.exec(f"until {tests}; do sleep 0.05; done", timeout=30)
+    await sandbox.exec(f"until {tests}; do sleep 0.05; done", timeout=60)
     return (await sandbox.read("told")).decode()
 
 

@@ -78,7 +78,7 @@ async def test_bootstrap_and_the_scripts_work_in_a_sandbox(tmp_path: Path) -> No
         await sandbox.write("site/robots.txt", b"User-agent: *\nDisallow: /private\n")
         await sandbox.exec("cd site && exec python3 -m http.server 8800 --bind 127.0.0.1", background=True)
         await sandbox.exec(
-            "until (exec 3<>/dev/tcp/127.0.0.1/8800) 2>/dev/null; do sleep 0.05; done", timeout=30
+            "until (exec 3<>/dev/tcp/127.0.0.1/8800) 2>/dev/null; do sleep 0.05; done", timeout=60
         )
         text = await run(sandbox, "web_scraper.py http://127.0.0.1:8800/")
         assert (

@@ -43,13 +43,27 @@ class Page:
                     if answer is not None:
                         self.pages.answer(ME, self.name, asked["id"], answer)
 
+    async def hears(self, action: str) -> None:
+        """Until it has heard the question, and claimed it; and whoever asks knows of that."""
+        async with asyncio.timeout(60):
+            while not any(asked["action"] == action for asked in self.heard):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for _ in range(10):  # no clock: so many turns of the loop
+            await asyncio.sleep(0)
+
     async def leave(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment makes no page late."""
+    monkeypatch.setattr(module, "CLAIM", 60.0)
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is waited for for long."""
     for name, seconds in {"CLAIM": 0.1, "GRACE": 0.1}.items():
         monkeypatch.setattr(module, name, seconds)
@@ -90,13 +104,14 @@ async def test_a_page_that_does_not_claim_is_taken_to_be_gone(tmp_path: Path, qu
 
 
 async def test_of_a_page_that_vanishes_while_it_works_the_outcome_is_not_known(
-    tmp_path: Path, quick: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "GRACE", 0.1)
     pages, notebook = Pages(), tmp_path / "a.ipynb"
     page = Page(pages, notebook, lambda asked: None)
     await asyncio.sleep(0)
     asking = asyncio.create_task(pages.ask(ME, notebook, "edit"))
-    await asyncio.sleep(0.02)
+    await page.hears("edit")
     await page.leave()
     with pytest.raises(PageGone, match="Read the notebook again"):
         await asking
@@ -109,12 +124,12 @@ async def test_a_page_whose_stream_is_just_opened_anew_hears_that_what_it_does_i
     page = Page(pages, notebook, lambda asked: None)
     await asyncio.sleep(0)
     asking = asyncio.create_task(pages.ask(ME, notebook, "run"))
-    await asyncio.sleep(0.02)
+    await page.hears("run")
     await page.leave()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     again = Page(pages, notebook, lambda asked: None)
-    await asyncio.sleep(0.02)
+    await again.hears("end")
     assert [(asked["action"], asked["id"]) for asked in again.heard] == [("end", page.heard[0]["id"])]
     await again.leave()
 
@@ -131,9 +146,7 @@ async def test_a_page_hears_that_a_question_has_ended_however_early(tmp_path: Pa
         assert queue.get_nowait()["action"] == "end"
 
 
-async def test_another_process_reaches_the_pages_of_this_machines_servers(
-    tmp_path: Path, quick: None
-) -> None:
+async def test_another_process_reaches_the_pages_of_this_machines_servers(tmp_path: Path) -> None:
     pages, notebook, far = Pages(), tmp_path / "a.ipynb", FarPages(tmp_path)
     assert await far.ask(ME, notebook, "read") is None, "there is no server"
     page = Page(pages, notebook, lambda asked: None if asked["action"] == "run" else {"said": asked["x"]})
@@ -172,10 +185,9 @@ async def test_a_page_is_told_when_nobody_waits_any_more(tmp_path: Path) -> None
     page = Page(pages, notebook, lambda asked: None)
     await asyncio.sleep(0)
     asking = asyncio.create_task(pages.ask(ME, notebook, "run"))
-    await asyncio.sleep(0.02)
+    await page.hears("run")
     asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
-    await asyncio.sleep(0)
+    await page.hears("end")
     assert [asked["action"] for asked in page.heard] == ["run", "end"]
     assert page.heard[0]["id"] == page.heard[1]["id"]
     await page.leave()

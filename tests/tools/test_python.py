@@ -8,6 +8,7 @@ import base64
 import pytest
 
 from agent_kernel.events import CodeGeneration
+from agent_kernel.tools import python
 from agent_kernel.tools.base import ToolOutput
 from agent_kernel.tools.images import pixels
 from tests.tools.conftest import Desk, said
@@ -241,14 +242,16 @@ async def test_calls_wait_for_each_other(desk: Desk) -> None:
     ["while True: pass", "import time\ntime.sleep(600)", "import asyncio\nawait asyncio.sleep(600)",
      "import subprocess\nsubprocess.run(['sleep', '600'])"],
 )  # fmt: skip
-async def test_variables_survive_a_timeout(desk: Desk, endless: str) -> None:
-    await desk.text("python", code="x = 7")
-    text = await desk.error("python", code=f"print('begun')\n{endless}", timeout=0.5)
-    assert text.startswith("begun\n") and "Interrupted after 0.5 s. Its variables are kept." in text
+async def test_variables_survive_a_timeout(desk: Desk, endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python, "INTERRUPT_TIMEOUT", 20.0)
+    code = f"x = 7\nprint('begun', flush=True)\nopen('begun', 'w').close()\n{endless}"
+    text, after = await desk.cut_off("python", code=code)
+    assert text.startswith("begun\n") and f"Interrupted after {after:g} s. Its variables are kept." in text
     assert await desk.text("python", code="x") == "7"
 
 
-async def test_variables_survive_a_stop(desk: Desk) -> None:
+async def test_variables_survive_a_stop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python, "INTERRUPT_TIMEOUT", 20.0)
     task = asyncio.create_task(desk.call("python", code="x = 7\nprint('begun')\nwhile True: pass"))
     await desk.shows("begun")
     task.cancel()
@@ -257,11 +260,23 @@ async def test_variables_survive_a_stop(desk: Desk) -> None:
     assert await desk.text("python", code="x") == "7"
 
 
+async def test_variables_survive_an_interrupt_that_comes_before_the_code_has_begun(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python, "INTERRUPT_TIMEOUT", 20.0)
+    await desk.text("python", code="x = 7")
+    await desk.text("bash", command="pkill -STOP -f '[M]OST_DISPLAYS'")  # a machine that stands still
+    late = asyncio.create_task(desk.error("python", code="while True: pass", timeout=0.2))
+    await asyncio.sleep(1)
+    await desk.text("bash", command="pkill -CONT -f '[M]OST_DISPLAYS'")
+    assert "Its variables are kept." in await late
+    assert await desk.text("python", code="x") == "7"
+
+
 async def test_code_that_ignores_the_interrupt_is_killed_and_it_is_said(desk: Desk) -> None:
-    code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
-    assert "It had to be killed: its variables are gone." in await desk.error(
-        "python", code=code, timeout=0.3
-    )
+    ignored = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    text, _ = await desk.cut_off("python", code=f"{ignored}open('begun', 'w').close()\nwhile True: pass")
+    assert "It had to be killed: its variables are gone." in text
     assert await desk.text("python", code="1") == f"{GONE}\n1"
     assert await desk.text("python", code="1") == "1"
 
