@@ -6,6 +6,8 @@ import { textsOf } from './model';
 import { Refusal, unchanged } from './operations';
 
 const PATIENCE = 3_000;
+const AGAIN = 3_000;
+const MOST_AGAIN = 5;
 const MAY_BE_OURS =
   'If this very conversation runs in a cell of it, that cell has to end first: use notebook_python, or ask the person to run the cells.';
 
@@ -27,9 +29,10 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
   const kernel = await idle(panel);
   check(wanted); // there was time to type
   let problem = '';
+  const interrupt = interrupter(kernel);
   const stop = (why: string) => (): void => {
     problem ||= why;
-    void kernel.interrupt().catch(() => undefined);
+    interrupt.begin();
   };
   const cancelled = stop('the run was stopped');
   ending.addEventListener('abort', cancelled);
@@ -57,9 +60,23 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
     }
   } finally {
     clearTimeout(late);
+    interrupt.end();
     ending.removeEventListener('abort', cancelled);
   }
   return { ran, problem };
+}
+
+/** Interrupts what was asked of a kernel until it has ended. A kernel takes no notice of an interrupt that arrives a moment before it
+ * begins; and when it is idle, what it does next is somebody else's. */
+export function interrupter(kernel: Kernel.IKernelConnection): { begin(): void; end(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const end = (): void => clearTimeout(timer);
+  const interrupt = (left: number): void => {
+    end();
+    void kernel.interrupt().catch(() => undefined);
+    timer = left ? setTimeout(() => kernel.status !== 'idle' && interrupt(left - 1), AGAIN) : undefined;
+  };
+  return { begin: () => interrupt(MOST_AGAIN), end };
 }
 
 /** The notebook's kernel, once it has nothing else to do. Throws Refusal. */
