@@ -193,6 +193,7 @@ def test_what_is_missing_is_asked_for(context: Any, address: str) -> None:
 def test_what_changed_before_anybody_listened_is_shown(context: Any, address: str) -> None:
     page = open_view(context, address, "?" + urlencode({"later": '{"setup": true}'}))
     page.get_by_role("region", name="First use").wait_for(state="attached")
+    page.wait_for_function("() => window.harness.sent.some(one => one.kind !== 'hello')")
     assert sent(page) == [{"kind": "skip"}], (
         "no server is there to set a model up at: the run says what is missing"
     )
