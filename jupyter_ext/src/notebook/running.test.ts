@@ -72,6 +72,22 @@ test('a kernel that was interrupted before it had begun is interrupted again, an
   vi.useRealTimers();
 });
 
+test('a cell that has long begun is interrupted once: it may be putting away what it has', async () => {
+  vi.useFakeTimers();
+  const { panel, kernel } = opened();
+  const ending = new AbortController();
+  let interrupts = 0;
+  ran = () => new Promise<void>(resolve => (kernel.interrupt = async () => void (interrupts++, setTimeout(resolve, 30_000))));
+  const running = runCells(panel, BOTH, 600, ending.signal);
+  kernel.status = 'busy';
+  await vi.advanceTimersByTimeAsync(20_000);
+  ending.abort();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect((await running).ran).toEqual(['a']);
+  expect(interrupts).toBe(1);
+  vi.useRealTimers();
+});
+
 test('what a run asks of a kernel is not done once the run was stopped while the kernel was waited for', async () => {
   const { panel, kernel, executed } = opened('busy');
   const ending = new AbortController();

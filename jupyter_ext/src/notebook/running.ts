@@ -6,6 +6,8 @@ import { textsOf } from './model';
 import { Refusal, unchanged } from './operations';
 
 const PATIENCE = 3_000;
+/** So long after it was asked a kernel may not have begun. */
+const EARLY = 5_000;
 const AGAIN = 3_000;
 const MOST_AGAIN = 5;
 const MAY_BE_OURS =
@@ -53,6 +55,7 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
         break;
       }
       ran.push(cell);
+      interrupt.asked();
       await NotebookActions.runCells(panel.content, [widget], panel.sessionContext);
       if (failed(widget)) {
         problem ||= `cell ${cell} failed`;
@@ -66,9 +69,10 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
   return { ran, problem };
 }
 
-/** Interrupts what was asked of a kernel until it has ended. A kernel takes no notice of an interrupt that arrives a moment before it
- * begins; and when it is idle, what it does next is somebody else's. */
-export function interrupter(kernel: Kernel.IKernelConnection): { begin(): void; end(): void } {
+/** Interrupts what was just `asked` of a kernel. A kernel takes no notice of an interrupt that arrives a moment before it begins: one so
+ * early is repeated until that has ended. Later ones are not: the code may be putting away what it has. */
+export function interrupter(kernel: Kernel.IKernelConnection): { asked(): void; begin(): void; end(): void } {
+  let since = Date.now();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const end = (): void => clearTimeout(timer);
   const interrupt = (left: number): void => {
@@ -76,7 +80,7 @@ export function interrupter(kernel: Kernel.IKernelConnection): { begin(): void; 
     void kernel.interrupt().catch(() => undefined);
     timer = left ? setTimeout(() => kernel.status !== 'idle' && interrupt(left - 1), AGAIN) : undefined;
   };
-  return { begin: () => interrupt(MOST_AGAIN), end };
+  return { asked: () => void (since = Date.now()), begin: () => interrupt(Date.now() - since < EARLY ? MOST_AGAIN : 0), end };
 }
 
 /** The notebook's kernel, once it has nothing else to do. Throws Refusal. */
