@@ -226,6 +226,11 @@ def announced(response: Any) -> list[str]:
     return list(response.request.post_data_json["notebooks"]) if told else []
 
 
+def known(page: Any, name: str) -> None:
+    """Until the server knows that the page has the notebook open: before, tools change its file."""
+    until(lambda: name in page.announced, f"{name} is announced", page)
+
+
 def run_cell(page: Any, index: int, *, wait: bool = True) -> None:
     """Run the cell as Shift+Enter would."""
     page.evaluate(

@@ -20,7 +20,6 @@ from tests.browser.test_notebook_tools import (
     change,
     edit,
     ended,
-    known,
     read,
     run,
     saved,
@@ -61,7 +60,7 @@ def test_an_agent_edits_for_both_never_over_a_person_and_its_run_is_one_step_bac
         lab.open_notebook(context, bench.server, name, kernel=False) for context in (bench.context, other)
     ]
     for page in (ann, bob):
-        known(page, name)
+        lab.known(page, name)
         assert page.evaluate(f"() => ({lab.NOTEBOOK})().context.model.collaborative")
         page.wait_for_function(f"() => {SHARED}.cells.length === 4", timeout=SLOW)
     wait = ToolUse("bash", {"command": "touch ready; until [ -e go ]; do sleep 0.05; done"})

@@ -116,6 +116,7 @@ def app(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def page(bench: Bench, app: str) -> Iterator[Any]:
     opened = lab.open_notebook(bench.context, bench.server, f"{app}.ipynb", app)
+    lab.known(opened, f"{app}.ipynb")
     yield opened
     opened.close()
 

@@ -57,14 +57,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def page(bench: Bench) -> Iterator[Any]:
     written(bench.server.folder, "sales.ipynb")
     opened = lab.open_notebook(bench.context, bench.server, "sales.ipynb")
-    known(opened, "sales.ipynb")
+    lab.known(opened, "sales.ipynb")
     yield opened
     assert not [problem for problem in opened.problems if "agent" in problem.lower()], opened.problems
-
-
-def known(page: Any, name: str) -> None:
-    """Until the server knows that the page has the notebook open: before, tools change its file."""
-    lab.until(lambda: name in page.announced, f"{name} is announced", page)
 
 
 def run(bench: Bench, prompt: str, *turns: list[Any], permission: str = "bypass", name: str = "t") -> str:
@@ -230,7 +225,7 @@ def test_changes_are_rejected_one_by_one_by_keyboard_and_all_at_once(bench: Benc
     page.announced.clear()
     page.reload()
     page.wait_for_function("() => window.__routed")
-    known(page, "sales.ipynb")
+    lab.known(page, "sales.ipynb")
     page.locator(".agk-runbar").get_by_text("3 changes by the agent").wait_for(timeout=SLOW)
     post(bench, f"runs/{work}/undo", {})
     assert page.evaluate(SOURCES) == now, "the run's undo is done in the open document"
@@ -381,7 +376,7 @@ def test_a_run_in_another_process_changes_the_open_document_not_its_file_behind_
 def test_a_question_is_asked_at_a_cell_in_notebook_7(bench: Bench) -> None:
     name = written(bench.server.folder, "seven.ipynb")
     page = lab.open_notebook(bench.context, bench.server, name, "notebook")
-    known(page, name)
+    lab.known(page, name)
     bench.api.add([read(name)], [change(edit("one", "x = 1", "x = 7"), path=name)], [Text("It is seven.")])
     lab.cell(page, 2).click()
     lab.cell(page, 2).get_by_role("button", name="Ask Agent About This Cell").click(timeout=SLOW)
@@ -418,7 +413,7 @@ def test_of_two_pages_one_changes_it_and_pages_that_vanish_leave_it_to_the_file(
 ) -> None:
     lab.save(page)
     other = lab.open_notebook(bench.context, bench.server, "sales.ipynb", "notebook", kernel=False)
-    known(other, "sales.ipynb")
+    lab.known(other, "sales.ipynb")
     other.get_by_role("heading", name="Sales of 2026, edited").wait_for(timeout=SLOW)
     now = page.evaluate(SOURCES)["one"]
     (done,) = ended(bench, page, run(bench, "One", [change(edit("one", now, "x = 2"))], [Text("Done.")]))
