@@ -109,13 +109,16 @@ class PreviewWatch:
                 await self._append(gone.model_copy(update={"live": False, "timestamp": now_ms()}))
             for port in self._tries.keys() - listening:
                 del self._tries[port]
+            desktop = self._desktop_port()
+            if desktop in self._shown and self._shown[desktop].kind != "desktop":
+                del self._shown[desktop]  # it listened before the sandbox knew that it was ready
             new = sorted(listening - self._shown.keys())[: max(0, MOST_PORTS - len(self._shown))]
             await asyncio.gather(*(self._ask(port) for port in new))
 
     async def _ask(self, port: int) -> None:
         """See whether the port speaks HTTP; what says nothing is asked again later, what says something else not."""
-        own = self._sandbox.desktop_url
-        if own and urlsplit(own).port == port:
+        if port == self._desktop_port():
+            own = self._sandbox.desktop_url
             self._shown[port] = BrowserUpdate(url=own, port=port, title="Desktop", kind="desktop")
             await self._append(self._shown[port])
             return
@@ -130,6 +133,9 @@ class PreviewWatch:
             update = BrowserUpdate(url=f"http://localhost:{port}{path}", port=port, title=answer.title)
             self._shown[port] = update
             await self._append(update)
+
+    def _desktop_port(self) -> int | None:
+        return urlsplit(self._sandbox.desktop_url).port
 
     async def _path(self, port: int) -> str:
         """Where the page is, by the first address that was printed for the port."""

@@ -104,6 +104,22 @@ async def test_a_server_is_told_once_with_the_page_it_names_and_again_when_it_en
     assert (told[1].port, told[1].url, told[1].live) == (8300, update.url, False)
 
 
+async def test_a_desktop_that_listens_before_it_is_ready_is_told_to_be_one(
+    sandbox: Sandbox, watch: tuple[PreviewWatch, list[BrowserUpdate]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview, told = watch
+    await sandbox.exec("python3 -m http.server 8306", background=True)
+    preview.heard(result(""), background=True)
+    await until(lambda: told)
+    ready = "http://localhost:8306/?view_only=1"
+    monkeypatch.setattr(type(sandbox), "desktop_url", ready)
+    await until(lambda: len(told) == 2)
+    assert [(update.kind, update.url, update.live) for update in told] == [
+        ("page", "http://localhost:8306/", True),
+        ("desktop", ready, True),
+    ]
+
+
 async def test_what_speaks_something_else_or_nothing_is_not_told(
     sandbox: Sandbox, watch: tuple[PreviewWatch, list[BrowserUpdate]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

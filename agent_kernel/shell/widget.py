@@ -1,6 +1,7 @@
 """The live view: an anywidget in the cell's output, fed with events, swapped for a static bundle at the end.
 
-Kernel to JavaScript, as custom messages: `{kind: "events", events}` and `{kind: "notice", text}`.
+Kernel to JavaScript, as custom messages: `{kind: "events", events}`, `{kind: "notice", text}`, and `{kind: "heard"}` as
+the answer to a hello, which is repeated until then: only now is it known that messages reach the kernel.
 JavaScript to kernel: `hello {after}`, `approve {id, decision}`, `control {action}`, `message {text}`,
 `undo {call_id, path}`, `skip` (without a model after all).
 Messages from the page are text of strangers and checked one by one. Events sent
@@ -189,6 +190,7 @@ class LiveView:
             after = content.get("after")
             if isinstance(after, int) and not isinstance(after, bool):
                 self._stop_mirroring()
+                self.widget.send({"kind": "heard"})
                 self._start(self._send([event for event in self.sent if event.seq > after]))
             return
         if isinstance(content, dict) and content.get("kind") == "skip":

@@ -155,8 +155,8 @@ test('a run behind the first page goes when it was forgotten elsewhere, and the 
   await hub.refresh();
   void hub.select('old');
   await hub.follow(row('old') as unknown as RunRow);
-  await vi.waitFor(() => expect(hub.snapshot().selected).toBeNull());
-  await vi.waitFor(() => expect(asked[asked.length - 1]).toContain('page='));
+  await vi.waitFor(() => expect(hub.snapshot().selected).toBeNull(), { timeout: 30_000 });
+  await vi.waitFor(() => expect(asked[asked.length - 1]).toContain('page='), { timeout: 30_000 });
   expect(asked.filter(url => url.includes('run=old'))).toHaveLength(1);
   ids = IDS;
   hub.dispose();

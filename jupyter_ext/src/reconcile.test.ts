@@ -30,7 +30,9 @@ function cell() {
 
 let arrive = (): void => undefined;
 let output = Promise.resolve();
+const asked: string[] = [];
 const fetched = async ({ url }: Request): Promise<Response> => {
+  asked.push(url);
   await (url.includes('/output') ? output : null);
   const answers: Array<[RegExp, object]> = [
     [/output/, { data: { 'text/plain': 'whole' }, metadata: {} }],
@@ -68,14 +70,15 @@ async function opened(held: ReturnType<typeof cell>): Promise<void> {
 test('a cell gets the run that it was saved without', async () => {
   const one = cell();
   await opened(one);
-  await vi.waitFor(() => expect(one.held).toEqual([{ output_type: 'display_data', data: { 'text/plain': 'whole' }, metadata: {} }]));
+  await vi.waitFor(() => expect(one.held).toEqual([{ output_type: 'display_data', data: { 'text/plain': 'whole' }, metadata: {} }]), { timeout: 30_000 });
 });
 
 test('a cell that is run anew while its earlier run is being fetched keeps what it shows now', async () => {
   const one = cell();
   output = new Promise(resolve => (arrive = resolve));
+  asked.length = 0;
   await opened(one);
-  await new Promise(resolve => setTimeout(resolve, 20));
+  await vi.waitFor(() => expect(asked[asked.length - 1]).toContain('/output'), { timeout: 30_000 });
   const live = { output_type: 'display_data', data: { 'application/vnd.jupyter.widget-view+json': {} }, metadata: {} };
   one.held.push(live);
   arrive();

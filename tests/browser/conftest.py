@@ -15,7 +15,7 @@ from tests.browser import lab
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, Any]:
     report = yield
-    if call.when == "call" and report.failed:
+    if call.when != "teardown" and report.failed:
         told = io.StringIO()
         with contextlib.redirect_stdout(told):
             for context in {id(found): found for found in contexts(item.funcargs)}.values():

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,11 @@ PATIENCE = 120_000
 OUTPUT = Path(__file__).parents[1] / "output"
 PYTHON = os.environ.get("PYTHON_UNDER_TEST", sys.executable)
 """Another environment's Python (where a built wheel is installed), or this one."""
+OVERRIDES = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+    # Every two minutes, wherever a test is then: of two savings at once JupyterLab takes one for a stranger's.
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+}
 NOTEBOOK = """() => {
   const app = window.jupyterapp;
   if (!app) return null;
@@ -83,7 +88,7 @@ def jupyter(
     port = port or free_port()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
-    overrides.write_text('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}')
+    overrides.write_text(json.dumps(OVERRIDES))
     environment = {
         **os.environ,
         "HOME": str(home),
@@ -128,7 +133,7 @@ def jupyter(
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):
             return
         if process.poll() is not None:
             break
@@ -136,12 +141,21 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"The server did not start: {log.read_text()[-3000:]}")
 
 
+def until(look: Callable[[], Any], what: str, page: Any = None) -> Any:
+    """What `look` gives once it is something; `page` hears meanwhile what happens in it."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"never: {what}"
+        page.wait_for_timeout(50) if page else time.sleep(0.05)
+    return found
+
+
 def api(server: Server, path: str) -> Any:
     """What `GET api/agent/{path}` answers."""
     request = urllib.request.Request(
         f"{server.url}/api/agent/{path}", headers={"Authorization": f"token {TOKEN}"}
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE / 1000) as response:
         return json.load(response)
 
 
@@ -152,7 +166,7 @@ def browser(**context: Any) -> Iterator[Any]:
 
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE)
         opened = chromium.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context})
         opened.set_default_timeout(PATIENCE)
         try:
@@ -182,15 +196,20 @@ def tell_of_server(server: Server) -> None:
 
 
 def open_notebook(context: Any, server: Server, name: str, app: str = "lab", kernel: bool = True) -> Any:
-    """The page with the notebook open, its kernel idle. `page.problems` collects console errors."""
+    """The page with the notebook open, its kernel idle. `page.problems` collects console errors, `page.announced` the
+    notebooks that the server knows to be open in it."""
     page = context.new_page()
-    page.problems = []
+    page.problems, page.announced = [], []
+    page.on("response", lambda response: page.announced.extend(announced(response)))
     page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: page.problems.append(str(e)))
     page.add_init_script(ROUTED)
     place = f"lab/workspaces/t{time.time_ns()}/tree/{name}" if app == "lab" else f"notebooks/{name}"
     page.goto(f"{server.url}/{place}?token={TOKEN}")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_function(
+        f"() => ({NOTEBOOK})()?.context.isReady"
+    )  # what stood there before is an empty cell
     if app == "lab":
         page.wait_for_function("() => window.__routed")
     if kernel:
@@ -199,6 +218,17 @@ def open_notebook(context: Any, server: Server, name: str, app: str = "lab", ker
             " return !!k && k.status === 'idle'; }"
         )
     return page
+
+
+def announced(response: Any) -> list[str]:
+    """The notebooks that a page has told the server of with this request."""
+    told = response.request.method == "PUT" and "/api/agent/pages/" in response.url and response.ok
+    return list(response.request.post_data_json["notebooks"]) if told else []
+
+
+def known(page: Any, name: str) -> None:
+    """Until the server knows that the page has the notebook open: before, tools change its file."""
+    until(lambda: name in page.announced, f"{name} is announced", page)
 
 
 def run_cell(page: Any, index: int, *, wait: bool = True) -> None:

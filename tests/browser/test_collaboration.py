@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,6 @@ from tests.browser.test_notebook_tools import (
     change,
     edit,
     ended,
-    known,
     read,
     run,
     saved,
@@ -55,14 +53,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             yield Bench(server, context, api, scratch / "home")
 
 
-def until(page: Any, look: Callable[[], bool], what: str) -> None:
-    for _ in range(600):
-        if look():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"never: {what}")
-
-
 def test_an_agent_edits_for_both_never_over_a_person_and_its_run_is_one_step_back(bench: Bench) -> None:
     name = written(bench.server.folder, "sales.ipynb")
     other = bench.context.browser.new_context()
@@ -70,7 +60,7 @@ def test_an_agent_edits_for_both_never_over_a_person_and_its_run_is_one_step_bac
         lab.open_notebook(context, bench.server, name, kernel=False) for context in (bench.context, other)
     ]
     for page in (ann, bob):
-        known(bench, page)
+        lab.known(page, name)
         assert page.evaluate(f"() => ({lab.NOTEBOOK})().context.model.collaborative")
         page.wait_for_function(f"() => {SHARED}.cells.length === 4", timeout=SLOW)
     wait = ToolUse("bash", {"command": "touch ready; until [ -e go ]; do sleep 0.05; done"})
@@ -82,7 +72,7 @@ def test_an_agent_edits_for_both_never_over_a_person_and_its_run_is_one_step_bac
         [change(edit("two", "y = 2", "y = 20"), {"op": "insert", "source": "z = 30", "after": "two"})],
         [Text("Done.")],
     )  # fmt: skip
-    until(ann, (bench.server.folder / "ready").exists, "the agent has read the notebook")
+    lab.until((bench.server.folder / "ready").exists, "the agent has read the notebook", ann)
     bob.evaluate(TYPE, ["one", "  # Bob's"])
     ann.wait_for_function(f'() => ({SOURCES})().one.endsWith("Bob\'s")', timeout=SLOW)
     (bench.server.folder / "go").touch()
@@ -98,13 +88,13 @@ def test_an_agent_edits_for_both_never_over_a_person_and_its_run_is_one_step_bac
     assert [changed[cell] for cell in ("one", "two", added)] == ["x = 10  # Bob's", "y = 20", "z = 30"]
     assert digest(changed["one"]) != digest("x = 1")
     bob.wait_for_function(SEEN, arg=changed, timeout=SLOW)
-    until(ann, lambda: saved(bench) == changed, "the file holds what both see")
-    acting = next(page for page in (ann, bob) if bar(page, "two").count())
-    acting.screenshot(path=OUTPUT / "collaboration.png")
+    lab.until(lambda: saved(bench) == changed, "the file holds what both see", ann)
+    acting = lab.until(lambda: [page for page in (ann, bob) if bar(page, "two").count()], "a bar", ann)
+    acting[0].screenshot(path=OUTPUT / "collaboration.png")
 
     assert not post(bench, f"runs/{work}/undo", {})["skipped"]
     before = {"title": "# Sales", "fails": changed["fails"], "one": "x = 1  # Bob's", "two": "y = 2"}
     for page in (ann, bob):
         page.wait_for_function(SEEN, arg=before, timeout=SLOW)
-    until(ann, lambda: saved(bench) == before, "the file holds what both see")
+    lab.until(lambda: saved(bench) == before, "the file holds what both see", ann)
     other.close()

@@ -3,7 +3,6 @@ reach, and axe finds nothing serious. The pictures stay in tests/output, to be l
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,15 +101,11 @@ def begin(bench: Bench, prompt: str, *turns: Any, permission: str = "bypass") ->
     session = post(bench, "sessions", {"name": prompt[:20], "workspace": ".", "new": True})["id"]
     body = {"session": session, "prompt": prompt, "options": {"permission": permission}}
     run = str(post(bench, "runs", body)["id"])
-    until(lambda: lab.api(bench.server, f"runs/{run}")["status"] not in ("queued", "running"))
+    begun = ("queued", "running")
+    lab.until(
+        lambda: lab.api(bench.server, f"runs/{run}")["status"] not in begun, "the run has ended or waits"
+    )
     return run
-
-
-def until(look: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 120
-    while not look():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", params=["lab", "notebook"])
@@ -121,6 +116,7 @@ def app(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def page(bench: Bench, app: str) -> Iterator[Any]:
     opened = lab.open_notebook(bench.context, bench.server, f"{app}.ipynb", app)
+    lab.known(opened, f"{app}.ipynb")
     yield opened
     opened.close()
 

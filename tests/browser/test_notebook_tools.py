@@ -57,15 +57,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def page(bench: Bench) -> Iterator[Any]:
     written(bench.server.folder, "sales.ipynb")
     opened = lab.open_notebook(bench.context, bench.server, "sales.ipynb")
-    known(bench, opened)
+    lab.known(opened, "sales.ipynb")
     yield opened
     assert not [problem for problem in opened.problems if "agent" in problem.lower()], opened.problems
-
-
-def known(bench: Bench, page: Any) -> None:
-    """Until the page's stream is open."""
-    page.wait_for_function("() => window.jupyterapp.commands.hasCommand('agent-kernel:open')", timeout=SLOW)
-    page.evaluate("() => window.jupyterapp.restored")
 
 
 def run(bench: Bench, prompt: str, *turns: list[Any], permission: str = "bypass", name: str = "t") -> str:
@@ -81,10 +75,8 @@ def run(bench: Bench, prompt: str, *turns: list[Any], permission: str = "bypass"
 
 def ended(bench: Bench, page: Any, run: str) -> list[str]:
     """What the run's tools told the model."""
-    for _ in range(600):
-        if lab.api(bench.server, f"runs/{run}")["status"] in ("completed", "failed", "cancelled"):
-            break
-        page.wait_for_timeout(100)
+    final = ("completed", "failed", "cancelled")
+    lab.until(lambda: lab.api(bench.server, f"runs/{run}")["status"] in final, "the run has ended", page)
     events = lab.api(bench.server, f"runs/{run}/events?limit=1000")["events"]
     results = [event for event in events if event["type"] == "tool_result"]
     return ["\n".join(block.get("text", "") for block in event["content"]) for event in results]
@@ -107,7 +99,11 @@ def bar(page: Any, cell: str) -> Any:
 
 
 def saved(bench: Bench, name: str = "sales.ipynb") -> dict[str, str]:
-    notebook = json.loads((bench.server.folder / name).read_text())
+    """Its cells; nothing of a file that is just being written."""
+    try:
+        notebook = json.loads((bench.server.folder / name).read_text())
+    except ValueError:
+        return {}
     return {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
 
 
@@ -146,7 +142,7 @@ def test_an_error_is_fixed_from_its_cell_and_run_again(bench: Bench, page: Any) 
     assert asked == f"# sales.ipynb, cell fails:\n{FIXED}", "a person sees the code that will run"
     allow.click()
     page.get_by_text("The list was empty.").wait_for(timeout=SLOW)
-    assert "0.5" in lab.cell(page, 1).locator(".jp-OutputArea-output").inner_text()
+    lab.cell(page, 1).locator(".jp-OutputArea-output").get_by_text("0.5").wait_for(timeout=SLOW)
     fix.wait_for(state="detached", timeout=SLOW)
     *_, ran = ended(bench, page, lab.api(bench.server, "runs")["runs"][0]["id"])
     assert ran.startswith("Ran 1 of 1 cells.") and "| 0.5" in ran
@@ -167,10 +163,7 @@ def test_what_is_not_saved_is_read_and_never_overwritten(bench: Bench, page: Any
         [read(), change(edit("one", "x = 1  # mine", "x = 10  # mine"))],
         [Text("Done.")],
     )  # fmt: skip
-    for _ in range(600):
-        if (bench.server.folder / "ready").exists():
-            break
-        page.wait_for_timeout(50)
+    lab.until((bench.server.folder / "ready").exists, "the agent has read the notebook", page)
     page.evaluate(TYPE, ["one", "  # mine"])
     (bench.server.folder / "go").touch()
     first, _, refused, again, done = ended(bench, page, work)
@@ -201,6 +194,7 @@ def test_changes_are_rejected_one_by_one_by_keyboard_and_all_at_once(bench: Benc
     work = run(bench, "Change much", [change(*operations)], [Text("Done.")])
     ended(bench, page, work)
     page.locator(".agk-runbar").get_by_text("3 changes by the agent").wait_for(timeout=SLOW)
+    page.locator(".agk-cellbar").nth(2).wait_for(timeout=SLOW)
     assert page.locator(".agk-cellbar").count() == 3
     assert page.locator(".jp-Notebook :is(img, script)").count() == 0, "what the model says is text"
     for theme in ("Light", "Dark"):
@@ -228,8 +222,10 @@ def test_changes_are_rejected_one_by_one_by_keyboard_and_all_at_once(bench: Benc
     page.locator(".agk-runbar").get_by_text("3 changes by the agent").wait_for(timeout=SLOW)
     assert "one" not in page.evaluate(SOURCES)
 
+    page.announced.clear()
     page.reload()
     page.wait_for_function("() => window.__routed")
+    lab.known(page, "sales.ipynb")
     page.locator(".agk-runbar").get_by_text("3 changes by the agent").wait_for(timeout=SLOW)
     post(bench, f"runs/{work}/undo", {})
     assert page.evaluate(SOURCES) == now, "the run's undo is done in the open document"
@@ -260,6 +256,7 @@ def test_the_panel_beside_a_notebook_names_its_variables_and_reaches_its_kernel(
     frame = "import pandas as pd\ndf = pd.DataFrame({'region': ['north', 'south'], 'amount': [1.5, None]})\ndice = [1]"
     page.evaluate(TYPE, ["one", f"\n{frame}"])
     lab.run_cell(page, [*page.evaluate(SOURCES)].index("one"))
+    lab_status(page, "idle")  # variables of a busy kernel are not offered
     page.evaluate("() => window.jupyterapp.commands.execute('agent-kernel:new')")
     write = page.locator(".agk-composer textarea")
     write.fill("")
@@ -379,7 +376,7 @@ def test_a_run_in_another_process_changes_the_open_document_not_its_file_behind_
 def test_a_question_is_asked_at_a_cell_in_notebook_7(bench: Bench) -> None:
     name = written(bench.server.folder, "seven.ipynb")
     page = lab.open_notebook(bench.context, bench.server, name, "notebook")
-    known(bench, page)
+    lab.known(page, name)
     bench.api.add([read(name)], [change(edit("one", "x = 1", "x = 7"), path=name)], [Text("It is seven.")])
     lab.cell(page, 2).click()
     lab.cell(page, 2).get_by_role("button", name="Ask Agent About This Cell").click(timeout=SLOW)
@@ -416,7 +413,7 @@ def test_of_two_pages_one_changes_it_and_pages_that_vanish_leave_it_to_the_file(
 ) -> None:
     lab.save(page)
     other = lab.open_notebook(bench.context, bench.server, "sales.ipynb", "notebook", kernel=False)
-    known(bench, other)
+    lab.known(other, "sales.ipynb")
     other.get_by_role("heading", name="Sales of 2026, edited").wait_for(timeout=SLOW)
     now = page.evaluate(SOURCES)["one"]
     (done,) = ended(bench, page, run(bench, "One", [change(edit("one", now, "x = 2"))], [Text("Done.")]))

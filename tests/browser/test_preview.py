@@ -8,8 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -79,10 +78,7 @@ def serve(bench: Bench, page: Any, command: str, **options: str) -> str:
     """A run that leaves this running, shown in the panel on its preview; its id."""
     bench.api.add([ToolUse("bash", {"command": command, "background": True})], [Text("Served.")])
     run, prompt = start(bench, page, **options)
-    deadline = time.monotonic() + 120
-    while lab.api(bench.server, f"runs/{run}")["status"] != "completed":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    lab.until(lambda: lab.api(bench.server, f"runs/{run}")["status"] == "completed", "it is served")
     show_preview(page, prompt)
     return run
 
@@ -281,6 +277,7 @@ def test_vite_with_hot_reload_flask_and_a_static_site_work_in_the_cell(bench: Be
     for command in servers.values():
         bench.api.add([ToolUse("bash", {"command": command, "background": True})])
     bench.api.add([Text("Served."), Stall()])
+    said: list[str] = []
     page = lab.open_notebook(bench.context, bench.server, "serve.ipynb")
     lab.run_cell(page, 0)
     lab.run_cell(page, 1, wait=False)
@@ -303,9 +300,10 @@ def test_vite_with_hot_reload_flask_and_a_static_site_work_in_the_cell(bench: Be
     frame.wait_for_function("() => document.getElementById('who')?.textContent === 'ann'")
     page.screenshot(path=OUTPUT / "preview-cell-many.png")
     if vite:
+        page.on("console", lambda message: said.append(message.text))
         frame = shown(8505)
         frame.wait_for_function("() => document.getElementById('p')?.textContent === 'first'")
-        page.wait_for_timeout(1_000)  # Vite's own watcher and socket settle
+        lab.until(lambda: "[vite] connected." in said, "Vite's client hears of changes", page)
         (folder / "vite" / "said.js").write_text("export const said = 'second';\n")
         frame.wait_for_function("() => document.getElementById('p').textContent === 'second'")
         assert frame.evaluate("() => window.started") == 1, "the module was replaced, not the page"
@@ -329,7 +327,7 @@ def test_it_is_shown_in_the_cell_and_says_when_the_server_has_ended(bench: Bench
     lab.run_cell(page, 0)
     lab.run_cell(page, 1, wait=False)
     cell = lab.cell(page, 1)
-    eventually(lambda: title_of(cell.locator("iframe.agk-app")) == "module ran")
+    lab.until(lambda: title_of(cell.locator("iframe.agk-app")) == "module ran", "the app runs")
     for theme in ("Light", "Dark"):
         lab.set_theme(page, f"JupyterLab {theme}")
         cell.locator(".agk-preview").scroll_into_view_if_needed()
@@ -341,7 +339,7 @@ def test_it_is_shown_in_the_cell_and_says_when_the_server_has_ended(bench: Bench
     page.screenshot(path=OUTPUT / "preview-gone.png")
     cell.get_by_role("button", name="Stop").click()
     page.wait_for_function("() => window.__done")
-    assert "Served: http://localhost:8504/" in cell.inner_text()
+    cell.get_by_text("Served: http://localhost:8504/").first.wait_for()
     page.close()
 
 
@@ -374,19 +372,21 @@ def test_a_browser_and_a_desktop_are_seen_and_the_desktop_is_taken_over_and_hand
     page.get_by_text("Yours: the agent waits").wait_for()
     screen = page.frame_locator("iframe[title='The desktop']")
     screen.locator("canvas").wait_for()
+    told = folder / "told"
+    lab.until(lambda: told.exists() and "shown" in told.read_text(), "the program has the keyboard")
     (folder / "go").touch()
     page.get_by_text("Waits for the desktop").wait_for()
     screen.locator("canvas").click()
     screen.locator("canvas").press_sequentially("hey", delay=30)
-    eventually(lambda: "key y" in (folder / "told").read_text())
-    assert "key g" not in (folder / "told").read_text(), "the agent waits"
+    lab.until(lambda: "key y" in told.read_text(), "the desktop has the person's keys")
+    assert "key g" not in told.read_text(), "the agent waits"
     for theme in ("Dark", "Light"):
         lab.set_theme(page, f"JupyterLab {theme}")
         page.screenshot(path=OUTPUT / f"desktop-panel-{theme.lower()}.png")
     page.get_by_role("button", name="Hand back").click()
     page.get_by_text("Yours: the run has ended").wait_for()
-    told = (folder / "told").read_text()
-    assert told.index("key h") < told.index("key y") < told.index("key g")
+    keys = told.read_text()
+    assert keys.index("key h") < keys.index("key y") < keys.index("key g")
     page.get_by_role("tab", name="Tools").click()
     card = page.locator(".agk-card", has_text="desktop_type").last
     card.locator("img.agk-picture").wait_for()
@@ -408,10 +408,3 @@ def title_of(frame: Any) -> str:
         inner = handle.content_frame()
         return str(inner.title()) if inner else ""
     return ""
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,15 +56,6 @@ def model() -> Iterator[ScriptedMessages]:
         yield api
 
 
-def until(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `look` gives once it is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-    return found
-
-
 def waiting(name: str) -> str:
     return f"while [ ! -e go-{name} ]; do sleep 0.2; done"
 
@@ -85,7 +76,7 @@ def completed(server: lab.Server, name: str, awaited: str = "") -> dict[str, Any
         runs = lab.api(server, "runs")["runs"]
         return next((r for r in runs if name in r["prompt"] and r["status"] == "completed"), None)
 
-    run = until(ended)
+    run = lab.until(ended, f"{name} is completed")
     events = lab.api(server, f"runs/{run['id']}/events?limit=1000")["events"]
     assert [event["seq"] for event in events] == list(range(1, run["head"] + 1))
     return run  # type: ignore[no-any-return]
@@ -152,7 +143,7 @@ def asleep(context: Any, server: lab.Server, model: ScriptedMessages) -> None:
         network.sleep()
         since = time.monotonic()
         (server.folder / "go-asleep").touch()
-        until(lambda: (server.folder / "dreamt").exists())
+        lab.until((server.folder / "dreamt").exists, "the run goes on")
         page.locator(".agk-panel").get_by_text("Offline").wait_for(timeout=SLOW + ASLEEP * 1_000)
         assert page.get_by_text("Half of it.").count() == 0, "nothing gets through"
         page.wait_for_timeout(max(0, ASLEEP - (time.monotonic() - since)) * 1_000)
@@ -172,8 +163,6 @@ def asleep(context: Any, server: lab.Server, model: ScriptedMessages) -> None:
                 1,
             ]
         assert page.locator(".agk-panel .agk-view .agk-tool").count() == 2
-        if (told := page.locator(".jp-Dialog button")).count():  # JupyterLab has lost the server, too
-            told.first.click()
         lab.save(page)
         kept(server.folder, "asleep")
         page.close()
@@ -197,7 +186,8 @@ def test_a_network_asleep_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
             lab.save(page)
             kept(folder, "saved")
             lab.run_cell(page, SHOW)
-            assert "The end of saved." in lab.cell(page, SHOW).inner_text()
+            told = lab.cell(page, SHOW).get_by_text("The end of saved.").filter(visible=True)
+            told.first.wait_for(timeout=SLOW)
             lab.save(page)
             switch(page, "saved")
             whole(page, "saved")
@@ -225,8 +215,9 @@ def test_a_network_asleep_closed_tabs_a_dead_kernel_and_a_server_that_was_away(
             completed(server, "killed")
             context.set_offline(False)
             whole(page, "killed")
-            if (told := page.locator(".jp-Dialog button")).count():  # JupyterLab has lost the server, too
-                told.first.click()
+            # JupyterLab has lost the server, too, and may say so at any moment from now on.
+            lost = page.locator(".jp-Dialog")
+            page.add_locator_handler(lost, lambda dialog: dialog.locator("button").first.click())
             lab.save(page)
             kept(folder, "killed")
             show(page)

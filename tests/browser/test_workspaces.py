@@ -34,7 +34,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (folder / "data" / "sales.csv").write_text("a,b\n1,2\n")
     (folder / "<b>bold.txt").write_text("text of a stranger's")
     with lab.scripted() as api, lab.jupyter(folder, scratch / "home") as server, lab.browser() as context:
-        context.set_default_timeout(90_000)
         yield Bench(server, context, api, scratch / "home")
 
 
@@ -43,7 +42,7 @@ def page(bench: Bench) -> Any:
     page = bench.panel()
     bench.api.add([ToolUse("bash", {"command": "echo made > made.txt"})], [Text("Done.")])
     page.locator(".agk-write textarea").fill("Make a file")
-    page.keyboard.press("Enter")
+    page.locator(".agk-write textarea").press("Enter")
     page.locator(".agk-status", has_text="Done").or_(page.get_by_text("Done.")).first.wait_for()
     return page
 
@@ -72,7 +71,7 @@ def test_files_are_looked_through_taken_out_and_dropped_in(bench: Bench, page: A
     page.locator(".agk-arriving").first.wait_for(state="detached")
     assert (bench.server.folder / "data" / "zwei ü.bin").read_bytes() == b"A" * 20_000_000
     page.locator("li", has=entry(page, "zwei ü.bin")).get_by_role("button", name="Remove").click()
-    page.get_by_role("button", name="Remove", exact=True).last.click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Remove", exact=True).click()
     entry(page, "zwei ü.bin").wait_for(state="detached")
     assert not (bench.server.folder / "data" / "zwei ü.bin").exists()
 
@@ -125,7 +124,7 @@ def test_a_new_one_is_made_from_a_template_stopped_and_deleted(bench: Bench, pag
         page.get_by_role("button", name="Export", exact=True).click()
     assert os.path.getsize(export.value.path()) > 300
     page.locator(".agk-workspace").get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Delete", exact=True).last.click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Delete", exact=True).click()
     page.get_by_text("no sandbox yet").first.wait_for()
     assert (bench.server.folder / "my site" / "index.html").is_file()
     assert page.problems == []

@@ -86,7 +86,8 @@ def test_a_late_page_gets_everything_and_a_stop_button_stops(cells: Cells, api: 
     assert [event["seq"] for event in mirrored] == list(range(1, len(mirrored) + 1)) and mirrored
     before = len(page.custom)
     page.say(kind="hello", after=0)
-    page.until(lambda: any(e.get("seq") == 1 for m in page.custom[before:] for e in m["events"]))
+    page.until(lambda: any(e.get("seq") == 1 for m in page.custom[before:] for e in m.get("events", ())))
+    assert any(m["kind"] == "heard" for m in page.custom[before:])
     page.say(kind="control", action="cancel")
     shown = page.finish()
     assert shown.error == ["Stopped."]

@@ -93,6 +93,23 @@ async def test_a_question_waits_for_a_page_whose_stream_is_opened_anew(tmp_path:
     await page.leave()
 
 
+async def test_what_was_asked_of_a_page_that_is_loaded_anew_is_asked_of_it_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    pages, notebook = Pages(), tmp_path / "a.ipynb"
+    before = Page(pages, notebook, lambda asked: {"by": "before"}, "before")
+    await asyncio.sleep(0)
+    await before.leave()
+    asking = asyncio.create_task(pages.ask(ME, notebook, "undo"))
+    await asyncio.sleep(0)
+    other = Page(pages, tmp_path / "b.ipynb", lambda asked: {"by": "other"}, "other")
+    after = Page(pages, notebook, lambda asked: {"by": "after"}, "after")
+    assert await asking == {"by": "after"}
+    assert [asked["path"] for asked in after.heard] == ["a.ipynb"] and not other.heard
+    for page in (other, after):
+        await page.leave()
+
+
 async def test_a_page_that_does_not_claim_is_taken_to_be_gone(tmp_path: Path, quick: None) -> None:
     pages, notebook = Pages(), tmp_path / "a.ipynb"
     pages.show(ME, "p", {notebook: "a.ipynb"})

@@ -243,7 +243,8 @@ async def test_a_runs_notebook_gives_its_result_again_from_the_top(
     (workspace / "totals.png").unlink()
     for cell in made.cells:
         cell.get("outputs", []).clear()
-    client = NotebookClient(made, kernel_name="python3", resources={"metadata": {"path": str(workspace)}})
+    folder = {"metadata": {"path": str(workspace)}}
+    client = NotebookClient(made, kernel_name="python3", resources=folder, iopub_timeout=60)
     await client.async_execute()
     outputs = [output for cell in made.cells for output in cell.get("outputs", [])]
     assert [o.text for o in outputs if "text" in o] == said == ["{'n': 2.0, 's': 1.0}\n"]

@@ -155,7 +155,8 @@ def test_a_saved_notebook_runs_again(tmp_path: Path) -> None:
     (tmp_path / "data" / "sales.csv").write_text("a\n1\n2\n3\n")
     path = transcript.save(analysis(), tmp_path / "again.ipynb")
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    folder = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, kernel_name="python3", resources=folder, iopub_timeout=60).execute()
     (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert cell.outputs[0].text == "3\n"
 

@@ -36,18 +36,18 @@ def served(folder: Path) -> Iterator[str]:
 def open_view(context: Any, url: str, query: str = "") -> Any:
     page = context.new_page()
     page.goto(f"{url}/index.html{query}")
-    page.wait_for_selector(".agk")
-    # React subscribes after it has drawn for the first time.
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 20)))")
+    page.wait_for_function("() => window.harness?.listened()")
     return page
 
 
 def send(page: Any, events: Sequence[Event]) -> None:
-    """As the kernel sends a batch; returns once it was drawn."""
+    """As the kernel sends a batch; returns once it was drawn: React draws after the next frame, and is done when the
+    page has time for less urgent things."""
     page.evaluate(
         """async events => {
           window.harness.send(events);
           await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+          await new Promise(done => requestIdleCallback(done));
         }""",
         [event.model_dump(mode="json") for event in events],
     )

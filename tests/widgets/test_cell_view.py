@@ -151,6 +151,19 @@ def test_stop_pause_and_messages_are_sent(context: Any, address: str) -> None:
     page.close()
 
 
+def test_what_is_done_before_the_kernel_listens_is_told_as_soon_as_it_does(
+    context: Any, address: str
+) -> None:
+    page = open_view(context, address, "?deaf")
+    send(page, asking()[:1])
+    page.get_by_role("button", name="Stop").click()
+    assert sent(page) == []
+    page.evaluate("() => { window.harness.deaf = false; }")
+    page.wait_for_function("() => window.harness.sent.some(one => one.kind !== 'hello')")
+    assert sent(page) == [{"kind": "control", "action": "cancel"}]
+    page.close()
+
+
 def test_the_timeline_follows_until_its_reader_scrolls_up(context: Any, address: str) -> None:
     page = open_view(context, address)
     events = talk(200)
@@ -193,6 +206,7 @@ def test_what_is_missing_is_asked_for(context: Any, address: str) -> None:
 def test_what_changed_before_anybody_listened_is_shown(context: Any, address: str) -> None:
     page = open_view(context, address, "?" + urlencode({"later": '{"setup": true}'}))
     page.get_by_role("region", name="First use").wait_for(state="attached")
+    page.wait_for_function("() => window.harness.sent.some(one => one.kind !== 'hello')")
     assert sent(page) == [{"kind": "skip"}], (
         "no server is there to set a model up at: the run says what is missing"
     )

@@ -15,11 +15,18 @@ interface Model {
 
 type Listener = (events: Array<AnyEvent | UnknownEvent>) => void;
 
+const FIRST_WAIT = 250;
+/** About a minute; a kernel that has said nothing by then is told everything at once. */
+const MOST_HELLOS = 8;
+
 /** Keeps what arrives before there is a view; the backlog covers what came before this module was loaded. */
 class CommSource implements RunSource {
   private readonly received: Array<AnyEvent | UnknownEvent> = [];
   private readonly listeners = new Set<Listener>();
   private readonly notices = new Set<(text: string) => void>();
+  /** What was done before the kernel is known to listen; null from then on. Jupyter lets messages through to a kernel whose cell runs
+   * only some moments after the view is there: one that is sent before waits for the end of the cell. */
+  private early: Action[] | null = [];
   readonly openPreview = previewsOfServer();
   readonly model = modelOfServer();
 
@@ -27,13 +34,29 @@ class CommSource implements RunSource {
     comm.on('msg:custom', this.onMessage);
     comm.on('change:backlog', this.onBacklog);
     this.onBacklog();
-    this.resend(this.received[this.received.length - 1]?.seq ?? 0);
+    this.greet(MOST_HELLOS, FIRST_WAIT);
+  }
+
+  private greet(left: number, wait: number): void {
+    if (this.early && left && this.post({ kind: 'hello', after: this.received[this.received.length - 1]?.seq ?? 0 })) {
+      setTimeout(() => this.greet(left - 1, wait * 2), wait);
+    } else {
+      this.heard();
+    }
+  }
+
+  private heard(): void {
+    const early = this.early ?? [];
+    this.early = null;
+    early.forEach(action => this.post(action));
   }
 
   private readonly onMessage = (message: unknown): void => {
     const { kind, events, text } = message as { kind?: string; events?: AnyEvent[]; text?: string };
     if (kind === 'events' && Array.isArray(events)) {
       this.take(events);
+    } else if (kind === 'heard') {
+      this.heard();
     } else if (kind === 'notice' && typeof text === 'string') {
       this.notices.forEach(notice => notice(text));
     }
@@ -63,14 +86,21 @@ class CommSource implements RunSource {
   }
 
   send(action: Action): void {
-    this.post(action);
+    if (this.early) {
+      this.early.push(action);
+    } else {
+      this.post(action);
+    }
   }
 
-  private post(content: unknown): void {
+  /** Whether it could be sent. */
+  private post(content: unknown): boolean {
     try {
       this.comm.send(content);
+      return true;
     } catch {
       this.notices.forEach(notice => notice('The kernel cannot be reached. Is it still running?'));
+      return false;
     }
   }
 

@@ -52,6 +52,7 @@ class _Page:
 @dataclass(slots=True)
 class _Question:
     asked: Json
+    notebook: Path
     pages: list[_Page]
     claimed: asyncio.Future[_Page]
     answer: asyncio.Future[Json]
@@ -83,8 +84,16 @@ class Pages:
                 page.queue, page.left = None, time.monotonic()
 
     def show(self, owner: str, page_id: str, notebooks: Mapping[Path, str]) -> None:
-        """The notebooks a page has open, by where they are and by what the page calls them."""
-        self._page(owner, page_id).notebooks = dict(notebooks)
+        """The notebooks a page has open, by where they are and by what the page calls them; what is being asked
+        about one of them is asked here, too: the page it was asked of may be this one before it was loaded anew."""
+        page = self._page(owner, page_id)
+        page.notebooks = dict(notebooks)
+        for question in self._questions.values():
+            mine = question.asked["owner"] == owner and question.notebook in notebooks
+            if mine and page not in question.pages and not question.claimed.done():
+                question.pages.append(page)
+                if page.queue is not None:
+                    page.queue.put_nowait(question.asked)
 
     def claim(self, owner: str, page_id: str, question_id: str) -> bool:
         """Whether the page is the one to carry it out. Asked again, the same answer."""
@@ -133,7 +142,7 @@ class Pages:
             return None
         loop = asyncio.get_running_loop()
         asked: Json = {"id": uuid4().hex, "owner": owner, "action": action, **said}
-        question = _Question(asked, pages, loop.create_future(), loop.create_future())
+        question = _Question(asked, notebook, pages, loop.create_future(), loop.create_future())
         self._questions[asked["id"]] = question
         for page in pages:
             asked["path"] = page.notebooks[notebook]  # every page of one server calls it the same

@@ -3,7 +3,7 @@
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { oneLine } from '../../../widgets/src/views/plain';
 import { Refusal } from './operations';
-import { idle } from './running';
+import { idle, interrupter } from './running';
 
 export interface Variable {
   name: string;
@@ -60,15 +60,16 @@ export async function askKernel<T>(panel: NotebookPanel, asked: object, ending?:
     stop_on_error: false,
     user_expressions: { answer: `__import__('agent_kernel.shell.beside', fromlist=['answer']).answer(${question})` }
   });
-  const stop = (): void => void kernel.interrupt().catch(() => undefined);
-  ending?.addEventListener('abort', stop);
+  const interrupt = interrupter(kernel);
+  ending?.addEventListener('abort', interrupt.begin);
   try {
     const { content } = await future.done.catch(() => {
       throw new Refusal("The notebook's kernel ended before it answered.", 'What it held is gone; ask the person.');
     });
     return read<T>((content as { user_expressions?: Record<string, unknown> }).user_expressions?.['answer'] as Evaluated | undefined);
   } finally {
-    ending?.removeEventListener('abort', stop);
+    interrupt.end();
+    ending?.removeEventListener('abort', interrupt.begin);
   }
 }
 

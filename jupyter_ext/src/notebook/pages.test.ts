@@ -14,7 +14,7 @@ const panelOf = (path: string): object => ({
   disposed: NO_SIGNAL,
   revealed: Promise.resolve(),
   model: { sharedModel: new YNotebook() },
-  context: { path, ready: Promise.resolve(), pathChanged: NO_SIGNAL }
+  context: { path, ready: Promise.resolve(), pathChanged: NO_SIGNAL, saveState: NO_SIGNAL }
 });
 
 /** What the server takes to be open; the first that it is told takes it longer than the next. */
@@ -63,7 +63,7 @@ test('the server knows what is open last, however long it took to hear of it', a
   add(null, panelOf('a.ipynb'));
   await new Promise(resolve => setTimeout(resolve, 80));
   add(null, panelOf('b.ipynb'));
-  await vi.waitFor(() => expect(told).toBe(2));
+  await vi.waitFor(() => expect(told).toBe(2), { timeout: 30_000 });
   await new Promise(resolve => setTimeout(resolve, 200));
   expect(known).toEqual(['a.ipynb', 'b.ipynb']);
 });
@@ -76,10 +76,12 @@ test.each(['claims', 'answers'] as const)('what the server did not hear while it
   failing[kind] = 1;
   const question = { id: `q-${kind}`, path: 'a.ipynb', action: 'read', cells: [] } as const;
   pages.asked(question);
-  await new Promise(resolve => setTimeout(resolve, 20));
+  await vi.waitFor(() => expect(failing[kind]).toBe(0), { timeout: 30_000 });
+  await new Promise(resolve => setTimeout(resolve)); // the page has heard that it failed
   expect(answers).toEqual([]);
   pages.asked(question); // as it does on each stream that is opened, until it has an answer
   pages.asked(question);
-  await new Promise(resolve => setTimeout(resolve, 20));
+  await vi.waitFor(() => expect(answers).not.toEqual([]), { timeout: 30_000 });
+  await new Promise(resolve => setTimeout(resolve, 20)); // a second one would come now
   expect(answers).toHaveLength(1);
 });

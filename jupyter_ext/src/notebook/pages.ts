@@ -9,6 +9,7 @@ import { askKernel } from './kernel';
 import { brief, change } from './model';
 import { Operation, Refusal, Stale } from './operations';
 import { runCells } from './running';
+import { save, watch } from './saving';
 import { PREFIX } from './shelf';
 
 /** A page nobody looks at leaves it to another one with the same notebook, if there is one. */
@@ -16,9 +17,6 @@ const POLITE = 300;
 const SOON = 50;
 /** So long what was said before is waited for: its connection may be dead. */
 const LONGEST_TOLD = 5_000;
-const LONGEST_SAVE = 15_000;
-const MOST_SAVES = 3;
-const AGAIN = 700;
 const MOST_TAKEN = 500;
 const MOST_UNHEARD = 10;
 
@@ -81,6 +79,7 @@ export class NotebookPages implements Answerer {
     if (panel.isDisposed || !panel.model) {
       return;
     }
+    watch(panel.context);
     const opened = { panel, changes: new Changes(panel.model.sharedModel, localStorage, this.key(panel)) };
     this.opened.set(panel, opened);
     panel.disposed.connect(() => {
@@ -181,25 +180,25 @@ export class NotebookPages implements Answerer {
           const at = cells.findIndex(({ id }) => id === cell);
           return { cell, at, count: cells.length, source: cells[at]?.source ?? '' };
         });
-        return { done, problem: await save(panel) };
+        return { done, problem: await save(panel.context) };
       }
       case 'run': {
         changes.ran(call);
         const { ran, problem } = await runCells(panel, question.cells as Array<{ cell: string; expected: string }>, question.seconds as number, ending);
-        await save(panel);
+        await save(panel.context);
         return { ran, problem, notebook: brief(model.sharedModel, new Set(ran)) };
       }
       case 'kernel':
         return askKernel<object>(panel, question.asked as object, ending);
       case 'undo': {
         const undone = changes.undo(question.calls as string[]);
-        return { ...undone, problem: await save(panel) };
+        return { ...undone, problem: await save(panel.context) };
       }
       case 'reload':
         await (model.dirty ? undefined : panel.context.revert());
         return {};
       default:
-        return { problem: await save(panel) };
+        return { problem: await save(panel.context) };
     }
   }
 }
@@ -211,18 +210,4 @@ export function draw(panel: NotebookPanel, cells: readonly string[], drawn: bool
       (cell as MarkdownCell).rendered = drawn;
     }
   }
-}
-
-/** '' or why the document is not saved. Jupyter may ask the person something, who may not be there. */
-async function save({ context }: NotebookPanel): Promise<string> {
-  const { model } = context;
-  const late = new Promise<string>(resolve => setTimeout(() => resolve('JupyterLab has not saved it yet; it may be asking the person.'), LONGEST_SAVE));
-  let problem = '';
-  for (let tries = 0; tries < MOST_SAVES && (model.dirty || (model.collaborative && !tries) || problem); tries++) {
-    if (problem) {
-      await new Promise(resolve => setTimeout(resolve, AGAIN)); // a collaborative document may just be being saved
-    }
-    problem = await Promise.race([context.save().then(() => '', error => String((error as Partial<Error> | null)?.message ?? error)), late]);
-  }
-  return problem;
 }

@@ -55,6 +55,39 @@ test('a cell that is changed while the kernel is waited for is not run', async (
   expect(run).not.toHaveBeenCalled();
 });
 
+test('a kernel that was interrupted before it had begun is interrupted again, and when the cell has ended no more', async () => {
+  vi.useFakeTimers();
+  const { panel, kernel } = opened();
+  const ending = new AbortController();
+  let interrupts = 0;
+  ran = () => new Promise<void>(resolve => (kernel.interrupt = async () => void (++interrupts === 2 && resolve())));
+  const running = runCells(panel, BOTH, 600, ending.signal);
+  kernel.status = 'busy';
+  await vi.advanceTimersByTimeAsync(100);
+  ending.abort();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(await running).toEqual({ ran: ['a'], problem: 'the run was stopped' });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(interrupts).toBe(2);
+  vi.useRealTimers();
+});
+
+test('a cell that has long begun is interrupted once: it may be putting away what it has', async () => {
+  vi.useFakeTimers();
+  const { panel, kernel } = opened();
+  const ending = new AbortController();
+  let interrupts = 0;
+  ran = () => new Promise<void>(resolve => (kernel.interrupt = async () => void (interrupts++, setTimeout(resolve, 30_000))));
+  const running = runCells(panel, BOTH, 600, ending.signal);
+  kernel.status = 'busy';
+  await vi.advanceTimersByTimeAsync(20_000);
+  ending.abort();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect((await running).ran).toEqual(['a']);
+  expect(interrupts).toBe(1);
+  vi.useRealTimers();
+});
+
 test('what a run asks of a kernel is not done once the run was stopped while the kernel was waited for', async () => {
   const { panel, kernel, executed } = opened('busy');
   const ending = new AbortController();

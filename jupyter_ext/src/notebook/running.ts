@@ -6,6 +6,10 @@ import { textsOf } from './model';
 import { Refusal, unchanged } from './operations';
 
 const PATIENCE = 3_000;
+/** So long after it was asked a kernel may not have begun. */
+const EARLY = 5_000;
+const AGAIN = 3_000;
+const MOST_AGAIN = 5;
 const MAY_BE_OURS =
   'If this very conversation runs in a cell of it, that cell has to end first: use notebook_python, or ask the person to run the cells.';
 
@@ -27,9 +31,10 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
   const kernel = await idle(panel);
   check(wanted); // there was time to type
   let problem = '';
+  const interrupt = interrupter(kernel);
   const stop = (why: string) => (): void => {
     problem ||= why;
-    void kernel.interrupt().catch(() => undefined);
+    interrupt.begin();
   };
   const cancelled = stop('the run was stopped');
   ending.addEventListener('abort', cancelled);
@@ -50,6 +55,7 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
         break;
       }
       ran.push(cell);
+      interrupt.asked();
       await NotebookActions.runCells(panel.content, [widget], panel.sessionContext);
       if (failed(widget)) {
         problem ||= `cell ${cell} failed`;
@@ -57,9 +63,24 @@ export async function runCells(panel: NotebookPanel, wanted: ReadonlyArray<{ cel
     }
   } finally {
     clearTimeout(late);
+    interrupt.end();
     ending.removeEventListener('abort', cancelled);
   }
   return { ran, problem };
+}
+
+/** Interrupts what was just `asked` of a kernel. A kernel takes no notice of an interrupt that arrives a moment before it begins: one so
+ * early is repeated until that has ended. Later ones are not: the code may be putting away what it has. */
+export function interrupter(kernel: Kernel.IKernelConnection): { asked(): void; begin(): void; end(): void } {
+  let since = Date.now();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const end = (): void => clearTimeout(timer);
+  const interrupt = (left: number): void => {
+    end();
+    void kernel.interrupt().catch(() => undefined);
+    timer = left ? setTimeout(() => kernel.status !== 'idle' && interrupt(left - 1), AGAIN) : undefined;
+  };
+  return { asked: () => void (since = Date.now()), begin: () => interrupt(Date.now() - since < EARLY ? MOST_AGAIN : 0), end };
 }
 
 /** The notebook's kernel, once it has nothing else to do. Throws Refusal. */
