@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from agent_kernel.account import Account
 from agent_kernel.app import open_app
-from agent_kernel.client import Agent
+from agent_kernel.client import Agent, Run
 from agent_kernel.events import Event
 from agent_kernel.runs.records import RunRow
 from agent_kernel.settings import Settings
@@ -47,6 +48,16 @@ class FarAway(Account):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         await asyncio.sleep(0.3)
         return run
+
+
+class JustThere(Bridge):
+    """The answer is there when the interrupt comes, and the cell, on a busy machine, has not had its turn yet."""
+
+    def wait(self, future: Future[Any], timeout: float | None = None, *, cancel: bool = False) -> Any:
+        found = super().wait(future, timeout, cancel=cancel)
+        if isinstance(found, Run):
+            signal.raise_signal(signal.SIGINT)
+        return found
 
 
 class Behind(Account):
@@ -88,6 +99,29 @@ def test_a_run_that_begins_while_its_cell_is_stopped_is_stopped_too(
         assert call(account.get_run(run.id)).status == "cancelled"
     finally:
         call(app.close())
+
+
+def test_a_run_that_began_just_before_its_cell_is_stopped_is_stopped_too(
+    settings: Settings, workspace: Path, api: ScriptedMessages
+) -> None:
+    api.add([Text("Let me think"), Stall()])
+    prompter = Prompter(InteractiveShell.instance(), JustThere())
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+
+    async def agent() -> Agent:
+        return Agent(workspace=workspace, settings=settings, host=Account(app))
+
+    try:
+        with pytest.raises(AgentStopped):
+            prompter.prompt("Think long", call(agent()), Options(), "lines")
+        (run,) = call(app.store.list_runs(owner=settings.owner))
+        call(app.wait(run.id), 60)
+        assert call(Account(app).get_run(run.id)).status == "cancelled"
+    finally:
+        call(app.close())
+        InteractiveShell.clear_instance()
+        prompter.bridge.close()
 
 
 @pytest.mark.parametrize(
