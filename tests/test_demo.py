@@ -124,7 +124,9 @@ async def test_a_run_can_be_saved_and_run_again(agent: Agent, workspace: Path) -
     run = await agent.run("Analyse a.csv and chart it")
     path = run.save(workspace / "again.ipynb")
     notebook = read(path, as_version=4)
-    client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(workspace)}})
+    place = {"metadata": {"path": str(workspace)}}
+    # By itself it gives an output four seconds after its cell has ended, and then goes on without.
+    client = NotebookClient(notebook, kernel_name="python3", resources=place, iopub_timeout=60)
     await client.async_execute()
     printed = "".join(o.get("text", "") for c in notebook.cells for o in c.get("outputs", []))
     profile = next(line for line in printed.splitlines() if line.startswith("PROFILE "))

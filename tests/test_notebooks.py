@@ -37,6 +37,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def execute(folder: Path, name: str, environment: dict[str, str]) -> list[nbformat.NotebookNode]:
     """The outputs of a notebook run from the top in a fresh kernel."""
     command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace"]
+    command.append(
+        "--ExecutePreprocessor.iopub_timeout=60"
+    )  # after four seconds it would go on without an output
     done = subprocess.run([*command, name], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     notebook = nbformat.read(folder / name, as_version=4)
@@ -112,7 +115,8 @@ async def executed(folder: Path, names: list[str]) -> None:
         for cell in notebook.cells:
             cell.get("outputs", []).clear()
         place = {"metadata": {"path": str(folder)}}
-        await NotebookClient(notebook, kernel_name="python3", resources=place).async_execute()
+        client = NotebookClient(notebook, kernel_name="python3", resources=place, iopub_timeout=60)
+        await client.async_execute()
         nbformat.write(notebook, folder / name)
 
     await asyncio.gather(*(execute_one(name) for name in names))

@@ -38,6 +38,8 @@ class Prompter:
     agents: dict[str, Agent] = field(default_factory=dict)
     last: dict[str, Run] = field(default_factory=dict)
     background: set[Future[list[Event]]] = field(default_factory=set)
+    starting: asyncio.Task[Run] | None = None
+    """A run that no cell shows yet."""
 
     @classmethod
     def open(cls, ip: Any) -> Prompter:
@@ -91,9 +93,14 @@ class Prompter:
         )
 
     def command(self, text: str, agent: Agent, options: Options, kind: frontend.ViewKind) -> CellRun | None:
-        reply: Reply = self.bridge.call(
-            perform(text, agent, self.last.get(options.session), options.overrides(), self._begin)
-        )
+        self.starting = None
+        try:
+            reply: Reply = self.bridge.call(
+                perform(text, agent, self.last.get(options.session), options.overrides(), self._begin)
+            )
+        except KeyboardInterrupt:
+            self._stop_unseen()
+            raise
         if reply.prompt:
             return self.prompt(reply.prompt, agent, options, kind)
         if reply.follow is not None:
@@ -109,6 +116,7 @@ class Prompter:
         if options.agent is not None:
             self._check_agent(agent, options.agent)
         view = self.view(agent, options, kind)
+        self.starting = None
         try:
             if isinstance(view, Patient) and not options.background:
                 self.bridge.call(view.set_up(lambda: agent.ready(**overrides)))
@@ -116,6 +124,7 @@ class Prompter:
             start = partial(agent.start, prompt, transcript=options.background, cell=cell, **overrides)
             run = self.bridge.call(self._begin(start))
         except KeyboardInterrupt:
+            self._stop_unseen()
             view.fail("Stopped before it began.")
             raise AgentStopped("Stopped.") from None
         except BaseException:
@@ -124,13 +133,20 @@ class Prompter:
         return self.show(run, view, options, kind)
 
     async def _begin(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> Run:
-        """The run. One whose cell is stopped before it hears of the run is stopped as well: it would go on unseen."""
-        starting = asyncio.create_task(start())
+        """The run, which begins whatever becomes of the cell."""
+        self.starting = starting = asyncio.create_task(start())
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            self.bridge.submit(_stop_begun(starting))
+            self._stop_unseen()
             raise
+
+    def _stop_unseen(self) -> None:
+        """A run whose cell is stopped before it hears of it is stopped as well: it would go on unseen. It begins in one
+        thread and the interrupt comes in another: either may be first."""
+        starting, self.starting = self.starting, None
+        if starting is not None:
+            self.bridge.submit(_stop_begun(starting))
 
     def _check_agent(self, agent: Agent, name: str) -> None:
         """Raises SettingsError: what cannot begin should not leave an empty view."""
@@ -157,6 +173,7 @@ class Prompter:
         earlier: Sequence[Event] = (),
     ) -> CellRun:
         """Follow the run in the view, until it has settled or (in the background) at leisure."""
+        self.starting = None
         self.last[options.session] = run
         cell = CellRun(run, self.bridge, quiet=kind != "terminal")
         following = self.bridge.submit(follow(run, view, earlier))

@@ -56,15 +56,8 @@ async def follow(run: Run, view: View, earlier: Sequence[Event] = ()) -> list[Ev
         await view.show(batch)
     view.finish(stored)
     if stored:
-        await _collected(run, stored[-1].seq)
+        await run.reach(stored[-1].seq)  # it reads the log on its own, and is to know what the view has shown
     return stored
-
-
-async def _collected(run: Run, seq: int) -> None:
-    """Until the run itself, which reads the log on its own, knows what the view has shown."""
-    async with asyncio.timeout(5):
-        while not (events := run.events) or events[-1].seq < seq:  # noqa: ASYNC110 - it has no event for this
-            await asyncio.sleep(0.002)
 
 
 async def batches(events: AsyncIterable[Event], interval: float = INTERVAL) -> AsyncIterator[list[Event]]:

@@ -59,8 +59,9 @@ class Jupyter:
     def ended(self, run: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """The run once it is final."""
         deadline = time.monotonic() + seconds
+        found: dict[str, Any] = {}
         while time.monotonic() < deadline:
-            found: dict[str, Any] = self.get(f"runs/{run}").json()
+            found = self.get(f"runs/{run}").json()
             if found["status"] in ("completed", "failed", "cancelled"):
                 return found
             time.sleep(0.05)
@@ -86,6 +87,19 @@ class Jupyter:
                     return event
             time.sleep(0.05)
         raise AssertionError(f"not in {self.events(run)[-3:]}")
+
+
+def waits_for(name: str, then: str = "true") -> dict[str, str]:
+    """For `bash`: a command that goes on when the workspace has a file of that name."""
+    return {"command": f"until [ -e {name} ]; do sleep 0.1; done; {then}"}
+
+
+def eventually(is_so: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait until it is so. Raises AssertionError when it has not become so."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
+        time.sleep(0.05)
 
 
 Start = Callable[..., AbstractContextManager[Jupyter]]
@@ -146,7 +160,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx2.HTTPError):
-            if httpx2.get(url, trust_env=False, timeout=2).status_code in (200, 403):
+            if httpx2.get(url, trust_env=False, timeout=PATIENCE).status_code in (200, 403):
                 return
         assert process.poll() is None, log.read_text()[-3000:]
         time.sleep(0.1)

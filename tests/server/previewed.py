@@ -9,11 +9,15 @@ import base64
 import hashlib
 import json
 import sys
-import time
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PAGE = """<!doctype html><title>The app</title><link rel=stylesheet href="/style.css">
 <h1 id=h>Hello</h1><script type=module src="/module.js"></script>"""
+
+
+GO = threading.Event()
+STREAMING: set[object] = set()
 
 
 class App(BaseHTTPRequestHandler):
@@ -51,6 +55,11 @@ class App(BaseHTTPRequestHandler):
             )  # fmt: skip
         elif path == "/stream":
             self.stream()
+        elif path == "/go":
+            GO.set()
+            self.answer(b"")
+        elif path == "/streaming":
+            self.answer(str(len(STREAMING)).encode())
         elif path == "/short":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
@@ -85,13 +94,21 @@ class App(BaseHTTPRequestHandler):
 
     def stream(self) -> None:
         """The second piece is held back until somebody asks for /go: the first must have arrived before."""
+        GO.clear()
+        STREAMING.add(self)
+        try:
+            self.pieces_of_a_stream()
+        finally:
+            STREAMING.discard(self)
+
+    def pieces_of_a_stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.write(b"9\r\ndata: 1\n\n\r\n")
         self.wfile.flush()
-        time.sleep(2)
+        GO.wait()
         self.wfile.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
     def websocket(self) -> None:

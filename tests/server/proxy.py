@@ -14,6 +14,8 @@ class Proxy:
         self.target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self.refused = 0
+        """Connections that came while it was cut."""
         self._open: set[socket.socket] = set()
         self._whole = threading.Event()
         self._whole.set()
@@ -53,6 +55,7 @@ class Proxy:
                 inner, _ = self._listener.accept()
                 self._awake.wait()
                 if not self._whole.is_set():
+                    self.refused += 1
                     inner.close()
                     continue
                 try:

@@ -18,7 +18,7 @@ from tornado.web import Application, RequestHandler
 
 from jupyter_ext.file_routes import FileHandler
 from jupyter_ext.preview import AppHandler
-from tests.server.conftest import Jupyter
+from tests.server.conftest import PATIENCE, Jupyter
 
 ODD = ["plain.txt", "ü ñ 漢字.txt", "a'b\"c.txt", "per%20cent & #.txt", "-rf"]
 
@@ -132,7 +132,7 @@ async def test_nothing_waits_for_a_body_that_broke_off(kind: type[RequestHandler
 
 
 async def reached(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not is_so():  # noqa: ASYNC110 - a task ends
             await asyncio.sleep(0.01)
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tornado.websocket import websocket_connect
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.ports import free_port
-from tests.server.conftest import Jupyter, stop
+from tests.server.conftest import PATIENCE, Jupyter, eventually, stop, wait_for, waits_for
 from tests.server.test_kernels import Kernel
 
 pytestmark = pytest.mark.slow
@@ -39,6 +38,7 @@ c.SimpleLocalProcessSpawner.home_dir_template = "{folder}/{{username}}"
 c.Spawner.cmd = ["{python}", "-m", "jupyterhub.singleuser", "--allow-root"]
 c.Spawner.environment = {environment!r}
 c.Spawner.env_keep = ["PATH"]
+c.Spawner.start_timeout = c.Spawner.http_timeout = {patience}
 c.JupyterHub.services = [{{"name": "test", "api_token": "{admin}"}}]
 c.JupyterHub.load_roles = [{{"name": "test", "services": ["test"],
     "scopes": ["admin:users", "admin:servers", "tokens", "access:servers"]}}]
@@ -53,17 +53,14 @@ class Hub:
     def api(self, method: str, path: str, **rest: Any) -> httpx2.Response:
         headers = {"Authorization": f"token {ADMIN}"}
         return httpx2.request(
-            method, f"{self.url}/hub/api/{path}", headers=headers, timeout=60, trust_env=False, **rest
+            method, f"{self.url}/hub/api/{path}", headers=headers, timeout=PATIENCE, trust_env=False, **rest
         )
 
     def server(self, name: str, process: subprocess.Popen[bytes]) -> tuple[Jupyter, str]:
         """The user's running server as they reach it, and their token."""
         assert self.api("POST", f"users/{name}").status_code == 201
         assert self.api("POST", f"users/{name}/server").status_code in (201, 202)
-        for _ in range(300):
-            if self.api("GET", f"users/{name}").json().get("server"):
-                break
-            time.sleep(0.1)
+        eventually(lambda: bool(self.api("GET", f"users/{name}").json().get("server")))
         token = str(self.api("POST", f"users/{name}/tokens", json={}).json()["token"])
         home = self.folder / name
         return Jupyter(f"{self.url}/user/{name}", home, home, process), token
@@ -81,7 +78,7 @@ def hub(api: ScriptedMessages, tmp_path: Path) -> Iterator[tuple[Hub, subprocess
     config.write_text(
         CONFIG.format(
             port=port, hub_port=hub_port, proxy_port=proxy_port, folder=tmp_path, python=sys.executable,
-            environment=environment, admin=ADMIN,
+            environment=environment, admin=ADMIN, patience=PATIENCE,
         )
     )  # fmt: skip
     log = tmp_path / "hub.log"
@@ -93,21 +90,10 @@ def hub(api: ScriptedMessages, tmp_path: Path) -> Iterator[tuple[Hub, subprocess
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}/hub-prefix"
     try:
-        for _ in range(400):
-            if _answers(f"{url}/hub/api/"):
-                break
-            assert process.poll() is None, log.read_text()[-3000:]
-            time.sleep(0.1)
+        wait_for(f"{url}/hub/api/", process, log)
         yield Hub(url, tmp_path), process
     finally:
         stop(process)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx2.get(url, trust_env=False, timeout=2).status_code == 200
-    except httpx2.HTTPError:
-        return False
 
 
 def test_each_user_has_their_own_runs_and_cells_reach_them(
@@ -139,23 +125,29 @@ def test_a_preview_is_reached_through_the_hubs_proxy_and_only_given_to_its_owner
     alice, hers = hub[0].server("alice", hub[1])
     (alice.folder / "work").mkdir()
     shutil.copy(Path(__file__).with_name("previewed.py"), alice.folder / "work" / "app.py")
-    api.add([ToolUse("bash", {"command": "exec python3 app.py 8123", "background": True})], [Text("Served.")])
+    api.add(
+        [ToolUse("bash", {"command": "exec python3 app.py 8123", "background": True})],
+        [ToolUse("bash", waits_for("told"))],
+        [Text("Served.")],
+    )
     session = alice.post("sessions", {"workspace": "work"}, token=hers).json()["id"]
     run = alice.post("runs", {"session": session, "prompt": "Serve it"}, token=hers).json()["id"]
-    for _ in range(600):
+
+    def told() -> bool:
         events = alice.get(f"runs/{run}/events?limit=1000", token=hers).json()["events"]
-        if any(event["type"] == "browser_update" for event in events):
-            break
-        time.sleep(0.1)
-    else:
-        raise AssertionError(events)
+        return any(event["type"] == "browser_update" for event in events)
+
+    eventually(told)
+    (alice.folder / "work" / "told").touch()
     assert alice.post(f"runs/{run}/previews/8123", token="").status_code == 403
     path = alice.post(f"runs/{run}/previews/8123", token=hers).json()["url"]
     assert path.startswith("/hub-prefix/user/alice/agent-kernel/preview/")
     address = alice.url.removesuffix("/hub-prefix/user/alice") + path
-    page = httpx2.get(address, trust_env=False, headers={"Cookie": "jupyterhub-session-id=x"})
+    page = httpx2.get(
+        address, trust_env=False, timeout=PATIENCE, headers={"Cookie": "jupyterhub-session-id=x"}
+    )
     assert page.status_code == 200 and "Hello" in page.text
-    assert "cookie" not in httpx2.get(f"{address}headers", trust_env=False).json()
+    assert "cookie" not in httpx2.get(f"{address}headers", trust_env=False, timeout=PATIENCE).json()
     asyncio.run(_speak(address.replace("http", "ws", 1) + "ws"))
 
 

@@ -15,7 +15,7 @@ from agent_kernel.settings import local_user
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text
 from tests.mcp.conftest import HOSTILE, listening
-from tests.server.conftest import TOKEN, Jupyter, Start
+from tests.server.conftest import PATIENCE, TOKEN, Jupyter, Start
 
 GUARDED = HOSTILE.with_name("guarded.py")
 
@@ -90,16 +90,20 @@ def test_a_person_logs_in_by_way_of_the_jupyter_server(jupyter: Jupyter, tmp_pat
         session = {"session": jupyter.session()}
         assert "log in first" in jupyter.post("mcp/guarded/test", session).json()["problem"]
         url = jupyter.post("mcp/guarded/login", session).json()["url"]
-        back = httpx2.get(url, trust_env=False).headers["location"]
+        back = httpx2.get(url, trust_env=False, timeout=PATIENCE).headers["location"]
         assert back.startswith(f"{jupyter.url}/api/agent/mcp/callback?")
-        stranger = httpx2.get(back, trust_env=False)
+        stranger = httpx2.get(back, trust_env=False, timeout=PATIENCE)
         assert stranger.status_code == 403
-        arrived = httpx2.get(back, headers={"Authorization": f"token {TOKEN}"}, trust_env=False)
+        arrived = httpx2.get(
+            back, headers={"Authorization": f"token {TOKEN}"}, trust_env=False, timeout=PATIENCE
+        )
         assert (arrived.status_code, arrived.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "Logged in at guarded" in arrived.text
         assert login_of(jupyter, session["session"]) == "kept"
         assert jupyter.post("mcp/guarded/test", session).json()["ok"]
-        again = httpx2.get(back, headers={"Authorization": f"token {TOKEN}"}, trust_env=False)
+        again = httpx2.get(
+            back, headers={"Authorization": f"token {TOKEN}"}, trust_env=False, timeout=PATIENCE
+        )
         assert again.status_code == 400
 
         out = jupyter.post("mcp/guarded/logout", session).json()
@@ -114,6 +118,7 @@ def test_a_person_logs_in_by_way_of_the_jupyter_server(jupyter: Jupyter, tmp_pat
             params={"state": state, "error": "access_denied", "error_description": "<script>no()</script>"},
             headers={"Authorization": f"token {TOKEN}"},
             trust_env=False,
+            timeout=PATIENCE,
         )
         assert (refused.status_code, "&lt;script&gt;no()&lt;/script&gt;" in refused.text) == (400, True)
         assert "<script" not in refused.text

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,7 @@ from tornado.websocket import websocket_connect
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from jupyter_ext.preview import MOST_CONNECTIONS
-from tests.server.conftest import Jupyter, jupyter_server
+from tests.server.conftest import PATIENCE, Jupyter, eventually, jupyter_server, waits_for
 
 APP = Path(__file__).with_name("previewed.py")
 BASE = "/some/base%20path/"
@@ -33,9 +32,13 @@ class Preview:
         shutil.copy(APP, jupyter.folder / "app.py")
         self.jupyter, self.port = jupyter, port
         serve = {"command": f"echo http://localhost:{port}/; exec python3 app.py {port}", "background": True}
-        api.add([ToolUse("bash", serve)], [Text("Served.")])
+        api.add([ToolUse("bash", serve)], [ToolUse("bash", waits_for(f"told-{port}"))], [Text("Served.")])
         self.session = jupyter.session(f"preview-{port}")
         self.run = jupyter.run("Serve it", self.session)
+        jupyter.until(self.run, lambda event: event["type"] == "browser_update")
+        (
+            jupyter.folder / f"told-{port}"
+        ).touch()  # until then the run has gone on, and looked at what listens
         assert jupyter.ended(self.run)["status"] == "completed"
 
     def address(self) -> dict[str, str]:
@@ -52,7 +55,7 @@ class Preview:
         """Below the path, and (the same again) below the host name, on whichever machine this is."""
         parts = urlsplit(self.jupyter.url)
         address = f"{parts.scheme}://{parts.netloc}{self.path}{path}"
-        return httpx2.request(method, address, timeout=30, trust_env=False, **rest)  # type: ignore[arg-type]
+        return httpx2.request(method, address, timeout=PATIENCE, trust_env=False, **rest)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ def test_pages_are_served_below_a_path_that_nobody_can_guess(preview: Preview) -
     assert preview.path == preview.path, "the same address for the same server"
     wrong = preview.path[:-33] + "0" * 32 + "/"
     parts = urlsplit(preview.jupyter.url)
-    answer = httpx2.get(f"http://{parts.netloc}{wrong}", trust_env=False)
+    answer = httpx2.get(f"http://{parts.netloc}{wrong}", trust_env=False, timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (404, "This preview has ended.\n")
     assert "sandbox allow-scripts" in answer.headers["content-security-policy"]
 
@@ -96,12 +99,17 @@ def test_an_app_has_the_root_of_a_host_where_the_page_comes_from_this_machine(pr
         ("/api/status", "no /api/status"),
         ("/lab", "no /lab"),
     ):
-        assert said in httpx2.get(f"http://{netloc}{path}", headers=there, trust_env=False).text
-    policy = httpx2.get(f"http://{netloc}/", headers=there, trust_env=False).headers[
+        assert (
+            said
+            in httpx2.get(f"http://{netloc}{path}", headers=there, trust_env=False, timeout=PATIENCE).text
+        )
+    policy = httpx2.get(f"http://{netloc}/", headers=there, trust_env=False, timeout=PATIENCE).headers[
         "content-security-policy"
     ]
     assert policy.endswith(f"frame-ancestors http://{netloc}")
-    found = httpx2.get(f"http://{netloc}/.well-known/agent-kernel-preview", headers=there, trust_env=False)
+    found = httpx2.get(
+        f"http://{netloc}/.well-known/agent-kernel-preview", headers=there, trust_env=False, timeout=PATIENCE
+    )
     assert (found.status_code, found.headers["access-control-allow-origin"]) == (204, "*")
     away = preview.jupyter.post(
         f"runs/{preview.run}/previews/{preview.port}",
@@ -110,7 +118,10 @@ def test_an_app_has_the_root_of_a_host_where_the_page_comes_from_this_machine(pr
     assert away.status_code in (201, 403)
     assert away.status_code == 403 or away.json()["host_url"] == ""
     stranger = {"Host": there["Host"].replace("preview-", "preview-0")}
-    assert "Hello" not in httpx2.get(f"http://{netloc}/", headers=stranger, trust_env=False).text
+    assert (
+        "Hello"
+        not in httpx2.get(f"http://{netloc}/", headers=stranger, trust_env=False, timeout=PATIENCE).text
+    )
 
 
 def test_nothing_of_the_person_reaches_the_app(preview: Preview) -> None:
@@ -178,10 +189,11 @@ def test_other_methods_and_statuses_are_kept(preview: Preview) -> None:
 def test_answers_are_passed_on_as_they_come(preview: Preview) -> None:
     parts = urlsplit(preview.jupyter.url)
     address = f"http://{parts.netloc}{preview.path}stream"
-    with httpx2.stream("GET", address, timeout=30, trust_env=False) as answer:
-        pieces = [(piece, time.monotonic()) for piece in answer.iter_raw()]
-    assert pieces[0][0] == b"data: 1\n\n" and b"".join(piece for piece, _ in pieces).endswith(b"data: 2\n\n")
-    assert pieces[-1][1] - pieces[0][1] > 0.5, "the first piece came before the app had written the second"
+    with httpx2.stream("GET", address, timeout=PATIENCE, trust_env=False) as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"data: 1\n\n", "the app writes the second when it is asked to go on"
+        assert preview.ask("GET", "go").status_code == 200
+        assert b"".join(pieces) == b"data: 2\n\n"
 
 
 def test_an_answer_cut_off_does_not_look_whole(preview: Preview) -> None:
@@ -218,19 +230,16 @@ def test_who_leaves_before_the_answer_gives_back_one_place(preview: Preview) -> 
             with socket.create_connection((str(parts.hostname), parts.port or 80)) as leaving:
                 leaving.sendall(ask)
                 assert b"200" in leaving.recv(1000)
-        time.sleep(3)  # the app has said its last word to those who left
+        assert (
+            preview.ask("GET", "go").status_code == 200
+        )  # and so the app says its last word to those who left
+        eventually(lambda: preview.ask("GET", "streaming").text == "0")
         held = f"POST {path}echo HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: 9\r\n\r\n".encode()
         for _ in range(MOST_CONNECTIONS):
             waiting = stack.enter_context(socket.create_connection((str(parts.hostname), parts.port or 80)))
             waiting.sendall(held)
-        deadline = time.monotonic() + 30
-        while (status := preview.ask("GET").status_code) != 503 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert status == 503, "no more than there are"
-    deadline = time.monotonic() + 30
-    while (status := preview.ask("GET").status_code) != 200 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert status == 200
+        eventually(lambda: preview.ask("GET").status_code == 503)  # no more than there are
+    eventually(lambda: preview.ask("GET").status_code == 200)
 
 
 def test_nonsense_gets_one_sentence(preview: Preview) -> None:
@@ -256,16 +265,20 @@ def test_the_end_of_a_server_is_told_and_its_address_ends(
     path = preview.path
     shared_api.add(
         [ToolUse("bash", {"command": "true"})],
-        [ToolUse("bash", {"command": "sleep 1; pkill -f '[a]pp.py 8124'; sleep 2"})],
+        [ToolUse("bash", waits_for("seen", "pkill -f '[a]pp.py 8124'"))],
+        [ToolUse("bash", waits_for("gone"))],
         [Text("Stopped.")],
     )
     run = jupyter.run("Stop it", preview.session)
+    for live, name in ((True, "seen"), (False, "gone")):
+        jupyter.until(run, lambda event, live=live: event.get("live") is live)  # type: ignore[misc]
+        (jupyter.folder / name).touch()
     assert jupyter.ended(run)["status"] == "completed"
     told = [event["live"] for event in jupyter.events(run) if event["type"] == "browser_update"]
     assert told == [True, False]
-    answer = httpx2.get(f"http://{urlsplit(jupyter.url).netloc}{path}", trust_env=False)
+    answer = httpx2.get(f"http://{urlsplit(jupyter.url).netloc}{path}", trust_env=False, timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (502, "Nothing answers on port 8124 any more.\n")
     assert jupyter.post(f"runs/{run}/previews/8124").status_code == 404
     assert jupyter.request("DELETE", f"sessions/{preview.session}").status_code == 200
-    answer = httpx2.get(f"http://{urlsplit(jupyter.url).netloc}{path}", trust_env=False)
+    answer = httpx2.get(f"http://{urlsplit(jupyter.url).netloc}{path}", trust_env=False, timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (404, "This preview has ended.\n")

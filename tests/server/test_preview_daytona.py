@@ -18,7 +18,7 @@ from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text, ToolUse
 from tests.ports import free_port
 from tests.sandbox.fake_daytona import KEY, FakeDaytona
-from tests.server.conftest import Jupyter, jupyter_server
+from tests.server.conftest import PATIENCE, Jupyter, jupyter_server
 
 APP = Path(__file__).with_name("previewed.py")
 
@@ -48,7 +48,8 @@ async def test_what_listens_at_daytona_is_told_and_reached_through_its_signed_ad
     shutil.copy(APP, jupyter.folder / "app.py")
     port = free_port()  # the fake's containers share this machine's network
     serve = {"command": f"echo http://localhost:{port}/; exec python3 app.py {port}", "background": True}
-    shared_api.add([ToolUse("bash", serve)], [Text("Served.")])
+    listens = {"command": f"until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.1; done"}
+    shared_api.add([ToolUse("bash", serve)], [ToolUse("bash", listens)], [Text("Served.")])
     run = jupyter.run("Serve it", jupyter.session("daytona"))
     assert jupyter.ended(run, 120)["status"] == "completed", jupyter.events(run)[-2:]
     (told,) = [event for event in jupyter.events(run) if event["type"] == "browser_update"]
@@ -59,7 +60,7 @@ async def test_what_listens_at_daytona_is_told_and_reached_through_its_signed_ad
     assert 60 < left <= 300, "the page asks again before that"
     assert said["url"].startswith("/agent-kernel/preview/") and said["host_url"].startswith("http://preview-")
     address = f"http://{urlsplit(jupyter.url).netloc}{said['url']}"
-    ask = httpx2.Client(base_url=address, timeout=30, trust_env=False)
+    ask = httpx2.Client(base_url=address, timeout=PATIENCE, trust_env=False)
     page = ask.get("")
     assert "<h1 id=h>Hello</h1>" in page.text, "not the page the service shows to browsers first"
     assert page.headers["content-security-policy"].startswith("sandbox allow-scripts")

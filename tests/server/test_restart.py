@@ -12,8 +12,17 @@ import pytest
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
-from tests.server.conftest import TOKEN, Start
+from tests.server.conftest import PATIENCE, TOKEN, Start, eventually
 from tests.server.test_kernels import Kernel
+
+BUSY = """
+import os, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+open("busy", "w").close()
+while not os.path.exists("enough"):
+    time.sleep(0.1)
+"""
+"""A cell that keeps the kernel, and with it the server, from ending until there is a file."""
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
@@ -22,7 +31,7 @@ def test_a_run_goes_on_when_the_server_comes_back(
 ) -> None:
     api.add(
         [ToolUse("bash", {"command": "echo once >> count.txt"}, id="first")],
-        [ToolUse("bash", {"command": "echo twice >> count.txt; sleep 20"}, id="second")],
+        [ToolUse("bash", {"command": "echo twice >> count.txt; sleep 100"}, id="second")],
         [ToolUse("bash", {"command": "echo thrice >> count.txt"}, id="third")],
         [Text("All done.")],
     )
@@ -31,9 +40,9 @@ def test_a_run_goes_on_when_the_server_comes_back(
         run = jupyter.run("Count")
         jupyter.until(run, lambda event: event["type"] == "tool_start" and event["id"] == "second")
         jupyter.process.send_signal(end)
-        jupyter.process.wait(20)
+        jupyter.process.wait(PATIENCE)
     with start(home, folder, api) as jupyter:
-        assert jupyter.ended(run, 40)["status"] == "completed"
+        assert jupyter.ended(run)["status"] == "completed"
         events = jupyter.events(run)
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     calls = [event["id"] for event in events if event["type"] == "tool_call"]
@@ -50,12 +59,16 @@ def test_a_server_that_is_ending_takes_nothing_up_again(
     start: Start, api: ScriptedMessages, tmp_path: Path
 ) -> None:
     api.add([Text("So "), Stall()])
+    patient = (
+        f"--KernelManager.shutdown_wait_time={4 * PATIENCE}"  # half of it until the kernel is told to die
+    )
     with (
-        start(tmp_path / "home", tmp_path / "work", api) as jupyter,
-        httpx2.Client(trust_env=False) as client,
+        start(tmp_path / "home", tmp_path / "work", api, patient) as jupyter,
+        httpx2.Client(trust_env=False, timeout=PATIENCE) as client,
     ):
         kernel = Kernel(jupyter, "busy.ipynb")
-        kernel.send("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)")
+        kernel.send(BUSY)
+        eventually((jupyter.folder / "busy").exists)
         run = jupyter.run("Think long")
         jupyter.until(run, lambda event: event.get("reason") == "thinking")
         asked, answers = len(api.bodies), []
@@ -68,8 +81,10 @@ def test_a_server_that_is_ending_takes_nothing_up_again(
                     f"{jupyter.url}/api/agent/runs/{run}", headers={"Authorization": f"token {TOKEN}"}
                 )
                 answers.append(answer.status_code)
+                if answers[-1] == 503 and answers.count(503) > 10:
+                    (jupyter.folder / "enough").touch()
                 time.sleep(0.05)
-        jupyter.process.wait(20)
+        jupyter.process.wait(PATIENCE)
     assert answers[-1] == 503, "it has answered while it ended"
     assert len(api.bodies) == asked
 
@@ -82,7 +97,7 @@ def test_a_pending_approval_survives(start: Start, api: ScriptedMessages, tmp_pa
         jupyter.until(run, lambda event: event["type"] == "approval_request")
     with start(home, folder, api) as jupyter:
         assert jupyter.post(f"runs/{run}/approvals/call", {"decision": "allow"}).status_code == 202
-        assert jupyter.ended(run, 40)["status"] == "completed"
+        assert jupyter.ended(run)["status"] == "completed"
         events = jupyter.events(run)
     assert sum(event["type"] == "approval_request" for event in events) == 1
     assert (folder / "allowed").exists()

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from agent_kernel.cli import main
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Text
-from tests.server.conftest import Jupyter
+from tests.server.conftest import Jupyter, eventually
 
 
 def test_a_schedule_starts_a_run_that_leaves_its_transcript(
@@ -29,18 +29,12 @@ def test_a_schedule_starts_a_run_that_leaves_its_transcript(
     shared_api.add([Text("Redone.")])
     with sqlite3.connect(jupyter.home / "agent-kernel" / "runs.db", timeout=30) as database:
         database.execute("UPDATE schedules SET next_ms = ?", [int(time.time() * 1000) - 1000])
-    for _ in range(200):
-        (listed,) = jupyter.get("schedules").json()["schedules"]
-        if listed["last_run_id"]:
-            break
-        time.sleep(0.1)
+    eventually(lambda: jupyter.get("schedules").json()["schedules"][0]["last_run_id"])
+    (listed,) = jupyter.get("schedules").json()["schedules"]
     run = listed["last_run_id"]
     assert jupyter.ended(run)["status"] == "completed"
     file = jupyter.folder / "agent-transcripts" / f"{run}.ipynb"
-    for _ in range(100):
-        if file.exists():
-            break
-        time.sleep(0.1)
+    eventually(file.exists)
     assert "Redone." in nbformat.writes(nbformat.read(file, as_version=4))
     assert jupyter.post("schedules/report/pause").status_code == 200
     assert jupyter.get("schedules").json()["schedules"][0]["next"] == []

@@ -17,7 +17,7 @@ import pytest
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
-from tests.server.conftest import TOKEN, Jupyter, Start
+from tests.server.conftest import PATIENCE, TOKEN, Jupyter, Start, eventually, waits_for
 
 FINAL = ("completed", "failed", "cancelled")
 
@@ -27,7 +27,7 @@ def stream(jupyter: Jupyter, query: str, **headers: str) -> AbstractContextManag
         "GET",
         f"{jupyter.url}/api/agent/stream?{query}",
         headers={"Authorization": f"token {TOKEN}", **headers},
-        timeout=30,
+        timeout=PATIENCE,
         trust_env=False,
     )
 
@@ -87,7 +87,7 @@ def test_a_client_goes_on_exactly_after_what_it_has_fifty_at_once(jupyter: Jupyt
 def test_text_comes_live_and_many_runs_share_one_connection(
     jupyter: Jupyter, shared_api: ScriptedMessages, done: str
 ) -> None:
-    shared_api.add([Text("Slowly, " * 20, chunks=20), Stall(1.0), Text("done.")])
+    shared_api.add([ToolUse("bash", waits_for("watched"))], [Text("Slowly, " * 20, chunks=20), Stall()])
     run = jupyter.run("Write")
     seen: dict[str, list[dict[str, Any]]] = {run: [], done: []}
     with stream(jupyter, f"run={run}&run={done}") as response:
@@ -97,6 +97,10 @@ def test_text_comes_live_and_many_runs_share_one_connection(
                 cursor = line[4:]
             if line.startswith("data: "):
                 event = json.loads(line[6:])
+                if event["run_id"] == run and event["type"] == "tool_start":
+                    (jupyter.folder / "watched").touch()
+                if event["type"] == "delta" and "delta" not in {e["type"] for e in seen[run]}:
+                    assert jupyter.post(f"runs/{run}/cancel").status_code == 202
                 seen[event["run_id"]].append(event)
                 ends = [
                     events[-1]["type"] == "status" and events[-1]["status"] in FINAL
@@ -120,7 +124,7 @@ def test_a_client_that_does_not_read_is_dropped_and_the_others_go_on(
 
 
 def _stalled(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
-    shared_api.add([Stall(60), Text("Never.")])
+    shared_api.add([Stall(), Text("Never.")])
     run = jupyter.run("Much")
     jupyter.until(run, lambda event: event.get("reason") == "thinking")
     place = urlsplit(jupyter.url)
@@ -135,19 +139,36 @@ def _stalled(jupyter: Jupyter, shared_api: ScriptedMessages) -> None:
         text = f"{number}" + "x" * 900_000
         assert jupyter.post(f"runs/{run}/messages", {"text": text}).status_code == 202
     jupyter.post(f"runs/{run}/cancel")
-    jupyter.ended(run, 60)
-    assert [event["seq"] for _, event in messages(jupyter, f"run={run}") if event["seq"]] == [
-        event["seq"] for event in jupyter.events(run)
-    ]
+    jupyter.ended(run)
+    seen, times = patient(jupyter, run)
+    assert seen == [event["seq"] for event in jupyter.events(run)]
     assert memory(jupyter) - before < 150 << 20
-    assert dropped(stalled), "the server keeps a connection that nobody reads"
+    log = jupyter.home / "server.log"
+    # Not before that is it read: a client that reads is not dropped.
+    eventually(lambda: log.read_text().count("dropped a client that did not read") > times)
+    assert ended(stalled), "the server keeps a connection that nobody reads"
     stalled.close()
 
 
-def dropped(connection: socket.socket) -> bool:
+def patient(jupyter: Jupyter, run: str) -> tuple[list[int], int]:
+    """What a client sees that goes on where it was whenever it is dropped as well, and how often that happened: a busy
+    machine may keep it from reading for a moment."""
+    seen: list[int] = []
+    times = 0
+    while True:
+        try:
+            for _, event in messages(jupyter, f"run={run}:{len(seen)}"):
+                seen += [event["seq"]] if event["seq"] else []
+            return seen, times
+        except (httpx2.ReadError, httpx2.RemoteProtocolError):
+            times += 1
+            assert times < 50, "it is not let read at all"
+
+
+def ended(connection: socket.socket) -> bool:
     """Whether the other side has ended it, once what is on the way has been read."""
-    connection.settimeout(10)
-    deadline = time.monotonic() + 20
+    connection.settimeout(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
     try:
         while time.monotonic() < deadline:
             if not connection.recv(1 << 20):
@@ -174,15 +195,12 @@ def test_a_quiet_stream_shows_signs_of_life(
     with jupyter_server(
         tmp_path / "home", tmp_path / "work", shared_api, "--AgentKernelExtension.heartbeat=0.3"
     ) as other:
-        shared_api.add([Stall(2.0), Text("At last.")])
+        shared_api.add([Stall(), Text("Never.")])
         run = other.run("Wait")
-        beats, since = 0, time.monotonic()
         with stream(other, f"run={run}") as response:
-            for line in response.iter_lines():
-                beats += line == ": alive"
-                if beats >= 2 or time.monotonic() - since > 20:
-                    break
-        assert beats >= 2
+            beats = (line for line in response.iter_lines() if line == ": alive")
+            assert [next(beats), next(beats)] == [": alive"] * 2
+        other.post(f"runs/{run}/cancel")
 
 
 def test_new_runs_announce_themselves_and_say_what_they_used(

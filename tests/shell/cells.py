@@ -14,7 +14,8 @@ from jupyter_client.manager import KernelManager
 
 from agent_kernel.testing.messages_api import ScriptedMessages
 
-TIMEOUT = 30.0
+TIMEOUT = 90.0
+"""Seconds for whatever a kernel does, on a busy machine."""
 
 
 def environment(data: Path, api: ScriptedMessages) -> dict[str, str]:
@@ -70,9 +71,9 @@ class Cells:
     def run(self, code: str, *, cell_id: str | None = None) -> Shown:
         return self.finish(self.start(code, cell_id=cell_id))
 
-    def finish(self, cell: str) -> Shown:
-        """Wait until the cell is done and everything about it was said."""
-        shown = Shown()
+    def finish(self, cell: str, shown: Shown | None = None) -> Shown:
+        """Wait until the cell is done and everything about it was said; `shown` is what stands there already."""
+        shown = shown or Shown()
         for message in self.messages():
             self.apply(shown, message)
             about = message["parent_header"].get("msg_id") == cell

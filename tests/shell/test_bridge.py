@@ -17,11 +17,11 @@ from agent_kernel.shell.bridge import Bridge, Interrupted, NoMainThread
 
 def _interrupted_sleep() -> None:
     _interrupt()
-    time.sleep(60)
+    time.sleep(300)
 
 
 async def _until(event: threading.Event) -> None:
-    await asyncio.to_thread(event.wait, 30)
+    await asyncio.to_thread(event.wait, 60)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_work_in_the_main_thread_may_wait_for_the_loop_itself(bridge: Bridge) ->
 def test_without_anybody_waiting_work_is_refused(bridge: Bridge) -> None:
     future = bridge.submit(bridge.in_main(lambda: None))
     with pytest.raises(NoMainThread, match="no cell is waiting"):
-        future.result(10)
+        future.result(60)
 
 
 def test_work_given_between_two_waits_of_a_cell_is_kept(bridge: Bridge) -> None:
@@ -85,7 +85,7 @@ def test_an_idle_host_is_woken_for_work() -> None:
     while not asked:
         time.sleep(0.005)
     asked[0]()  # type: ignore[operator]
-    assert future.result(10) == 7
+    assert future.result(60) == 7
     bridge.close()
 
 
@@ -119,7 +119,7 @@ def test_a_call_that_is_interrupted_is_cancelled(bridge: Bridge) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         bridge.call(work())
-    assert cancelled.wait(10)
+    assert cancelled.wait(60)
 
 
 def test_a_call_can_time_out(bridge: Bridge) -> None:
@@ -131,7 +131,7 @@ def test_an_interrupt_of_a_job_keeps_its_result_and_reaches_the_cell(bridge: Bri
     def job() -> str:
         try:
             _interrupt()
-            time.sleep(60)
+            time.sleep(300)
         except KeyboardInterrupt:
             raise Interrupted("half done") from None
         return "done"
@@ -152,7 +152,7 @@ def test_cancelling_interrupts_the_job_and_not_the_cell(bridge: Bridge) -> None:
     def job() -> None:
         started.set()
         try:
-            time.sleep(60)
+            time.sleep(300)
         finally:
             ended.set()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from agent_kernel.account import Account
 from agent_kernel.app import open_app
-from agent_kernel.client import Agent
+from agent_kernel.client import Agent, Run
+from agent_kernel.events import Event
 from agent_kernel.runs.records import RunRow
 from agent_kernel.settings import Settings
 from agent_kernel.shell.bridge import Bridge
@@ -48,6 +50,28 @@ class FarAway(Account):
         return run
 
 
+class JustThere(Bridge):
+    """The answer is there when the interrupt comes, and the cell, on a busy machine, has not had its turn yet."""
+
+    def wait(self, future: Future[Any], timeout: float | None = None, *, cancel: bool = False) -> Any:
+        found = super().wait(future, timeout, cancel=cancel)
+        if isinstance(found, Run):
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+
+class Behind(Account):
+    """The run, which reads its log on its own, hears nothing before the view has shown its end."""
+
+    shown: asyncio.Event
+
+    async def follow(self, *args: Any, deltas: bool = True, **options: Any) -> AsyncIterator[Event]:
+        if not deltas:
+            await self.shown.wait()
+        async for event in super().follow(*args, deltas=deltas, **options):
+            yield event
+
+
 @pytest.fixture
 def prompter() -> Iterator[Prompter]:
     bridge = Bridge()
@@ -71,10 +95,33 @@ def test_a_run_that_begins_while_its_cell_is_stopped_is_stopped_too(
         with pytest.raises(AgentStopped):
             prompter.prompt("Think long", call(agent()), Options(), "lines")
         (run,) = call(app.store.list_runs(owner=settings.owner))
-        call(app.wait(run.id), 10)
+        call(app.wait(run.id), 60)
         assert call(account.get_run(run.id)).status == "cancelled"
     finally:
         call(app.close())
+
+
+def test_a_run_that_began_just_before_its_cell_is_stopped_is_stopped_too(
+    settings: Settings, workspace: Path, api: ScriptedMessages
+) -> None:
+    api.add([Text("Let me think"), Stall()])
+    prompter = Prompter(InteractiveShell.instance(), JustThere())
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+
+    async def agent() -> Agent:
+        return Agent(workspace=workspace, settings=settings, host=Account(app))
+
+    try:
+        with pytest.raises(AgentStopped):
+            prompter.prompt("Think long", call(agent()), Options(), "lines")
+        (run,) = call(app.store.list_runs(owner=settings.owner))
+        call(app.wait(run.id), 60)
+        assert call(Account(app).get_run(run.id)).status == "cancelled"
+    finally:
+        call(app.close())
+        InteractiveShell.clear_instance()
+        prompter.bridge.close()
 
 
 @pytest.mark.parametrize(
@@ -108,13 +155,38 @@ def test_a_command_that_is_stopped_stops_what_it_has_set_going_and_nothing_else(
         )
 
     try:
-        agent = call(begun(), 20)
+        agent = call(begun(), 60)
         with pytest.raises((AgentStopped, KeyboardInterrupt)):
             prompter.command(command, agent, Options(), "lines")
         newest = call(app.store.list_runs(owner=settings.owner))[0]
         if status == "cancelled":
-            call(app.wait(newest.id), 10)
+            call(app.wait(newest.id), 60)
         assert call(account.get_run(newest.id)).status == status
+    finally:
+        call(app.close())
+
+
+def test_a_cell_ends_when_its_run_knows_what_was_shown(
+    prompter: Prompter, settings: Settings, workspace: Path, api: ScriptedMessages
+) -> None:
+    api.add([Text("Done.")])
+    call = prompter.bridge.call
+    app = call(open_app(settings))
+    account = Behind(app)
+    account.shown = asyncio.Event()
+
+    class Ending(TextView):
+        def finish(self, events: Sequence[Event]) -> None:
+            super().finish(events)
+            asyncio.get_running_loop().call_later(0.05, account.shown.set)
+
+    async def agent() -> Agent:
+        return Agent(workspace=workspace, settings=settings, host=account)
+
+    try:
+        run = call(call(agent()).start("Say it"))
+        cell = prompter.show(run, Ending(print, info={}), Options(), "terminal")
+        assert (cell.status, cell.text) == ("completed", "Done.")
     finally:
         call(app.close())
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent_kernel.events import Delta, Event, Message
-from agent_kernel.shell.follow import batches, merged
+from agent_kernel.shell.follow import INTERVAL, batches, merged
 
 
 def delta(text: str, block: str = "0") -> Delta:
@@ -31,9 +31,12 @@ async def test_a_burst_is_few_batches_without_a_loss() -> None:
             if seq % 100 == 0:
                 await asyncio.sleep(0)
 
+    loop = asyncio.get_running_loop()
+    since = loop.time()
     found = [batch async for batch in batches(burst())]
+    most = 2 + (loop.time() - since) / INTERVAL  # the first comes at once, and one may come at the end
     assert [event.seq for batch in found for event in batch] == list(range(1, 1001))
-    assert len(found) <= 3
+    assert len(found) <= most
 
 
 async def test_a_single_event_does_not_wait_for_more() -> None:

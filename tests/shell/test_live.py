@@ -121,6 +121,7 @@ def test_a_message_steers_and_a_refusal_is_told(cells: Cells, api: ScriptedMessa
     page.say(kind="message", text="Use blue")
     page.say(kind="undo", path="nothing.txt")
     page.until(lambda: any(m["kind"] == "notice" for m in page.custom))
+    page.until(lambda: any(event["text"] == "Use blue" for event in page.events("message")))
     page.say(kind="approve", id=page.events("approval_request")[0]["id"], decision="deny")
     page.finish()
     assert "Use blue" in str(api.bodies[-1]["messages"])

@@ -104,7 +104,7 @@ def test_nothing_to_show_says_so(ip: Any) -> None:
 def test_an_interrupt_keeps_what_there_is(ip: Any) -> None:
     ip.user_ns["interrupt"] = lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     with pytest.raises(Interrupted) as caught:
-        run(ip, "import time\nprint('so far')\ninterrupt()\ntime.sleep(60)")
+        run(ip, "import time\nprint('so far')\ninterrupt()\ntime.sleep(300)")
     output = caught.value.result
     assert output.is_error and texts(output)[0] == "so far\n" and "interrupted" in texts(output)[1]
 
