@@ -304,8 +304,14 @@ def test_vite_with_hot_reload_flask_and_a_static_site_work_in_the_cell(bench: Be
         frame = shown(8505)
         frame.wait_for_function("() => document.getElementById('p')?.textContent === 'first'")
         lab.until(lambda: "[vite] connected." in said, "Vite's client hears of changes", page)
-        (folder / "vite" / "said.js").write_text("export const said = 'second';\n")
-        frame.wait_for_function("() => document.getElementById('p').textContent === 'second'")
+
+        def replaced() -> bool:
+            """Vite, too, begins to watch its files at some time."""
+            (folder / "vite" / "said.js").write_text("export const said = 'second';\n")
+            page.wait_for_timeout(1_000)
+            return bool(frame.evaluate("() => document.getElementById('p').textContent === 'second'"))
+
+        lab.until(replaced, "the page has heard of the change")
         assert frame.evaluate("() => window.started") == 1, "the module was replaced, not the page"
     cell.get_by_role("button", name="Stop").click()
     page.wait_for_function("() => window.__done")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import select
 import shutil
 import socket
 from collections.abc import Iterator
@@ -235,10 +236,17 @@ def test_who_leaves_before_the_answer_gives_back_one_place(preview: Preview) -> 
         )  # and so the app says its last word to those who left
         eventually(lambda: preview.ask("GET", "streaming").text == "0")
         held = f"POST {path}echo HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: 9\r\n\r\n".encode()
-        for _ in range(MOST_CONNECTIONS):
-            waiting = stack.enter_context(socket.create_connection((str(parts.hostname), parts.port or 80)))
-            waiting.sendall(held)
-        eventually(lambda: preview.ask("GET").status_code == 503)  # no more than there are
+        waiting: list[socket.socket] = []
+
+        def full() -> bool:
+            """With as many as there are places, each of them waiting: one that the app refused is asked for again."""
+            waiting[:] = [line for line in waiting if not select.select([line], [], [], 0)[0]]
+            while len(waiting) < MOST_CONNECTIONS:
+                waiting.append(socket.create_connection((str(parts.hostname), parts.port or 80)))
+                stack.enter_context(waiting[-1]).sendall(held)
+            return preview.ask("GET").status_code == 503
+
+        eventually(full)
     eventually(lambda: preview.ask("GET").status_code == 200)
 
 
