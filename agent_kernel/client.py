@@ -7,6 +7,7 @@ lives on one event loop; `agent_kernel.shell` offers the same to code that is no
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -390,7 +391,7 @@ class Agent:
             if self._host is None:
                 self._host = await (_local_host if self._local else open_host)(self.settings)
             if self._session is None:
-                if not self.workspace.is_dir():
+                if not os.path.isdir(self.workspace):
                     raise SettingsError(
                         f"The workspace {self.workspace} is not a folder.", hint="Make it, or name another."
                     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,7 +113,7 @@ class Handler(APIHandler):  # type: ignore[misc]
         found = Path(path)
         if not found.is_absolute():
             found = Path(self.settings["server_root_dir"]).expanduser() / found
-        if not await asyncio.to_thread(found.is_dir):
+        if not await asyncio.to_thread(os.path.isdir, found):  # False also for a name no folder can have
             raise BadRequest(f"The workspace {path} is not a folder here.")
         return found.resolve()
 

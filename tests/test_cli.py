@@ -109,6 +109,7 @@ def test_a_failed_run_exits_with_1(scripted: Program, api: ScriptedMessages) -> 
         (("run",), "Say what to do"),
         (("run", "Hi", "--permission", "yolo"), "yolo"),
         (("run", "Hi", "--cwd", "/no/such/folder"), "not a folder"),
+        (("run", "Hi", "--cwd", "a" * 300), "is not a folder"),
         (("run", "Hi", "--budget", "much"), "much"),
         (("run", "Hi", "--cwd", "~nobody-is-called-so"), "is not a folder"),
         (("skills", "list", "--cwd", "~nobody-is-called-so"), "is not a folder"),

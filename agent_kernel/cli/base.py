@@ -75,7 +75,7 @@ def with_account(use: Callable[[Account], Coroutine[Any, Any, T]]) -> T:
 def folder(path: Path) -> Path:
     """The workspace a command was given; SettingsError when it is none."""
     found = resolved(path)
-    if not found.is_dir():
+    if not os.path.isdir(found):
         raise SettingsError(f"The workspace {path} is not a folder.", hint="Make it, or name another.")
     return found
 

@@ -117,6 +117,8 @@ def test_a_body_that_says_nonsense_is_told_so(jupyter: Jupyter, body: str | byte
         ("runs?limit=99999999999999999999", 400),
         ("sessions?before=9223372036854775808", 400),
         (f"runs?before={'0' * 5_000}", 400),
+        (f"trust?workspace={'a' * 300}", 400),
+        ("trust?workspace=a%00b", 400),
         ("stream", 400),
         ("stream?run=../../etc", 400),
         ("stream?run=r-nothing", 404),
