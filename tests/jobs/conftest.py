@@ -15,15 +15,7 @@ from sqlalchemy import create_engine, text
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
 from agent_kernel.jobs.place import Place
-
-PATIENCE = 60.0
-"""Seconds: far more than anything takes; what is awaited either comes or the test fails."""
-
-
-async def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 (what is awaited rings no bell)
-            await asyncio.sleep(0.01)
+from tests.waiting import PATIENCE
 
 
 def change_queue(address: str, values: str, where: str = "1 = 1") -> int:

@@ -14,7 +14,8 @@ import pytest
 from agent_kernel.errors import JobsError, RunBusy, SandboxUnavailable, SettingsError
 from agent_kernel.jobs.engine import Engine
 from agent_kernel.jobs.limits import Limits
-from tests.jobs.conftest import PATIENCE, NewEngine, Work, change_queue, until
+from tests.jobs.conftest import NewEngine, Work, change_queue
+from tests.waiting import PATIENCE, until
 
 
 async def test_what_is_queued_starts_soon(new_engine: NewEngine, work: Work) -> None:

@@ -14,7 +14,7 @@ from agent_kernel.events import Status, now_ms
 from agent_kernel.jobs.schedules import Schedules
 from agent_kernel.runs.records import Schedule
 from agent_kernel.runs.store import Store, open_store
-from tests.jobs.conftest import until
+from tests.waiting import until
 
 HOUR = 3_600_000
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.jobs.engine import Engine
-from tests.jobs.conftest import NewEngine, until, worker
+from tests.jobs.conftest import NewEngine, worker
 from tests.jobs.worker import HELD
+from tests.waiting import until
 
 
 @pytest.fixture

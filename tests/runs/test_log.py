@@ -38,7 +38,7 @@ from agent_kernel.runs.log import RunLog
 from agent_kernel.runs.records import RunRow, Used, UsedOn, Worked
 from agent_kernel.runs.store import Store, open_store
 from agent_kernel.runs.watch import NEWEST, changed_runs
-from tests.jobs.conftest import PATIENCE, until
+from tests.waiting import PATIENCE, until
 
 DONE = Status(status="completed", reason="complete")
 BOTH_BUSES = pytest.mark.parametrize("bus", ["local", "redis"], indirect=True)

@@ -27,8 +27,8 @@ from agent_kernel.runs.records import RunRow
 from agent_kernel.runs.redis_bus import MOST_ENTRIES, RedisBus
 from agent_kernel.runs.store import open_store
 from agent_kernel.settings import Settings
-from tests.jobs.conftest import PATIENCE, until
 from tests.runs.conftest import RedisServer
+from tests.waiting import PATIENCE, until
 
 DONE = Status(status="completed", reason="complete")
 PASSWORD = "correct-horse/battery"
